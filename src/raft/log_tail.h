@@ -1,0 +1,183 @@
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "raft/types.h"
+
+namespace rutile::raft {
+
+// From `start` up to the next run (or the end of the log) entries have `term`.
+struct TermRun {
+  Index start = {};
+  Term term = {};
+  friend bool operator==(const TermRun&, const TermRun&) = default;
+};
+
+// The one tail of one replica's log: entries, who knows what of them, and up to where.
+//
+// Everything that asks "what is at index i", "which term", "up to where" asks this object: the
+// consensus core, replication, apply, log collection. It is the entry cache: payloads of durable
+// entries may be evicted from its front and are then read from the log engine by the host, but the
+// (index, term) of every entry above base() is always here.
+//
+// The cursors, and the order that every mutation re-checks:
+//
+//   base <= applied <= applying <= committed <= last
+//   durable <= submitted <= last,  base <= durable
+//
+//   base       the entry before the first one kept: compacted or a snapshot's
+//   applied    the state machine has done with it
+//   applying   handed out to apply
+//   committed  known to be committed
+//   durable    on this replica's disk, and still current
+//   submitted  given to the log writer
+//
+// One message is one change of state, in this order: cut, append, commit, hand out. A cut moves all
+// cursors that it touches together and raises the epoch, which voids acknowledgements of what it
+// removed. Not thread-safe: belongs to the replica's executor.
+class LogTail {
+ public:
+  // An empty log that continues after `base`; everything up to it is applied and durable.
+  explicit LogTail(LogId base);
+
+  // What a restart found on disk. `slice` holds the entries from the log engine that follow
+  // `slice.prev`; those <= applied may be left out from the front, but their terms are in `runs`.
+  struct Recovered {
+    LogId base = {};
+    std::vector<TermRun> runs = {};  // Terms of (base, last], as the log engine knows them.
+    LogSlice resident = {};          // Contiguous, up to last.
+    Index committed = {};            // From the hard state.
+    LogId applied = {};              // From the key-value engine.
+  };
+  // If `applied` is beyond the last entry, the log becomes empty after `applied`: the entries were
+  // applied before this disk had them, and are committed. The caller must then write the reset (see
+  // TakeWrite) before it promises anything.
+  static LogTail Recover(Recovered recovered);
+
+  // --- Reading.
+
+  LogId base() const { return base_; }
+  Index first() const { return base_.index.Next(); }
+  LogId last() const { return last_; }
+  Index applied() const { return applied_; }
+  Index applying() const { return applying_; }
+  Index committed() const { return committed_; }
+  Index durable() const { return durable_; }
+  Index submitted() const { return submitted_; }
+  Epoch epoch() const { return epoch_; }
+
+  // The term of the entry at `index`, base included. Nothing for compacted and future indexes:
+  // never a guess, never a sentinel.
+  std::optional<Term> TermAt(Index index) const;
+  bool Contains(LogId id) const { return TermAt(id.index) == std::optional(id.term); }
+  // The largest kept id with index <= id.index and term <= id.term: where the logs of two peers may
+  // agree at most. base() when there is none above it.
+  LogId FindAgreement(LogId id) const;
+
+  // The first index whose payload is in memory; last + 1 when none is.
+  Index first_resident() const;
+  std::size_t resident_bytes() const { return resident_bytes_; }
+  // Entries (prev, ...] by reference: as many as fit in `max_bytes`, but at least one, up to `to`.
+  // Nothing when prev.Next() is not resident (a cold read is due) or `prev` is not in the log.
+  std::optional<LogSlice> Read(Index prev, Index to, std::size_t max_bytes) const;
+
+  // --- Changing. In the order in which one message may cause them.
+
+  // What a follower does with a slice from the leader of a term not older than its own. Requires
+  // Contains(slice.prev) or slice.prev.index < base; entries that are here already are skipped, the
+  // log is cut at the first conflict, the rest is appended. A conflict at or below committed is a
+  // broken invariant: nothing is changed and false is returned (the replica must be poisoned).
+  [[nodiscard]] bool Append(const LogSlice& slice);
+  // Appends a leader's own entries, which get the next indexes and `term`.
+  void AppendOwn(Term term, EntryType type, Bytes payload);
+  // Requires committed <= index <= last; lower ones are ignored.
+  void CommitTo(Index index);
+  // Forgets everything and continues after `id`, which is committed. Requires id.index > committed,
+  // or an id beyond the last entry.
+  void Reset(LogId id);
+
+  // --- Towards the disk.
+
+  // One write for the log engine: on disk the log is made to be `slice.prev` followed by
+  // `slice.entries`. With `reset`, everything before is dropped first and slice.prev is the new
+  // base.
+  struct Write {
+    Mark mark = {};
+    bool reset = false;
+    bool cut = false;  // Entries after slice.prev are on disk or on their way, and must go.
+    LogSlice slice = {};
+  };
+  bool HasWrite() const;
+  // Takes all that was not yet submitted, or only a fresh mark when there is nothing (the caller
+  // has a hard state to write). `term` is the replica's.
+  Write TakeWrite(Term term);
+  // The write with `mark`, and all before it, is on disk. Late, repeated and out-of-order calls are
+  // harmless: what was cut since then is not counted. Returns whether `durable` moved.
+  bool OnDurable(const Mark& mark);
+  // Whether what `mark` promised is durable and nothing that it covers was cut since.
+  bool IsCurrent(const Mark& mark) const;
+  WriteNumber durable_write() const { return durable_write_; }
+
+  // --- Towards apply.
+
+  struct HandOutRule {
+    bool is_leader = false;
+    Term term = {};              // The replica's.
+    bool before_durable = true;  // The operator's switch, and "no merge pending".
+    std::size_t max_bytes = 0;   // At least one entry is handed out.
+  };
+  // How far the rule allows entries to be handed out. A leader may hand out committed entries of
+  // its own term that its disk does not have yet; anybody else, and older terms, wait for the disk.
+  Index HandOutLimit(const HandOutRule& rule) const;
+  // Entries (applying, ...] up to the limit; moves applying.
+  LogSlice HandOut(const HandOutRule& rule);
+  // Requires applied <= index <= applying.
+  void OnApplied(Index index);
+
+  // --- Letting go.
+
+  // Drops the log up to `index`, which becomes base. Requires index <= min(applied, durable).
+  void CompactTo(Index index);
+  // Drops payloads from the front until at most `keep_bytes` are resident or only entries are left
+  // that are not durable or not handed out. Returns the bytes freed.
+  std::size_t Evict(std::size_t keep_bytes);
+
+  std::string DebugString() const;
+
+ private:
+  struct Cut {
+    Epoch epoch = {};  // The epoch that began with this cut.
+    Index at = {};     // First index that was removed.
+  };
+
+  // Removes entries >= index, moves every cursor with them and raises the epoch.
+  void CutFrom(Index index);
+  void PushEntry(Entry entry);
+  Index ClampToCuts(Epoch epoch, Index index) const;
+  void CheckInvariants() const;
+
+  LogId base_ = {};
+  LogId last_ = {};
+  std::vector<TermRun> runs_ = {};   // Of (base, last]; strictly rising in both fields.
+  std::deque<Entry> resident_ = {};  // The end of the log; empty or up to last.
+  std::size_t resident_bytes_ = 0;
+
+  Index applied_ = {};
+  Index applying_ = {};
+  Index committed_ = {};
+  Index durable_ = {};
+  Index submitted_ = {};
+
+  Epoch epoch_ = {};
+  std::vector<Cut> cuts_ = {};  // Those that a write still in flight does not know of.
+  bool reset_pending_ = false;  // The next write must carry the reset.
+  bool cut_pending_ = false;    // Submitted entries were cut and the disk does not know yet.
+  WriteNumber issued_write_ = {};
+  WriteNumber durable_write_ = {};
+};
+
+}  // namespace rutile::raft

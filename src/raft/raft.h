@@ -1,0 +1,205 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/random.h"
+#include "raft/log_tail.h"
+#include "raft/types.h"
+
+namespace rutile::raft {
+
+enum class Role : std::uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
+std::string_view ToString(Role role);
+
+struct Options {
+  PeerId id = {};
+  // A follower campaigns after election_ticks .. 1.5 * election_ticks without a leader.
+  int election_ticks = 20;
+  int heartbeat_ticks = 2;
+  // For how long after the sending of a heartbeat round that a quorum answered a leader may read
+  // without asking again. Must be below vote_refusal by more than clocks can drift in that time.
+  Duration lease = Milliseconds(800);
+  // For how long after the last word from a leader (and after a restart) votes are refused.
+  Duration vote_refusal = Milliseconds(900);
+  // Window of one follower: appends on their way, by count and by bytes.
+  std::size_t max_inflight_messages = 256;
+  std::size_t max_inflight_bytes = std::size_t{16} << 20;
+  std::size_t max_append_bytes = std::size_t{1} << 20;    // Of one kAppend; at least one entry.
+  std::size_t max_hand_out_bytes = std::size_t{4} << 20;  // Of one Effects::committed.
+  // Proposals are refused while entries of this size in total are not committed.
+  std::size_t max_uncommitted_bytes = std::size_t{64} << 20;
+  bool apply_before_durable = true;
+};
+
+// One write for the log writer. Writes must reach the disk in the order in which they were taken,
+// and the completion of each comes back through OnDurable().
+struct LogWrite {
+  std::optional<HardState> hard_state = {};
+  LogTail::Write log = {};
+};
+
+// The leader wants entries (prev, to] for `to_peer`, whose payload is no longer in memory.
+struct ColdRead {
+  PeerId to_peer = {};
+  Term term = {};  // The leader's; answers from another term are void.
+  LogId prev = {};
+  Index to = {};
+  std::size_t max_bytes = 0;
+};
+
+// `to_peer` needs what is compacted: the host shall send it a snapshot of at least `at_least`.
+struct SnapshotWanted {
+  PeerId to_peer = {};
+  Index at_least = {};
+};
+
+// The answer to ReadIndex(): the state machine that has applied `index` may answer. A zero index:
+// leadership was lost or the leader is unknown; ask again.
+struct ReadReady {
+  ReadId id = {};
+  Index index = {};
+};
+
+// All that one call asks its caller to do. Fields are independent: the caller may carry them out in
+// any order and in parallel, because a message that depends on a write is not in here before that
+// write was acknowledged.
+struct Effects {
+  std::optional<LogWrite> write = {};
+  std::vector<Message> messages = {};
+  LogSlice committed = {};  // For apply, in order; continues exactly where the last one ended.
+  std::vector<ReadReady> reads = {};
+  std::vector<ColdRead> cold_reads = {};
+  std::vector<SnapshotWanted> snapshots = {};
+  // The state machine must be replaced by the snapshot of this id before anything of `committed` is
+  // applied. `write` carries the log's reset.
+  std::optional<SnapshotMeta> install = {};
+  // Term, role, leader or configuration changed. Read them from the core.
+  bool state_changed = false;
+  // The core found a broken invariant, named here. It no longer votes, acknowledges or proposes;
+  // the replica must be rebuilt from its peers.
+  std::string poisoned = {};
+
+  bool empty() const;
+};
+
+// What stands in the way of a proposal.
+enum class ProposeError : std::uint8_t {
+  kNotLeader,
+  kTransferring,  // Leadership is being handed over.
+  kBusy,          // max_uncommitted_bytes is reached.
+  kPoisoned,
+};
+
+struct Proposed {
+  LogId id = {};  // Of the first entry of the batch.
+};
+
+// What a leader knows of one follower; for status pages and tests.
+struct PeerStatus {
+  PeerId id = {};
+  Index match = {};
+  Index next = {};
+  std::string state = {};  // "probe", "replicate", "snapshot"
+  bool active = false;
+  std::size_t inflight = 0;
+};
+
+// One member of one Raft group: a state machine without I/O, threads or clocks.
+//
+// Every input is one change of state and returns one Effects. Given the same inputs and the same
+// `random`, the same outputs, always. `now` is the monotonic time of this process and may not go
+// back between calls. Not thread-safe: each instance belongs to one executor.
+//
+// Asynchronous by design: Effects::write may be in flight while further calls are made. Messages
+// that promise something (votes, append replies, replies to heartbeats) are held inside until the
+// writes they depend on are acknowledged, and dropped when what they promise is no longer current.
+class Raft {
+ public:
+  // What a restart found. `tail` comes from LogTail::Recover. For a new group: HardState{} and a
+  // tail that starts after the initial LogId, which all first members share.
+  struct Start {
+    HardState hard_state = {};
+    LogTail tail{LogId{}};
+    Configuration configuration = {};  // In force at tail.base(), then corrected by the entries.
+    // Configurations of entries above base that are not resident, oldest first.
+    std::vector<std::pair<Index, Configuration>> later_configurations = {};
+    bool fresh = false;  // First start: there was nobody to give a promise to.
+  };
+
+  // `random` outlives the core.
+  Raft(const Options& options, Start start, Random& random, Instant now);
+  ~Raft();
+  Raft(const Raft&) = delete;
+  Raft& operator=(const Raft&) = delete;
+
+  // Advances logical time by one tick.
+  Effects Tick(Instant now);
+  // Takes in one message. Unknown senders, other recipients and stale terms are ignored: a network
+  // may deliver anything, so nothing that a peer sends is an error here.
+  Effects Step(Instant now, Message message);
+  // Appends `payloads` as one batch of normal entries. On failure nothing has changed and Effects
+  // is empty.
+  std::pair<std::variant<Proposed, ProposeError>, Effects> Propose(Instant now,
+                                                                   std::vector<Bytes> payloads);
+  // Asks at which index a linearizable read may be served. On a follower the question goes to the
+  // leader. Answered once in a later (or this) Effects::reads, unless the core is destroyed.
+  Effects ReadIndex(Instant now, ReadId id);
+  // Whether a read at `now` needs no round: leader, an entry of its term is committed, lease runs.
+  // LeaseUntil() is the first instant at which it does not; valid while the role lasts.
+  std::optional<Instant> LeaseUntil() const;
+  // Campaigns at once, without pre-vote's wait. For tests, and for the only voter of a group.
+  Effects Campaign(Instant now);
+  // Hands leadership to `to`, which must be a voter: waits until it has the log, then tells it to
+  // campaign. Given up after an election timeout. The lease ends before the order is sent.
+  Effects TransferLeadership(Instant now, PeerId to);
+
+  // --- Completions. Each may come late, repeated or after it has become void.
+
+  Effects OnDurable(Instant now, const Mark& mark);
+  Effects OnApplied(Instant now, Index index);
+  // `slice` empty: the read failed; the follower is probed again later.
+  Effects OnColdRead(Instant now, const ColdRead& read, LogSlice slice);
+  // The host has sent `to_peer` a snapshot of `id`, or has given up (`sent` false).
+  Effects OnSnapshotSent(Instant now, PeerId to_peer, LogId id, bool sent);
+  // The connection to a peer is down: optimistic replication to it stops until it answers.
+  Effects OnUnreachable(Instant now, PeerId peer);
+
+  // Lets go of the log up to `index`, clamped to what is applied and durable. Payloads beyond
+  // `keep_bytes` are evicted. Neither has effects.
+  void CompactTo(Index index);
+  std::size_t Evict(std::size_t keep_bytes);
+
+  // --- Reading.
+
+  PeerId id() const;
+  Term term() const;
+  Role role() const;
+  bool is_leader() const { return role() == Role::kLeader; }
+  PeerId leader() const;  // Zero: unknown.
+  const HardState& hard_state() const;
+  const LogTail& tail() const;
+  const Configuration& configuration() const;
+  // Whether an entry of the leader's own term is committed (Raft 6.4: reads may be served).
+  bool HasCommittedInTerm() const;
+  bool poisoned() const;
+  std::vector<PeerStatus> Peers() const;  // Empty unless leader.
+  // Lowest match of all members; last index when alone. What the log may be compacted to without
+  // forcing anybody to take a snapshot. Leader only, else zero.
+  Index LowestMatch() const;
+  std::string DebugString() const;
+
+ private:
+  class Core;  // raft_core.h
+  std::unique_ptr<Core> core_;
+};
+
+}  // namespace rutile::raft

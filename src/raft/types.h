@@ -1,0 +1,157 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "base/time.h"
+
+namespace rutile::raft {
+
+// Counts the cuts of one replica's log tail in one process lifetime.
+using Epoch = StrongId<struct EpochTag>;
+// Counts the writes that one replica has issued to its log in one process lifetime, from 1.
+using WriteNumber = StrongId<struct WriteNumberTag>;
+// Counts the heartbeat rounds of one leader.
+using Round = StrongId<struct RoundTag>;
+// Chosen by the caller of ReadIndex(); handed back with the answer.
+using ReadId = StrongId<struct ReadIdTag>;
+
+enum class EntryType : std::uint8_t {
+  kEmpty = 0,   // What a leader appends first in its term. No payload.
+  kNormal = 1,  // A command of the state machine.
+  kConfig = 2,  // An encoded Configuration, in force from the moment it is appended.
+};
+
+// One entry of the log. Immutable once it is in a LogTail: it is copied by reference to its
+// payload.
+struct Entry {
+  LogId id = {};
+  EntryType type = EntryType::kEmpty;
+  Bytes payload = {};
+
+  // What the entry costs in memory, in messages and in quotas.
+  std::size_t size_bytes() const { return kOverheadBytes + payload.size(); }
+  static constexpr std::size_t kOverheadBytes = 32;
+
+  friend bool operator==(const Entry&, const Entry&) = default;
+};
+
+// Entries in order, together with the id of the entry before them.
+//   (1) entries[i].id.index == prev.index + 1 + i
+//   (2) terms never decrease, starting from prev.term
+// Code that takes a slice from outside calls Validate(); code that is given one may rely on it.
+struct LogSlice {
+  LogId prev = {};
+  std::vector<Entry> entries = {};
+
+  bool empty() const { return entries.empty(); }
+  LogId last() const { return entries.empty() ? prev : entries.back().id; }
+  bool Validate() const;
+};
+
+// What one write made durable, or one promise depends on. Every write carries the mark of the tail
+// at the moment it was issued, and its acknowledgement brings the mark back.
+//
+// Writes of one replica become durable in the order of their numbers, so an acknowledgement of
+// `write` acknowledges all before it. `epoch` tells which cuts the write knew of: what was cut
+// since is not durable by it, even if an entry with the same (index, term) stands there again.
+struct Mark {
+  Term term = {};    // The replica's term when the write was issued.
+  Epoch epoch = {};  // The tail's, likewise.
+  Index index = {};  // Last index of the tail, likewise.
+  WriteNumber write = {};
+
+  friend bool operator==(const Mark&, const Mark&) = default;
+};
+
+// What must be durable before any message that depends on it leaves. `commit` is a lower bound for
+// restart, never a cut point.
+struct HardState {
+  Term term = {};
+  PeerId vote = {};  // Zero: not voted in this term.
+  Index commit = {};
+
+  friend bool operator==(const HardState&, const HardState&) = default;
+};
+
+// Who votes. While `outgoing` is not empty the group is in joint consensus (Raft 4.3): decisions
+// need a majority of both sets. Ids are sorted and unique; a peer is a voter or a learner, not
+// both.
+struct Configuration {
+  std::vector<PeerId> voters = {};
+  std::vector<PeerId> outgoing = {};
+  std::vector<PeerId> learners = {};
+
+  bool IsVoter(PeerId id) const;
+  bool IsMember(PeerId id) const;
+  // All voters and learners, sorted, each once.
+  std::vector<PeerId> Members() const;
+  bool IsJoint() const { return !outgoing.empty(); }
+
+  friend bool operator==(const Configuration&, const Configuration&) = default;
+};
+
+// The place in the log that a snapshot stands for. Its data is the host's business.
+struct SnapshotMeta {
+  LogId id = {};
+  Configuration configuration = {};
+
+  friend bool operator==(const SnapshotMeta&, const SnapshotMeta&) = default;
+};
+
+enum class MessageType : std::uint8_t {
+  kPreVote = 1,
+  kPreVoteReply = 2,
+  kVote = 3,
+  kVoteReply = 4,
+  kAppend = 5,
+  kAppendReply = 6,
+  kHeartbeat = 7,
+  kHeartbeatReply = 8,
+  kSnapshot =
+      9,  // Never built by the core: the host steps it when the data has arrived and is safe.
+  kTimeoutNow = 10,
+  kReadIndex = 11,
+  kReadIndexReply = 12,
+};
+
+// One message between two peers of a group. Fields not named for a type are at their defaults.
+struct Message {
+  MessageType type = MessageType::kAppend;
+  PeerId from = {};
+  PeerId to = {};
+  Term term = {};  // Of the sender. kPreVote: the term it would campaign in.
+
+  LogId last_log = {};    // kPreVote, kVote: the candidate's last entry.
+  bool granted = false;   // kPreVoteReply, kVoteReply.
+  bool transfer = false;  // kVote: by the leader's wish; leader stickiness does not refuse it.
+
+  LogSlice slice = {};  // kAppend: what follows slice.prev; may be empty (a probe).
+  Index commit = {};    // kAppend, kHeartbeat: the sender's commit index, capped for the receiver.
+
+  bool rejected = false;  // kAppendReply.
+  Index match = {};  // kAppendReply: accepted up to here (durable); on reject, slice.prev's index.
+  LogId hint = {};   // kAppendReply, rejected: the last id the receiver may share (see Raft 5.3).
+
+  Round round = {};  // kHeartbeat, kHeartbeatReply.
+
+  std::optional<SnapshotMeta> snapshot = {};  // kSnapshot.
+
+  ReadId read = {};       // kReadIndex, kReadIndexReply.
+  Index read_index = {};  // kReadIndexReply; zero: the leader could not confirm, ask again.
+};
+
+// "1->2 Append term 3 prev 4@2 +2 commit 4". For traces, scripts and failed checks.
+std::string ToString(const Message& message);
+std::string ToString(const HardState& state);
+std::string ToString(const Configuration& configuration);
+std::string ToString(const Mark& mark);
+std::string_view ToString(MessageType type);
+
+}  // namespace rutile::raft
