@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/ids.h"
+#include "base/log_slice.h"
 #include "base/time.h"
 
 namespace rutile::raft {
@@ -22,38 +23,9 @@ using Round = StrongId<struct RoundTag>;
 // Chosen by the caller of ReadIndex(); handed back with the answer.
 using ReadId = StrongId<struct ReadIdTag>;
 
-enum class EntryType : std::uint8_t {
-  kEmpty = 0,   // What a leader appends first in its term. No payload.
-  kNormal = 1,  // A command of the state machine.
-  kConfig = 2,  // An encoded Configuration, in force from the moment it is appended.
-};
-
-// One entry of the log. Immutable once it is in a LogTail: it is copied by reference to its
-// payload.
-struct Entry {
-  LogId id = {};
-  EntryType type = EntryType::kEmpty;
-  Bytes payload = {};
-
-  // What the entry costs in memory, in messages and in quotas.
-  std::size_t size_bytes() const { return kOverheadBytes + payload.size(); }
-  static constexpr std::size_t kOverheadBytes = 32;
-
-  friend bool operator==(const Entry&, const Entry&) = default;
-};
-
-// Entries in order, together with the id of the entry before them.
-//   (1) entries[i].id.index == prev.index + 1 + i
-//   (2) terms never decrease, starting from prev.term
-// Code that takes a slice from outside calls Validate(); code that is given one may rely on it.
-struct LogSlice {
-  LogId prev = {};
-  std::vector<Entry> entries = {};
-
-  bool empty() const { return entries.empty(); }
-  LogId last() const { return entries.empty() ? prev : entries.back().id; }
-  bool Validate() const;
-};
+using rutile::Entry;
+using rutile::EntryType;
+using rutile::LogSlice;
 
 // What one write made durable, or one promise depends on. Every write carries the mark of the tail
 // at the moment it was issued, and its acknowledgement brings the mark back.
