@@ -1,0 +1,158 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/log_slice.h"
+#include "base/status.h"
+#include "base/task.h"
+#include "base/time.h"
+#include "env/env.h"
+
+namespace rutile::wal {
+
+// One region's part of a batch. Applied on top of what was written for the region before:
+//   reset   everything of the region is dropped; slice.prev is its new base
+//   cut     entries after slice.prev are dropped (implied when slice has entries)
+//   slice   the entries that follow slice.prev
+//   state   replaces the region's state blob (the replica's hard state, encoded by its owner)
+//   compact entries up to here may be forgotten; (index, term) is the new base
+//   clean   the region is gone from this node; nothing else is set
+struct RegionWrite {
+  RegionId region = {};
+  PeerId peer = {};  // Whose log it is. A different peer than before starts from nothing.
+  // The writer's mark, stored with the record so that a dump tells the order of events.
+  Term term = {};
+  std::uint64_t epoch = 0;
+  bool reset = false;
+  bool cut = false;
+  bool clean = false;
+  LogSlice slice = {};
+  std::optional<std::string> state = {};
+  std::optional<LogId> compact = {};
+};
+
+// From `start` up to the next run (or the last index) entries have `term`.
+struct TermRun {
+  Index start = {};
+  Term term = {};
+};
+
+// What recovery found of one region.
+struct RegionLog {
+  PeerId peer = {};
+  LogId base = {};
+  LogId last = {};
+  std::vector<TermRun> runs = {};  // Of (base, last].
+  std::string state = {};
+};
+
+struct Options {
+  std::string directory = "wal";
+  // Size of a segment file. Files are written full of zeroes once and then recycled, because
+  // syncing an overwrite is about twice as fast as syncing a growing file.
+  std::uint64_t segment_bytes = std::uint64_t{64} << 20;
+  // Recycled files kept ready for reuse.
+  int spare_segments = 2;
+  // Segments beyond this many cause regions that pin the oldest one to be rewritten or named by
+  // PinningRegions().
+  int max_segments = 16;
+  std::size_t max_record_bytes = std::size_t{64} << 20;
+};
+
+struct Stats {
+  std::uint64_t syncs = 0;
+  std::uint64_t batches = 0;
+  std::uint64_t records = 0;
+  std::uint64_t payload_bytes = 0;  // Of entries.
+  std::uint64_t written_bytes = 0;  // To files, padding included.
+  std::uint64_t segments = 0;
+  std::uint64_t spare_segments = 0;
+};
+
+// The log of all regions of one store: one append-only stream of checksummed batches over recycled,
+// pre-written segment files. docs/formats/wal.md is the format; docs/design/wal-recovery.md the
+// decision table of recovery.
+//
+// Plain and blocking. Write, Sync, Collect and Close belong to one executor (the log executor);
+// Read is safe from any thread beside them. After a failed write or sync every further call fails
+// with the same status: the caller must stop the node and must not retry (a second fsync can report
+// success for pages that the first one lost).
+class Wal {
+ public:
+  struct Opened {
+    std::unique_ptr<Wal> wal;
+    std::map<RegionId, RegionLog> regions;
+    std::uint64_t dropped_tail_bytes = 0;  // Unacknowledged, torn by a crash.
+  };
+
+  // Recovers from `options.directory`, creating it when absent. Only a tail that was never
+  // acknowledged may be dropped; damage before it is kCorruption, which names file and offset.
+  static Result<Opened> Open(FileSystem& files, const Options& options);
+
+  virtual ~Wal() = default;
+
+  // Appends one atomic batch: after a crash all of it is there or none. Not durable before Sync.
+  virtual Status Write(const std::vector<RegionWrite>& batch) = 0;
+  // Makes all that was written durable. One fdatasync.
+  virtual Status Sync() = 0;
+
+  // The entries (prev, to], as many as fit in `max_bytes` but at least one. Returned ids are those
+  // on disk; the caller compares them with what it expects. kNotFound: compacted or beyond the end.
+  virtual Result<LogSlice> Read(RegionId region, Index prev, Index to, std::size_t max_bytes) = 0;
+
+  // Gives segments that no region needs any more back for recycling; rewrites what little pins an
+  // old segment. Call now and then, on the log executor.
+  virtual Status Collect() = 0;
+  // Regions whose old entries keep the oldest segment alive although there are too many segments,
+  // with the index up to which each should be compacted.
+  virtual std::map<RegionId, Index> PinningRegions() const = 0;
+
+  virtual Stats stats() const = 0;
+};
+
+// Collects writes of many replicas and makes them durable together: while one sync runs, the next
+// batch gathers, so that one fdatasync serves all that waited. No fixed waiting.
+//
+// Submit is safe from any thread. Writes of one region reach the disk in the order in which they
+// were submitted. `done` runs on the log executor after the sync that covers the write, in the
+// order of submission; it should only post.
+class LogWriter {
+ public:
+  struct Options {
+    std::size_t max_batch_bytes = std::size_t{1} << 20;
+    Duration collect_every = Seconds(5);
+  };
+  // What the node does when the log fails: it must stop. Runs once, on the log executor.
+  using OnFailure = UniqueFunction<void(const Status&)>;
+  // Told after each batch: for metrics. Durations are zero unless a clock measures them.
+  struct BatchReport {
+    std::size_t bytes = 0;
+    std::size_t writes = 0;
+    Duration sync_time = {};
+    Duration oldest_wait = {};
+  };
+  using OnBatch = UniqueFunction<void(const BatchReport&)>;
+
+  LogWriter(Wal& wal, Executor& log_executor, const Clock& clock, const Options& options,
+            OnFailure on_failure, OnBatch on_batch = nullptr);
+  ~LogWriter();
+  LogWriter(const LogWriter&) = delete;
+  LogWriter& operator=(const LogWriter&) = delete;
+
+  void Submit(RegionWrite write, Task done);
+  // Bytes submitted and not yet durable.
+  std::size_t pending_bytes() const;
+
+ private:
+  class Queue;  // Shared with the tasks on the log executor, which may outlive the writer's owner.
+  std::shared_ptr<Queue> queue_;
+};
+
+}  // namespace rutile::wal
