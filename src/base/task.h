@@ -41,9 +41,9 @@ class UniqueFunction<R(Args...)> {
   };
   template <class F>
   struct Holder final : Base {
-    explicit Holder(F callable) : callable(std::move(callable)) {}
-    R Call(Args... args) override { return callable(std::forward<Args>(args)...); }
-    F callable;
+    explicit Holder(F f) : function(std::move(f)) {}
+    R Call(Args... args) override { return function(std::forward<Args>(args)...); }
+    F function;
   };
 
   std::unique_ptr<Base> callable_;
