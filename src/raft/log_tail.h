@@ -53,9 +53,12 @@ class LogTail {
     Index committed = {};            // From the hard state.
     LogId applied = {};              // From the key-value engine.
   };
-  // If `applied` is beyond the last entry, the log becomes empty after `applied`: the entries were
-  // applied before this disk had them, and are committed. The caller must then write the reset (see
-  // TakeWrite) before it promises anything.
+  // If the log does not contain `applied`, it becomes empty after `applied`: the entries were
+  // applied before this disk had them (or the cut that made room for them), and are committed. The
+  // caller must then write the reset (see TakeWrite) before it promises anything.
+  //
+  // Requires base.index <= applied.index: a state machine behind the compacted log is lost data,
+  // for the caller to find and to report.
   static LogTail Recover(Recovered recovered);
 
   // --- Reading.
@@ -83,7 +86,10 @@ class LogTail {
   std::size_t resident_bytes() const { return resident_bytes_; }
   // Entries (prev, ...] by reference: as many as fit in `max_bytes`, but at least one, up to `to`.
   // Nothing when prev.Next() is not resident (a cold read is due) or `prev` is not in the log.
+  // An empty slice when there is nothing after `prev` up to `to`.
   std::optional<LogSlice> Read(Index prev, Index to, std::size_t max_bytes) const;
+  // The size of the entries (from, to]. Requires them to be resident.
+  std::size_t BytesBetween(Index from, Index to) const;
 
   // --- Changing. In the order in which one message may cause them.
 
@@ -91,13 +97,14 @@ class LogTail {
   // Contains(slice.prev) or slice.prev.index < base; entries that are here already are skipped, the
   // log is cut at the first conflict, the rest is appended. A conflict at or below committed is a
   // broken invariant: nothing is changed and false is returned (the replica must be poisoned).
-  [[nodiscard]] bool Append(const LogSlice& slice);
+  [[nodiscard]] bool Append(LogSlice slice);
   // Appends a leader's own entries, which get the next indexes and `term`.
   void AppendOwn(Term term, EntryType type, Bytes payload);
   // Requires committed <= index <= last; lower ones are ignored.
   void CommitTo(Index index);
-  // Forgets everything and continues after `id`, which is committed. Requires id.index > committed,
-  // or an id beyond the last entry.
+  // Forgets everything and continues after `id`, which is committed. Requires id.index > committed
+  // and that the log does not contain `id`: if it does, what follows may have been acknowledged and
+  // must stay, and CommitTo() is all there is to do.
   void Reset(LogId id);
 
   // --- Towards the disk.
@@ -118,9 +125,13 @@ class LogTail {
   // The write with `mark`, and all before it, is on disk. Late, repeated and out-of-order calls are
   // harmless: what was cut since then is not counted. Returns whether `durable` moved.
   bool OnDurable(const Mark& mark);
-  // Whether what `mark` promised is durable and nothing that it covers was cut since.
+  // Whether what `mark` promised is durable and nothing that it covers was cut since. False also
+  // for marks so old that this is no longer known: older than the cuts that the disk has learnt of.
   bool IsCurrent(const Mark& mark) const;
   WriteNumber durable_write() const { return durable_write_; }
+  WriteNumber issued_write() const { return issued_write_; }
+  // Whether the next write carries a reset, which everything promised from now on depends on.
+  bool reset_pending() const { return reset_pending_; }
 
   // --- Towards apply.
 
@@ -156,9 +167,14 @@ class LogTail {
 
   // Removes entries >= index, moves every cursor with them and raises the epoch.
   void CutFrom(Index index);
+  void RecordCut(Index at);
   void PushEntry(Entry entry);
+  void PopFront();
+  // The largest index up to which nothing was cut since `epoch`, at most `index`.
   Index ClampToCuts(Epoch epoch, Index index) const;
+  // Every public mutator that moves more than one cursor ends with it.
   void CheckInvariants() const;
+  bool ContentIsConsistent() const;  // Scans all.
 
   LogId base_ = {};
   LogId last_ = {};
@@ -173,11 +189,12 @@ class LogTail {
   Index submitted_ = {};
 
   Epoch epoch_ = {};
-  std::vector<Cut> cuts_ = {};  // Those that a write still in flight does not know of.
+  std::vector<Cut> cuts_ = {};  // Those that a write in flight may not know of; `at` rises.
   bool reset_pending_ = false;  // The next write must carry the reset.
   bool cut_pending_ = false;    // Submitted entries were cut and the disk does not know yet.
   WriteNumber issued_write_ = {};
   WriteNumber durable_write_ = {};
+  Epoch durable_epoch_ = {};  // Of the newest acknowledged write; cuts up to it are forgotten.
 };
 
 }  // namespace rutile::raft

@@ -65,9 +65,16 @@ struct Configuration {
   // All voters and learners, sorted, each once.
   std::vector<PeerId> Members() const;
   bool IsJoint() const { return !outgoing.empty(); }
+  // Whether the laws above hold. Without any member it is valid: a peer that waits to be told.
+  bool IsValid() const;
 
   friend bool operator==(const Configuration&, const Configuration&) = default;
 };
+
+// The payload of a kConfig entry: the same bytes for the same configuration, always.
+Bytes EncodeConfiguration(const Configuration& configuration);
+// Nothing when the bytes are not the encoding of a valid configuration.
+std::optional<Configuration> DecodeConfiguration(std::string_view in);
 
 // The place in the log that a snapshot stands for. Its data is the host's business.
 struct SnapshotMeta {
@@ -98,7 +105,8 @@ struct Message {
   MessageType type = MessageType::kAppend;
   PeerId from = {};
   PeerId to = {};
-  Term term = {};  // Of the sender. kPreVote: the term it would campaign in.
+  // Of the sender. kPreVote, and its reply when granted: the term the candidate would campaign in.
+  Term term = {};
 
   LogId last_log = {};    // kPreVote, kVote: the candidate's last entry.
   bool granted = false;   // kPreVoteReply, kVoteReply.
