@@ -1,0 +1,105 @@
+#include "node/node.h"
+
+#include <utility>
+
+#include "node/status_json.h"
+
+namespace rutile::node {
+
+Node::Node(Options options, const Environment& environment)
+    : options_(std::move(options)), clock_(environment.clock), started_(environment.clock.Now()) {}
+
+Node::~Node() = default;
+
+Result<std::unique_ptr<Node>> Node::Open(Options options, Environment environment) {
+  std::unique_ptr<Node> node(new Node(std::move(options), environment));
+  const Options& own = node->options_;
+  RUTILE_ASSIGN_OR_RETURN(node->engine_, environment.open_engine());
+  RUTILE_ASSIGN_OR_RETURN(wal::Wal::Opened opened, wal::Wal::Open(environment.files, own.wal));
+  if (opened.dropped_tail_bytes > 0) {
+    RUTILE_LOG(environment.logger, kInfo, "an unacknowledged end of the log was dropped",
+               {"bytes", std::to_string(opened.dropped_tail_bytes)});
+  }
+
+  Node* self = node.get();
+  store::Store::Observer observer;
+  observer.on_failure = [on_failure = environment.on_failure](const Status& status) {
+    on_failure(status);
+  };
+  observer.on_region_changed = [self](const store::Replica& replica) {
+    if (replica.raft().is_leader()) self->placement_->ReportSoon();
+  };
+  observer.on_datagram = [self](StoreId, const store::Datagram& datagram) {
+    if (datagram.channel == placement::Placement::kReportChannel) {
+      self->placement_->OnReport(datagram.payload);
+    }
+  };
+  observer.on_log_batch = std::move(environment.on_log_batch);
+
+  const std::vector<store::Region> initial = own.cluster.InitialRegions();
+  RUTILE_ASSIGN_OR_RETURN(node->store_,
+                          store::Store::Open({.id = own.identity.store,
+                                              .replica = own.replica,
+                                              .machine_of = [self](const store::Region& region)
+                                                  -> std::unique_ptr<store::StateMachine> {
+                                                if (region.id != store::kPlacementRegion)
+                                                  return nullptr;
+                                                auto machine =
+                                                    std::make_unique<placement::StateMachine>();
+                                                self->placement_state_ = machine.get();
+                                                return machine;
+                                              }},
+                                             {.clock = environment.clock,
+                                              .random = environment.random,
+                                              .files = environment.files,
+                                              .transport = environment.transport,
+                                              .engine = *node->engine_,
+                                              .executors = environment.executors,
+                                              .logger = environment.logger},
+                                             std::move(opened), initial, std::move(observer)));
+  node->raw_ = std::make_unique<store::RawKv>(*node->store_, environment.clock, own.raw);
+
+  const placement::Member* member = own.cluster.Find(own.identity.name);
+  node->placement_ = std::make_unique<placement::Placement>(
+      placement::Placement::Options{.cluster = own.identity.cluster,
+                                    .self = {.id = own.identity.store,
+                                             .name = member->name,
+                                             .address = member->address,
+                                             .version = kReportedVersion},
+                                    .members = own.cluster.members},
+      *node->store_, *node->placement_state_, environment.clock, *environment.executors.background);
+  return node;
+}
+
+void Node::Start() {
+  placement_->Start(options_.cluster.InitialRegions());
+  store_->Start();
+}
+
+void Node::Drain() {
+  for (const store::GateState& gate : store_->Gates()) {
+    if (!gate.is_leader) continue;
+    for (const store::Peer& peer : gate.region->peers) {
+      if (peer.id == gate.self || peer.role != store::PeerRole::kVoter) continue;
+      store_->TransferLeadership(gate.region->id, peer.id);
+      break;
+    }
+  }
+}
+
+void Node::Stop() { store_->Stop(); }
+
+Status Node::Flush() { return engine_->Flush(); }
+
+void Node::CollectStatus(UniqueFunction<void(std::string json)> done) {
+  store_->CollectStatus(
+      [this, done = std::move(done)](std::vector<store::ReplicaStatus> replicas) mutable {
+        done(StatusJson({.identity = options_.identity,
+                         .placement = *placement_,
+                         .replicas = std::move(replicas),
+                         .uptime = clock_.Now() - started_,
+                         .engine = engine_->Statistics()}));
+      });
+}
+
+}  // namespace rutile::node

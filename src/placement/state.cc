@@ -1,0 +1,257 @@
+#include "placement/state.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "codec/integers.h"
+#include "codec/keys.h"
+
+namespace rutile::placement {
+namespace {
+
+using engine::Family;
+
+// Kinds of commands on disk, in the order of the variant's alternatives.
+enum class Kind : std::uint8_t {
+  kPutStore = 1,
+  kAllocateIds = 2,
+  kRaiseTimestampBound = 3,
+  kRaiseGcSafePoint = 4,
+  kSetServiceSafePoint = 5,
+  kPutValue = 6,
+};
+
+std::string EncodeStore(const StoreInfo& store) {
+  std::string out;
+  codec::PutVarint(&out, store.id.value());
+  codec::PutBytes(&out, store.name);
+  codec::PutBytes(&out, store.address);
+  codec::PutBytes(&out, store.version);
+  return out;
+}
+
+StoreInfo GetStore(codec::Reader& reader) {
+  StoreInfo store;
+  store.id = StoreId(reader.Varint());
+  store.name = reader.Bytes();
+  store.address = reader.Bytes();
+  store.version = reader.Bytes();
+  return store;
+}
+
+std::string EncodeServicePoint(const ServiceSafePoint& point) {
+  std::string out;
+  codec::PutVarint(&out, point.safe_point);
+  codec::PutVarint(&out, point.expires_at);
+  return out;
+}
+
+struct Encoder {
+  std::string out;
+
+  void Begin(Kind kind) { codec::PutFixed8(&out, static_cast<std::uint8_t>(kind)); }
+  void operator()(const PutStore& c) {
+    Begin(Kind::kPutStore);
+    out += EncodeStore(c.store);
+  }
+  void operator()(const AllocateIds& c) {
+    Begin(Kind::kAllocateIds);
+    codec::PutVarint(&out, c.count);
+  }
+  void operator()(const RaiseTimestampBound& c) {
+    Begin(Kind::kRaiseTimestampBound);
+    codec::PutVarint(&out, c.bound_ms);
+  }
+  void operator()(const RaiseGcSafePoint& c) {
+    Begin(Kind::kRaiseGcSafePoint);
+    codec::PutVarint(&out, c.safe_point);
+  }
+  void operator()(const SetServiceSafePoint& c) {
+    Begin(Kind::kSetServiceSafePoint);
+    codec::PutBytes(&out, c.service);
+    out += EncodeServicePoint(c.point);
+    codec::PutVarint(&out, c.now_seconds);
+  }
+  void operator()(const PutValue& c) {
+    Begin(Kind::kPutValue);
+    codec::PutBytes(&out, c.key);
+    codec::PutFixed8(&out, c.value ? 1 : 0);
+    if (c.value) codec::PutBytes(&out, *c.value);
+  }
+};
+
+// Where each part of the state lies in the engine, below codec::PlacementKey.
+constexpr std::string_view kNextId = "id";
+constexpr std::string_view kTimestampBound = "tso";
+constexpr std::string_view kGcSafePoint = "gc";
+constexpr std::string_view kStorePrefix = "store/";
+constexpr std::string_view kServicePrefix = "service/";
+constexpr std::string_view kValuePrefix = "value/";
+
+std::string Named(std::string_view prefix, std::string_view name) {
+  return codec::PlacementKey(std::string(prefix) + std::string(name));
+}
+
+std::string Number(std::uint64_t value) {
+  std::string out;
+  codec::PutVarint(&out, value);
+  return out;
+}
+
+// Changes the state and notes the same change for the engine.
+struct Applier {
+  State& state;
+  engine::WriteBatch& changes;
+  std::string result = {};
+
+  void PutNumber(std::string_view name, std::uint64_t value) {
+    changes.Put(Family::kMeta, codec::PlacementKey(name), Number(value));
+  }
+  void operator()(const PutStore& c) {
+    state.stores[c.store.id] = c.store;
+    changes.Put(Family::kMeta, Named(kStorePrefix, ToString(c.store.id)), EncodeStore(c.store));
+  }
+  void operator()(const AllocateIds& c) {
+    result = std::to_string(state.next_id);
+    state.next_id += c.count;
+    PutNumber(kNextId, state.next_id);
+  }
+  void operator()(const RaiseTimestampBound& c) {
+    state.timestamp_bound_ms = std::max(state.timestamp_bound_ms, c.bound_ms);
+    PutNumber(kTimestampBound, state.timestamp_bound_ms);
+  }
+  void operator()(const RaiseGcSafePoint& c) {
+    state.gc_safe_point = std::max(state.gc_safe_point, c.safe_point);
+    result = std::to_string(state.gc_safe_point);
+    PutNumber(kGcSafePoint, state.gc_safe_point);
+  }
+  void operator()(const SetServiceSafePoint& c) {
+    if (c.point.expires_at <= c.now_seconds) {
+      state.service_safe_points.erase(c.service);
+      changes.Delete(Family::kMeta, Named(kServicePrefix, c.service));
+    } else {
+      state.service_safe_points[c.service] = c.point;
+      changes.Put(Family::kMeta, Named(kServicePrefix, c.service), EncodeServicePoint(c.point));
+    }
+  }
+  void operator()(const PutValue& c) {
+    if (c.value) {
+      state.values[c.key] = *c.value;
+      changes.Put(Family::kMeta, Named(kValuePrefix, c.key), *c.value);
+    } else {
+      state.values.erase(c.key);
+      changes.Delete(Family::kMeta, Named(kValuePrefix, c.key));
+    }
+  }
+};
+
+// Takes one stored key in. Returns false for a key or value that no version of ours has written.
+bool LoadPair(std::string_view name, std::string_view value, State* state) {
+  codec::Reader reader(value);
+  if (name == kNextId) {
+    state->next_id = reader.Varint();
+  } else if (name == kTimestampBound) {
+    state->timestamp_bound_ms = reader.Varint();
+  } else if (name == kGcSafePoint) {
+    state->gc_safe_point = reader.Varint();
+  } else if (name.starts_with(kStorePrefix)) {
+    StoreInfo store = GetStore(reader);
+    state->stores[store.id] = std::move(store);
+  } else if (name.starts_with(kServicePrefix)) {
+    ServiceSafePoint point;
+    point.safe_point = reader.Varint();
+    point.expires_at = reader.Varint();
+    state->service_safe_points[std::string(name.substr(kServicePrefix.size()))] = point;
+  } else if (name.starts_with(kValuePrefix)) {
+    state->values[std::string(name.substr(kValuePrefix.size()))] = std::string(value);
+    return true;
+  } else {
+    return false;
+  }
+  return reader.Done();
+}
+
+}  // namespace
+
+std::string EncodeCommand(const Command& command) {
+  Encoder encoder;
+  std::visit(encoder, command);
+  return std::move(encoder.out);
+}
+
+Result<Command> DecodeCommand(std::string_view bytes) {
+  codec::Reader reader(bytes);
+  Command command;
+  const std::uint8_t kind = reader.Fixed8();
+  switch (static_cast<Kind>(kind)) {
+    case Kind::kPutStore: command = PutStore{GetStore(reader)}; break;
+    case Kind::kAllocateIds: command = AllocateIds{reader.Varint()}; break;
+    case Kind::kRaiseTimestampBound: command = RaiseTimestampBound{reader.Varint()}; break;
+    case Kind::kRaiseGcSafePoint: command = RaiseGcSafePoint{reader.Varint()}; break;
+    case Kind::kSetServiceSafePoint: {
+      SetServiceSafePoint set;
+      set.service = reader.Bytes();
+      set.point.safe_point = reader.Varint();
+      set.point.expires_at = reader.Varint();
+      set.now_seconds = reader.Varint();
+      command = std::move(set);
+      break;
+    }
+    case Kind::kPutValue: {
+      PutValue put;
+      put.key = reader.Bytes();
+      if (reader.Fixed8() != 0) put.value = std::string(reader.Bytes());
+      command = std::move(put);
+      break;
+    }
+    default:
+      return Status(Code::kCorruption, "placement command: unknown kind " + std::to_string(kind));
+  }
+  if (!reader.Done()) return Status(Code::kCorruption, "placement command: wrong length");
+  return command;
+}
+
+Result<store::WriteOutcome> StateMachine::Apply(LogId /*id*/, std::string_view bytes,
+                                                store::ApplyBatch& batch) {
+  RUTILE_ASSIGN_OR_RETURN(const Command command, DecodeCommand(bytes));
+  auto next = std::make_shared<State>(*View());
+  Applier applier{.state = *next, .changes = batch.changes()};
+  std::visit(applier, command);
+  Publish(std::move(next));
+  return store::WriteOutcome(store::CommandResult{.payload = std::move(applier.result)});
+}
+
+std::vector<store::DataRange> StateMachine::Ranges() const {
+  return {{Family::kMeta, codec::PlacementKeysBegin(), codec::PlacementKeysEnd()}};
+}
+
+Status StateMachine::Load(engine::KvEngine& engine) {
+  auto state = std::make_shared<State>();
+  const auto snapshot = engine.GetSnapshot();
+  const std::string begin = codec::PlacementKeysBegin();
+  const auto iterator =
+      snapshot->NewIterator(Family::kMeta, {.lower = begin, .upper = codec::PlacementKeysEnd()});
+  for (iterator->Seek(begin); iterator->Valid(); iterator->Next()) {
+    const std::string_view name = iterator->key().substr(begin.size());
+    if (!LoadPair(name, iterator->value(), state.get())) {
+      return Status(Code::kCorruption, "placement state: broken or unknown key " +
+                                           std::string(name) +
+                                           "; was it written by a newer version?");
+    }
+  }
+  RUTILE_RETURN_IF_ERROR(iterator->status());
+  Publish(std::move(state));
+  return {};
+}
+
+std::shared_ptr<const State> StateMachine::View() const {
+  MutexLock lock(mutex_);
+  return state_;
+}
+
+void StateMachine::Publish(std::shared_ptr<const State> state) {
+  MutexLock lock(mutex_);
+  state_ = std::move(state);
+}
+
+}  // namespace rutile::placement

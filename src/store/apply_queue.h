@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/log_slice.h"
+#include "base/mutex.h"
+#include "base/status.h"
+#include "base/task.h"
+#include "engine/kv_engine.h"
+#include "env/env.h"
+#include "raft/types.h"
+#include "store/snapshot_file.h"
+#include "store/state_machine.h"
+
+namespace rutile::store {
+
+// Somebody waiting for the entry `id` to be applied.
+struct Proposal {
+  LogId id = {};
+  WriteDone done = {};
+};
+
+// Applies committed entries of one region to the engine, in order, on the region's apply executor.
+// Everything that has gathered since the last turn goes into one atomic engine batch together with
+// the applied position, so a busy region pays one engine write for many entries.
+//
+// Push* are called on the region's executor. Must outlive the executors' tasks.
+class ApplyQueue {
+ public:
+  struct Options {
+    RegionId region = {};
+    std::size_t max_batch_bytes = std::size_t{4} << 20;
+  };
+  // What the owner is told. All run on the apply executor.
+  struct Callbacks {
+    // Entries up to `index` are in the engine. Called once for everything a turn has applied,
+    // before the proposers are answered.
+    UniqueFunction<void(Index index)> on_applied;
+    // The engine or the snapshot's file failed: the node must stop.
+    UniqueFunction<void(const Status&)> on_failure;
+  };
+
+  // `applied` is what the engine holds. The references must outlive the queue.
+  ApplyQueue(const Options& options, engine::KvEngine& engine, FileSystem& files,
+             Executor& executor, std::unique_ptr<StateMachine> machine, LogId applied,
+             Callbacks callbacks);
+
+  // `slice` continues where the last one, or the last install, ended. Each proposal names an entry
+  // of the slice, in order.
+  void PushEntries(LogSlice slice, std::vector<Proposal> proposals);
+  // Replaces the group's data by the snapshot file of `id`. Done before anything pushed later.
+  void PushInstall(LogId id);
+
+  // Only for reading what does not change: Ranges() of a KV region. Any thread.
+  const StateMachine& machine() const { return *machine_; }
+
+ private:
+  struct Work {
+    LogSlice slice = {};
+    std::vector<Proposal> proposals = {};
+    std::optional<LogId> install = {};
+  };
+  struct Answer {
+    WriteDone done = {};
+    WriteOutcome outcome = {};
+  };
+  class Batch;
+
+  void Push(Work work);
+  void Run();
+  Status Apply(std::vector<Work> works);
+  Status ApplyEntries(Work& work, Batch& batch, std::vector<Answer>& answers);
+  Status Install(LogId id);
+
+  // Constant after construction.
+  const Options options_;
+  engine::KvEngine& engine_;
+  FileSystem& files_;
+  Executor& executor_;
+  Callbacks callbacks_;
+
+  // Only on the apply executor.
+  const std::unique_ptr<StateMachine> machine_;
+  LogId applied_;
+  bool failed_ = false;
+
+  Mutex mutex_;
+  std::vector<Work> waiting_ GUARDED_BY(mutex_);
+  bool scheduled_ GUARDED_BY(mutex_) = false;
+};
+
+// The stored form of an applied position.
+std::string EncodeApplied(LogId id);
+Result<LogId> DecodeApplied(std::string_view bytes);
+
+}  // namespace rutile::store

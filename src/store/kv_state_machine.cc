@@ -1,0 +1,79 @@
+#include "store/kv_state_machine.h"
+
+#include <string>
+#include <utility>
+
+#include "codec/keys.h"
+#include "store/raw_value.h"
+
+namespace rutile::store {
+
+Result<WriteOutcome> KvStateMachine::Apply(LogId /*id*/, std::string_view bytes,
+                                           ApplyBatch& batch) {
+  RUTILE_ASSIGN_OR_RETURN(const Command command, DecodeCommand(bytes));
+  // The region may have changed between proposal and apply; every replica sees the same order.
+  if (command.epoch.version != region_.epoch.version) {
+    return WriteOutcome(RegionError(EpochNotMatch{{region_}}));
+  }
+  CommandResult result;
+  for (const Mutation& mutation : command.mutations) {
+    engine::WriteBatch& changes = batch.changes();
+    switch (mutation.kind) {
+      case Mutation::Kind::kPut:
+        changes.Put(mutation.family, codec::DataKey(mutation.key), mutation.value);
+        break;
+      case Mutation::Kind::kDelete:
+        changes.Delete(mutation.family, codec::DataKey(mutation.key));
+        break;
+      case Mutation::Kind::kDeleteRange:
+        changes.DeleteRange(mutation.family, codec::DataKey(mutation.key),
+                            codec::DataEndKey(mutation.value));
+        break;
+      case Mutation::Kind::kCompareAndSwap: {
+        RUTILE_ASSIGN_OR_RETURN(result, ApplyCompareAndSwap(command, mutation, batch));
+        break;
+      }
+    }
+  }
+  return WriteOutcome(std::move(result));
+}
+
+Result<CommandResult> KvStateMachine::ApplyCompareAndSwap(const Command& command,
+                                                          const Mutation& mutation,
+                                                          ApplyBatch& batch) const {
+  const std::string key = codec::DataKey(mutation.key);
+  RUTILE_ASSIGN_OR_RETURN(const std::optional<std::string> stored, batch.Get(mutation.family, key));
+  CommandResult result;
+  if (stored) {
+    RUTILE_ASSIGN_OR_RETURN(const RawValue raw, DecodeRawValue(*stored));
+    if (raw.IsLive(command.now_seconds)) result.previous = std::string(raw.value);
+  }
+  result.swapped = result.previous == mutation.expected;
+  if (!result.swapped) return result;
+  if (mutation.swap_deletes) {
+    batch.changes().Delete(mutation.family, key);
+  } else {
+    batch.changes().Put(mutation.family, key, mutation.value);
+  }
+  return result;
+}
+
+std::vector<DataRange> KvStateMachine::Ranges() const {
+  std::vector<DataRange> ranges;
+  for (const engine::Family family :
+       {engine::Family::kDefault, engine::Family::kLock, engine::Family::kWrite}) {
+    ranges.push_back(
+        {family, codec::DataKey(region_.start_key), codec::DataEndKey(region_.end_key)});
+  }
+  return ranges;
+}
+
+Status KvStateMachine::Load(engine::KvEngine& engine) {
+  RUTILE_ASSIGN_OR_RETURN(const std::optional<std::string> stored,
+                          engine.Get(engine::Family::kMeta, codec::RegionKey(region_.id)));
+  if (!stored) return {};
+  RUTILE_ASSIGN_OR_RETURN(region_, DecodeRegion(*stored));
+  return {};
+}
+
+}  // namespace rutile::store

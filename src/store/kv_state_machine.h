@@ -1,0 +1,28 @@
+#pragma once
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "store/region.h"
+#include "store/state_machine.h"
+
+namespace rutile::store {
+
+// The state machine of a region of users' keys: applies Commands to the engine.
+class KvStateMachine final : public StateMachine {
+ public:
+  explicit KvStateMachine(Region region) : region_(std::move(region)) {}
+
+  Result<WriteOutcome> Apply(LogId id, std::string_view command, ApplyBatch& batch) override;
+  std::vector<DataRange> Ranges() const override;
+  Status Load(engine::KvEngine& engine) override;
+
+ private:
+  Result<CommandResult> ApplyCompareAndSwap(const Command& command, const Mutation& mutation,
+                                            ApplyBatch& batch) const;
+
+  Region region_;
+};
+
+}  // namespace rutile::store

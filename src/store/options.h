@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/time.h"
+
+namespace rutile::store {
+
+// How the replicas of one store behave. docs/operations/running.md names those an operator may set.
+struct ReplicaOptions {
+  Duration tick = Milliseconds(50);
+  int election_ticks = 20;
+  int heartbeat_ticks = 2;
+  // The lease must end before a follower may vote again, by more than two clocks can drift apart in
+  // that time: lease < vote_refusal < tick * election_ticks.
+  Duration lease = Milliseconds(800);
+  Duration vote_refusal = Milliseconds(900);
+  bool apply_before_durable = true;
+  bool lease_reads = true;  // Off: every read asks a quorum.
+
+  std::size_t max_entry_bytes = std::size_t{8} << 20;
+  std::size_t max_append_bytes = std::size_t{1} << 20;
+  std::size_t max_inflight_messages = 256;
+  std::size_t max_inflight_bytes = std::size_t{16} << 20;
+  std::size_t max_uncommitted_bytes = std::size_t{64} << 20;
+  std::size_t max_apply_batch_bytes = std::size_t{4} << 20;
+  // Payload of durable entries kept in memory for followers that are a little behind.
+  std::size_t cached_log_bytes = std::size_t{16} << 20;
+  // A peer that is further behind than this is sent a snapshot instead of the log.
+  std::uint64_t kept_log_entries = 10'000;
+  Duration log_collect_every = Seconds(1);
+
+  std::size_t snapshot_part_bytes = std::size_t{256} << 10;
+  std::uint64_t snapshot_window = 8;
+  Duration snapshot_timeout = Seconds(10);
+};
+
+}  // namespace rutile::store

@@ -1,0 +1,292 @@
+#include "store/peer_message.h"
+
+#include <utility>
+#include <vector>
+
+#include "codec/integers.h"
+
+namespace rutile::store {
+namespace {
+
+enum class Kind : std::uint8_t {
+  kRaft = 1,
+  kSnapshotPart = 2,
+  kSnapshotPartReply = 3,
+  kDatagram = 4,
+};
+
+// Which optional parts of a raft message follow. A message without them is a handful of bytes.
+enum Field : std::uint8_t {
+  kLastLog = 1 << 0,
+  kSlice = 1 << 1,
+  kMatchHint = 1 << 2,
+  kSnapshot = 1 << 3,
+  kRead = 1 << 4,
+};
+enum Flag : std::uint8_t { kGranted = 1, kTransfer = 2, kRejected = 4 };
+
+void PutLogId(std::string* out, const LogId& id) {
+  codec::PutVarint(out, id.term.value());
+  codec::PutVarint(out, id.index.value());
+}
+
+LogId GetLogId(codec::Reader& reader) {
+  const Term term(reader.Varint());
+  return LogId{term, Index(reader.Varint())};
+}
+
+void PutPeers(std::string* out, const std::vector<PeerId>& peers) {
+  codec::PutVarint(out, peers.size());
+  for (const PeerId peer : peers) codec::PutVarint(out, peer.value());
+}
+
+std::vector<PeerId> GetPeers(codec::Reader& reader) {
+  std::vector<PeerId> peers;
+  const std::uint64_t count = reader.Varint();
+  for (std::uint64_t i = 0; i < count && reader.ok(); ++i) peers.emplace_back(reader.Varint());
+  return peers;
+}
+
+raft::Configuration GetConfiguration(codec::Reader& reader) {
+  raft::Configuration configuration;
+  configuration.voters = GetPeers(reader);
+  configuration.outgoing = GetPeers(reader);
+  configuration.learners = GetPeers(reader);
+  return configuration;
+}
+
+void PutSlice(std::string* out, const LogSlice& slice) {
+  PutLogId(out, slice.prev);
+  codec::PutVarint(out, slice.entries.size());
+  for (const Entry& entry : slice.entries) {
+    // Indexes follow from slice.prev.
+    codec::PutVarint(out, entry.id.term.value());
+    codec::PutFixed8(out, static_cast<std::uint8_t>(entry.type));
+    codec::PutBytes(out, entry.payload.view());
+  }
+}
+
+// Entries share one copy of the message's bytes: one allocation for the whole slice.
+LogSlice GetSlice(codec::Reader& reader) {
+  LogSlice slice;
+  slice.prev = GetLogId(reader);
+  const std::uint64_t count = reader.Varint();
+  const auto owner = std::make_shared<const std::string>(reader.rest());
+  codec::Reader shared(*owner);
+  Index index = slice.prev.index;
+  for (std::uint64_t i = 0; i < count && shared.ok(); ++i) {
+    index = index.Next();
+    const Term term(shared.Varint());
+    const std::uint8_t type = shared.Fixed8();
+    const std::string_view payload = shared.Bytes();
+    if (type > static_cast<std::uint8_t>(EntryType::kConfig)) break;
+    slice.entries.push_back({{term, index}, static_cast<EntryType>(type), Bytes(owner, payload)});
+  }
+  // A short or foreign slice leaves the outer reader unfinished, which refuses the message.
+  if (slice.entries.size() == count) {
+    static_cast<void>(reader.Raw(owner->size() - shared.rest().size()));
+  }
+  return slice;
+}
+
+void PutRaftMessage(std::string* out, const raft::Message& m) {
+  std::uint8_t fields = 0;
+  if (m.last_log != LogId{}) fields |= kLastLog;
+  if (m.slice.prev != LogId{} || !m.slice.empty()) fields |= kSlice;
+  if (m.match != Index() || m.hint != LogId{}) fields |= kMatchHint;
+  if (m.snapshot) fields |= kSnapshot;
+  if (m.read != raft::ReadId() || m.read_index != Index()) fields |= kRead;
+  codec::PutFixed8(out, static_cast<std::uint8_t>(m.type));
+  codec::PutFixed8(out, fields);
+  codec::PutFixed8(
+      out, static_cast<std::uint8_t>((m.granted ? kGranted : 0) | (m.transfer ? kTransfer : 0) |
+                                     (m.rejected ? kRejected : 0)));
+  codec::PutVarint(out, m.from.value());
+  codec::PutVarint(out, m.to.value());
+  codec::PutVarint(out, m.term.value());
+  codec::PutVarint(out, m.commit.value());
+  codec::PutVarint(out, m.round.value());
+  if ((fields & kLastLog) != 0) PutLogId(out, m.last_log);
+  if ((fields & kMatchHint) != 0) {
+    codec::PutVarint(out, m.match.value());
+    PutLogId(out, m.hint);
+  }
+  if ((fields & kSnapshot) != 0) {
+    PutLogId(out, m.snapshot->id);
+    AppendConfiguration(out, m.snapshot->configuration);
+  }
+  if ((fields & kRead) != 0) {
+    codec::PutVarint(out, m.read.value());
+    codec::PutVarint(out, m.read_index.value());
+  }
+  if ((fields & kSlice) != 0) PutSlice(out, m.slice);  // Last: see GetSlice.
+}
+
+raft::Message GetRaftMessage(codec::Reader& reader) {
+  raft::Message m;
+  m.type = static_cast<raft::MessageType>(reader.Fixed8());
+  const std::uint8_t fields = reader.Fixed8();
+  const std::uint8_t flags = reader.Fixed8();
+  m.granted = (flags & kGranted) != 0;
+  m.transfer = (flags & kTransfer) != 0;
+  m.rejected = (flags & kRejected) != 0;
+  m.from = PeerId(reader.Varint());
+  m.to = PeerId(reader.Varint());
+  m.term = Term(reader.Varint());
+  m.commit = Index(reader.Varint());
+  m.round = raft::Round(reader.Varint());
+  if ((fields & kLastLog) != 0) m.last_log = GetLogId(reader);
+  if ((fields & kMatchHint) != 0) {
+    m.match = Index(reader.Varint());
+    m.hint = GetLogId(reader);
+  }
+  if ((fields & kSnapshot) != 0) {
+    m.snapshot.emplace();
+    m.snapshot->id = GetLogId(reader);
+    m.snapshot->configuration = GetConfiguration(reader);
+  }
+  if ((fields & kRead) != 0) {
+    m.read = raft::ReadId(reader.Varint());
+    m.read_index = Index(reader.Varint());
+  }
+  if ((fields & kSlice) != 0) m.slice = GetSlice(reader);
+  return m;
+}
+
+std::string Begin(Kind kind) {
+  std::string out;
+  codec::PutFixed8(&out, static_cast<std::uint8_t>(kind));
+  return out;
+}
+
+SnapshotPart GetSnapshotPart(codec::Reader& reader) {
+  SnapshotPart part;
+  part.region = RegionId(reader.Varint());
+  part.from = PeerId(reader.Varint());
+  part.to = PeerId(reader.Varint());
+  part.transfer = reader.Varint();
+  part.number = reader.Varint();
+  part.last = reader.Fixed8() != 0;
+  part.meta.id = GetLogId(reader);
+  part.meta.configuration = GetConfiguration(reader);
+  part.term = Term(reader.Varint());
+  part.data = reader.Bytes();
+  return part;
+}
+
+SnapshotPartReply GetSnapshotPartReply(codec::Reader& reader) {
+  SnapshotPartReply reply;
+  reply.region = RegionId(reader.Varint());
+  reply.from = PeerId(reader.Varint());
+  reply.to = PeerId(reader.Varint());
+  reply.transfer = reader.Varint();
+  reply.next = reader.Varint();
+  reply.refused = reader.Fixed8() != 0;
+  return reply;
+}
+
+bool IsKnown(raft::MessageType type) {
+  return type >= raft::MessageType::kPreVote && type <= raft::MessageType::kReadIndexReply;
+}
+
+}  // namespace
+
+void AppendConfiguration(std::string* out, const raft::Configuration& configuration) {
+  PutPeers(out, configuration.voters);
+  PutPeers(out, configuration.outgoing);
+  PutPeers(out, configuration.learners);
+}
+
+std::string Encode(const RaftEnvelope& envelope) {
+  std::string out = Begin(Kind::kRaft);
+  std::size_t bytes = 64;
+  for (const Entry& entry : envelope.message.slice.entries) bytes += entry.size_bytes();
+  out.reserve(bytes);
+  codec::PutVarint(&out, envelope.region.value());
+  PutRaftMessage(&out, envelope.message);
+  return out;
+}
+
+std::string Encode(const SnapshotPart& part) {
+  std::string out = Begin(Kind::kSnapshotPart);
+  out.reserve(part.data.size() + 128);
+  codec::PutVarint(&out, part.region.value());
+  codec::PutVarint(&out, part.from.value());
+  codec::PutVarint(&out, part.to.value());
+  codec::PutVarint(&out, part.transfer);
+  codec::PutVarint(&out, part.number);
+  codec::PutFixed8(&out, part.last ? 1 : 0);
+  PutLogId(&out, part.meta.id);
+  AppendConfiguration(&out, part.meta.configuration);
+  codec::PutVarint(&out, part.term.value());
+  codec::PutBytes(&out, part.data);
+  return out;
+}
+
+std::string Encode(const SnapshotPartReply& reply) {
+  std::string out = Begin(Kind::kSnapshotPartReply);
+  codec::PutVarint(&out, reply.region.value());
+  codec::PutVarint(&out, reply.from.value());
+  codec::PutVarint(&out, reply.to.value());
+  codec::PutVarint(&out, reply.transfer);
+  codec::PutVarint(&out, reply.next);
+  codec::PutFixed8(&out, reply.refused ? 1 : 0);
+  return out;
+}
+
+std::string Encode(const Datagram& datagram) {
+  std::string out = Begin(Kind::kDatagram);
+  codec::PutFixed8(&out, datagram.channel);
+  codec::PutBytes(&out, datagram.payload);
+  return out;
+}
+
+Result<PeerMessage> DecodePeerMessage(std::string_view bytes) {
+  codec::Reader reader(bytes);
+  const std::uint8_t kind = reader.Fixed8();
+  PeerMessage message;
+  switch (static_cast<Kind>(kind)) {
+    case Kind::kRaft: {
+      RaftEnvelope envelope;
+      envelope.region = RegionId(reader.Varint());
+      envelope.message = GetRaftMessage(reader);
+      if (!IsKnown(envelope.message.type) || !envelope.message.slice.Validate()) {
+        return Status(Code::kCorruption, "peer message: broken raft message");
+      }
+      message = std::move(envelope);
+      break;
+    }
+    case Kind::kSnapshotPart: message = GetSnapshotPart(reader); break;
+    case Kind::kSnapshotPartReply: message = GetSnapshotPartReply(reader); break;
+    case Kind::kDatagram: {
+      Datagram datagram;
+      datagram.channel = reader.Fixed8();
+      datagram.payload = reader.Bytes();
+      message = std::move(datagram);
+      break;
+    }
+    default: return Status(Code::kCorruption, "peer message: unknown kind " + std::to_string(kind));
+  }
+  if (!reader.Done()) return Status(Code::kCorruption, "peer message: wrong length");
+  return message;
+}
+
+std::string EncodeHardState(const raft::HardState& state) {
+  std::string out;
+  codec::PutVarint(&out, state.term.value());
+  codec::PutVarint(&out, state.vote.value());
+  codec::PutVarint(&out, state.commit.value());
+  return out;
+}
+
+Result<raft::HardState> DecodeHardState(std::string_view bytes) {
+  codec::Reader reader(bytes);
+  raft::HardState state;
+  state.term = Term(reader.Varint());
+  state.vote = PeerId(reader.Varint());
+  state.commit = Index(reader.Varint());
+  if (!reader.Done()) return Status(Code::kCorruption, "hard state: wrong length");
+  return state;
+}
+
+}  // namespace rutile::store

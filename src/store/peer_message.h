@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/ids.h"
+#include "base/status.h"
+#include "raft/types.h"
+
+namespace rutile::store {
+
+// What stores say to each other, one kind per purpose. docs/formats/peer-message.md has the bytes.
+
+// A message between two peers of one region.
+struct RaftEnvelope {
+  RegionId region = {};
+  raft::Message message = {};
+};
+
+// A part of a snapshot on its way. Parts are numbered from 0; the receiver asks for the next one by
+// acknowledging the last, so at most SnapshotOptions::window parts are on their way.
+struct SnapshotPart {
+  RegionId region = {};
+  PeerId from = {};
+  PeerId to = {};
+  std::uint64_t transfer = 0;  // Chosen by the sender; tells attempts apart.
+  std::uint64_t number = 0;
+  bool last = false;
+  raft::SnapshotMeta meta = {};
+  Term term = {};         // The sender's, as leader.
+  std::string data = {};  // Records of SnapshotWriter.
+};
+
+struct SnapshotPartReply {
+  RegionId region = {};
+  PeerId from = {};
+  PeerId to = {};
+  std::uint64_t transfer = 0;
+  std::uint64_t next = 0;  // All parts before this one have arrived.
+  bool refused = false;    // Give up: not wanted, or no room.
+};
+
+// For another user of the transport than regions; `channel` tells which.
+struct Datagram {
+  std::uint8_t channel = 0;
+  std::string payload = {};
+};
+
+using PeerMessage = std::variant<RaftEnvelope, SnapshotPart, SnapshotPartReply, Datagram>;
+
+std::string Encode(const RaftEnvelope& envelope);
+std::string Encode(const SnapshotPart& part);
+std::string Encode(const SnapshotPartReply& reply);
+std::string Encode(const Datagram& datagram);
+Result<PeerMessage> DecodePeerMessage(std::string_view bytes);
+
+// The hard state as the log engine keeps it.
+std::string EncodeHardState(const raft::HardState& state);
+Result<raft::HardState> DecodeHardState(std::string_view bytes);
+
+void AppendConfiguration(std::string* out, const raft::Configuration& configuration);
+
+}  // namespace rutile::store

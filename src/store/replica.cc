@@ -1,0 +1,449 @@
+#include "store/replica.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "store/peer_message.h"
+
+namespace rutile::store {
+namespace {
+
+raft::Configuration ConfigurationOf(const Region& region) {
+  raft::Configuration configuration;
+  for (const Peer& peer : region.peers) {
+    (peer.role == PeerRole::kVoter ? configuration.voters : configuration.learners)
+        .push_back(peer.id);
+  }
+  std::sort(configuration.voters.begin(), configuration.voters.end());
+  std::sort(configuration.learners.begin(), configuration.learners.end());
+  return configuration;
+}
+
+raft::HardState HardStateOf(const wal::RegionLog& log) {
+  if (log.state.empty()) return {};
+  Result<raft::HardState> state = DecodeHardState(log.state);
+  // Recovery verified the record's checksum: a blob that does not decode was written by a bug.
+  RUTILE_CHECK(state.ok(), state.status().ToString());
+  return state.value();
+}
+
+}  // namespace
+
+raft::Options Replica::RaftOptions(const ReplicaOptions& options, PeerId self) {
+  return {.id = self,
+          .election_ticks = options.election_ticks,
+          .heartbeat_ticks = options.heartbeat_ticks,
+          .lease = options.lease,
+          .vote_refusal = options.vote_refusal,
+          .max_inflight_messages = options.max_inflight_messages,
+          .max_inflight_bytes = options.max_inflight_bytes,
+          .max_append_bytes = options.max_append_bytes,
+          .max_hand_out_bytes = options.max_apply_batch_bytes,
+          .max_uncommitted_bytes = options.max_uncommitted_bytes,
+          .apply_before_durable = options.apply_before_durable};
+}
+
+raft::Raft::Start Replica::RaftStart(const Region& region, Recovered recovered) {
+  raft::Raft::Start start;
+  start.hard_state = HardStateOf(recovered.log);
+  start.configuration = ConfigurationOf(region);
+  start.fresh = recovered.fresh;
+  raft::LogTail::Recovered tail;
+  tail.base = recovered.log.base;
+  for (const wal::TermRun& run : recovered.log.runs) tail.runs.push_back({run.start, run.term});
+  tail.resident = std::move(recovered.resident);
+  tail.committed = start.hard_state.commit;
+  // A snapshot that is still to be installed counts as applied: nothing below it will be handed
+  // out, and what is handed out waits behind the install.
+  tail.applied = recovered.install_pending ? recovered.log.base : recovered.applied;
+  start.tail = raft::LogTail::Recover(std::move(tail));
+  return start;
+}
+
+Replica::Replica(const ReplicaOptions& options, const Parts& parts, Host& host, Region region,
+                 PeerId self, std::uint64_t seed, Recovered recovered,
+                 std::unique_ptr<StateMachine> machine)
+    : options_(options),
+      parts_(parts),
+      host_(host),
+      region_id_(region.id),
+      self_(self),
+      region_(std::make_shared<const Region>(std::move(region))),
+      random_(seed),
+      raft_(RaftOptions(options, self), RaftStart(*region_, recovered), random_, parts.clock.Now()),
+      flushed_applied_(recovered.applied.index),
+      gate_(GateState{.region = region_, .self = self}),
+      apply_({.region = region_id_, .max_batch_bytes = options.max_apply_batch_bytes}, parts.engine,
+             parts.files, parts.apply_executor, std::move(machine), recovered.applied,
+             ApplyCallbacks()) {
+  if (recovered.install_pending) apply_.PushInstall(recovered.log.base);
+}
+
+Replica::~Replica() = default;
+
+ApplyQueue::Callbacks Replica::ApplyCallbacks() {
+  return {.on_applied =
+              [this](Index index) {
+                bool post = false;
+                {
+                  MutexLock lock(mutex_);
+                  post = !applied_.has_value();
+                  applied_ = index;
+                }
+                if (post) parts_.executor.Post([this] { FlushApplied(); });
+              },
+          .on_failure = [this](const Status& status) { host_.OnFailure(status); }};
+}
+
+void Replica::Start() {
+  parts_.executor.Post([this] {
+    next_collect_ = parts_.clock.Now() + options_.log_collect_every;
+    Tick();
+  });
+}
+
+void Replica::Tick() {
+  parts_.executor.PostAfter(options_.tick, [this] { Tick(); });
+  const Instant now = parts_.clock.Now();
+  Handle(raft_.Tick(now));
+  if (now < next_collect_) return;
+  next_collect_ = now + options_.log_collect_every;
+  CollectLog();
+}
+
+// --- What comes in.
+
+void Replica::Write(WriteRequest request) {
+  bool post = false;
+  {
+    MutexLock lock(mutex_);
+    post = incoming_writes_.empty();
+    incoming_writes_.push_back(std::move(request));
+  }
+  if (post) parts_.executor.Post([this] { FlushWrites(); });
+}
+
+void Replica::Read(ReadRequest request) {
+  bool post = false;
+  {
+    MutexLock lock(mutex_);
+    post = incoming_reads_.empty();
+    incoming_reads_.push_back(std::move(request));
+  }
+  if (post) parts_.executor.Post([this] { FlushReads(); });
+}
+
+void Replica::OnMessage(raft::Message message) {
+  parts_.executor.Post([this, message = std::move(message)]() mutable {
+    Handle(raft_.Step(parts_.clock.Now(), std::move(message)));
+  });
+}
+
+void Replica::TransferLeadership(PeerId to) {
+  parts_.executor.Post([this, to] { Handle(raft_.TransferLeadership(parts_.clock.Now(), to)); });
+}
+
+void Replica::OnSnapshotSent(PeerId to, LogId id, bool sent) {
+  parts_.executor.Post(
+      [this, to, id, sent] { Handle(raft_.OnSnapshotSent(parts_.clock.Now(), to, id, sent)); });
+}
+
+NotLeader Replica::NotLeaderError() const {
+  NotLeader error{.region = region_id_, .leader = {}};
+  const PeerId leader = raft_.leader();
+  if (leader != PeerId() && leader != self_) {
+    if (const Peer* peer = region_->FindPeer(leader)) error.leader = *peer;
+  }
+  return error;
+}
+
+std::optional<RegionError> Replica::Refusal(const std::optional<RegionEpoch>& epoch,
+                                            PeerId peer) const {
+  if (peer != PeerId() && peer != self_) return MismatchPeerId{.requested = peer, .actual = self_};
+  if (epoch && *epoch != region_->epoch) return EpochNotMatch{{*region_}};
+  return std::nullopt;
+}
+
+void Replica::FlushWrites() {
+  std::vector<WriteRequest> requests;
+  {
+    MutexLock lock(mutex_);
+    requests.swap(incoming_writes_);
+  }
+  std::vector<Bytes> payloads;
+  std::vector<WriteDone> accepted;
+  for (WriteRequest& request : requests) {
+    std::optional<RegionError> error = Refusal(request.epoch, request.peer);
+    if (!error && !raft_.is_leader()) error = NotLeaderError();
+    if (!error && request.term != Term() && request.term != raft_.term()) error = StaleCommand{};
+    if (!error && request.payload.size() > options_.max_entry_bytes) {
+      error = RaftEntryTooLarge{.region = region_id_,
+                                .entry_bytes = request.payload.size(),
+                                .limit_bytes = options_.max_entry_bytes};
+    }
+    if (error) {
+      request.done(std::move(*error));
+      continue;
+    }
+    payloads.emplace_back(std::move(request.payload));
+    accepted.push_back(std::move(request.done));
+  }
+  if (payloads.empty()) return;
+
+  auto [outcome, effects] = raft_.Propose(parts_.clock.Now(), std::move(payloads));
+  if (const auto* proposed = std::get_if<raft::Proposed>(&outcome)) {
+    LogId id = proposed->id;
+    for (WriteDone& done : accepted) {
+      proposals_.push_back({id, std::move(done)});
+      id.index = id.index.Next();
+    }
+  } else {
+    const bool busy = std::get<raft::ProposeError>(outcome) == raft::ProposeError::kBusy;
+    for (WriteDone& done : accepted) {
+      if (busy) {
+        done(RegionError(ServerIsBusy{
+            .reason = "too many bytes wait to be committed in region " + ToString(region_id_),
+            .backoff = Milliseconds(100)}));
+      } else {
+        done(RegionError(NotLeaderError()));
+      }
+    }
+  }
+  Handle(std::move(effects));
+}
+
+void Replica::FlushReads() {
+  Reads reads;
+  {
+    MutexLock lock(mutex_);
+    reads.swap(incoming_reads_);
+  }
+  Reads accepted;
+  for (ReadRequest& read : reads) {
+    std::optional<RegionError> error = Refusal(read.epoch, read.peer);
+    if (!error && !raft_.is_leader() && !read.from_follower) error = NotLeaderError();
+    if (error) {
+      read.done(std::move(error));
+    } else {
+      accepted.push_back(std::move(read));
+    }
+  }
+  if (accepted.empty()) return;
+  const raft::ReadId id(next_read_id_++);
+  asked_reads_.emplace(id, std::move(accepted));
+  Handle(raft_.ReadIndex(parts_.clock.Now(), id));
+}
+
+void Replica::FlushDurable() {
+  raft::Mark mark;
+  {
+    MutexLock lock(mutex_);
+    mark = *durable_;
+    durable_.reset();
+  }
+  Handle(raft_.OnDurable(parts_.clock.Now(), mark));
+}
+
+void Replica::FlushApplied() {
+  Index index;
+  {
+    MutexLock lock(mutex_);
+    index = *applied_;
+    applied_.reset();
+  }
+  applied_at_.emplace_back(parts_.engine.WrittenSequence(), index);
+  // An install reports the snapshot's index, which the tail has counted as applied all along.
+  if (index > raft_.tail().applied()) {
+    Handle(raft_.OnApplied(parts_.clock.Now(), index));
+  } else {
+    PublishGate();
+  }
+  ServeReads();
+}
+
+// --- What goes out.
+
+void Replica::Handle(raft::Effects effects) {
+  if (effects.state_changed) {
+    if (!raft_.is_leader()) OnLeadershipLost();
+  }
+  // Before any message: what leaves may let another peer lead.
+  PublishGate();
+  SendMessages(effects.messages);
+  if (effects.write) SubmitWrite(std::move(*effects.write));
+  if (effects.install) apply_.PushInstall(effects.install->id);
+  if (!effects.committed.empty()) HandOut(std::move(effects.committed));
+  for (const raft::ReadReady& ready : effects.reads) OnReadReady(ready);
+  for (const raft::ColdRead& read : effects.cold_reads) StartColdRead(read);
+  for (const raft::SnapshotWanted& wanted : effects.snapshots) {
+    if (const Peer* peer = region_->FindPeer(wanted.to_peer)) {
+      host_.SendSnapshot(region_id_, self_, *peer, raft_.term(), raft_.configuration());
+    }
+  }
+  if (!effects.poisoned.empty()) {
+    RUTILE_LOG(parts_.logger, kError, "replica is poisoned: it takes no further part in its region",
+               {"region", ToString(region_id_)}, {"peer", ToString(self_)},
+               {"reason", effects.poisoned});
+  }
+  if (effects.state_changed) host_.OnStateChanged(*this);
+}
+
+void Replica::PublishGate() {
+  GateState state{.region = region_,
+                  .self = self_,
+                  .term = raft_.term(),
+                  .is_leader = raft_.is_leader(),
+                  .leader = raft_.leader(),
+                  .lease_until = {}};
+  const raft::LogTail& tail = raft_.tail();
+  // The state machine has what earlier leaders acknowledged once it has applied something of this
+  // leader's term (Raft 6.4).
+  if (state.is_leader && tail.TermAt(tail.applied()) == state.term) {
+    state.lease_until = raft_.LeaseUntil();
+  }
+  gate_.Publish(std::move(state));
+}
+
+void Replica::SubmitWrite(raft::LogWrite write) {
+  wal::RegionWrite out{.region = region_id_,
+                       .peer = self_,
+                       .term = write.log.mark.term,
+                       .epoch = write.log.mark.epoch.value(),
+                       .reset = write.log.reset,
+                       .cut = write.log.cut,
+                       .slice = std::move(write.log.slice)};
+  if (write.hard_state) out.state = EncodeHardState(*write.hard_state);
+  parts_.log_writer.Submit(std::move(out), [this, mark = write.log.mark] {
+    bool post = false;
+    {
+      MutexLock lock(mutex_);
+      post = !durable_.has_value();
+      // Writes become durable in order, so the newest mark speaks for all before it.
+      durable_ = mark;
+    }
+    if (post) parts_.executor.Post([this] { FlushDurable(); });
+  });
+}
+
+void Replica::SendMessages(const std::vector<raft::Message>& messages) {
+  for (const raft::Message& message : messages) {
+    if (const Peer* peer = region_->FindPeer(message.to)) {
+      host_.SendRaft(region_id_, *peer, message);
+    }
+  }
+}
+
+void Replica::HandOut(LogSlice committed) {
+  std::vector<Proposal> proposals;
+  const Index last = committed.last().index;
+  while (!proposals_.empty() && proposals_.front().id.index <= last) {
+    Proposal proposal = std::move(proposals_.front());
+    proposals_.pop_front();
+    const Index first = committed.prev.index.Next();
+    const bool here = proposal.id.index >= first &&
+                      committed.entries[proposal.id.index.DistanceFrom(first)].id == proposal.id;
+    if (here) {
+      proposals.push_back(std::move(proposal));
+    } else {
+      // Another entry was committed in its place: it will never be.
+      proposal.done(RegionError(StaleCommand{}));
+    }
+  }
+  apply_.PushEntries(std::move(committed), std::move(proposals));
+}
+
+void Replica::StartColdRead(const raft::ColdRead& read) {
+  parts_.background.Post([this, read] {
+    Result<LogSlice> slice = parts_.wal.Read(region_id_, read.prev.index, read.to, read.max_bytes);
+    if (!slice.ok()) {
+      RUTILE_LOG(parts_.logger, kWarn, "cannot read the log for a peer that is behind",
+                 {"region", ToString(region_id_)}, {"prev", ToString(read.prev)},
+                 {"error", slice.status().ToString()});
+    }
+    parts_.executor.Post(
+        [this, read, found = slice.ok() ? std::move(slice).value() : LogSlice{}]() mutable {
+          Handle(raft_.OnColdRead(parts_.clock.Now(), read, std::move(found)));
+        });
+  });
+}
+
+void Replica::OnLeadershipLost() {
+  // These entries may still be committed by whoever leads now.
+  std::deque<Proposal> undecided;
+  undecided.swap(proposals_);
+  for (Proposal& proposal : undecided) {
+    proposal.done(
+        RegionError(Undetermined{.reason = "leadership of region " + ToString(region_id_) +
+                                           " was lost before the write was decided"}));
+  }
+}
+
+void Replica::OnReadReady(const raft::ReadReady& ready) {
+  const auto found = asked_reads_.find(ready.id);
+  if (found == asked_reads_.end()) return;
+  Reads reads = std::move(found->second);
+  asked_reads_.erase(found);
+  if (ready.index == Index()) {
+    for (ReadRequest& read : reads) read.done(RegionError(NotLeaderError()));
+    return;
+  }
+  waiting_reads_.emplace(ready.index, std::move(reads));
+  ServeReads();
+}
+
+void Replica::ServeReads() {
+  const Index applied = raft_.tail().applied();
+  while (!waiting_reads_.empty() && waiting_reads_.begin()->first <= applied) {
+    Reads reads = std::move(waiting_reads_.begin()->second);
+    waiting_reads_.erase(waiting_reads_.begin());
+    for (ReadRequest& read : reads) {
+      // The region may have changed while the read waited.
+      read.done(Refusal(read.epoch, read.peer));
+    }
+  }
+}
+
+void Replica::CollectLog() {
+  raft_.Evict(options_.cached_log_bytes);
+  const std::uint64_t durable_sequence = parts_.engine.DurableSequence();
+  while (!applied_at_.empty() && applied_at_.front().first <= durable_sequence) {
+    flushed_applied_ = std::max(flushed_applied_, applied_at_.front().second);
+    applied_at_.pop_front();
+  }
+  const raft::LogTail& tail = raft_.tail();
+  const std::uint64_t last = tail.last().index.value();
+  Index keep_from(last - std::min(last, options_.kept_log_entries));
+  if (raft_.is_leader()) keep_from = std::max(keep_from, raft_.LowestMatch());
+  const Index target = std::min({flushed_applied_, keep_from, tail.durable(), tail.applied()});
+  if (target <= tail.base().index) return;
+  raft_.CompactTo(target);
+  parts_.log_writer.Submit({.region = region_id_,
+                            .peer = self_,
+                            .term = raft_.term(),
+                            .epoch = tail.epoch().value(),
+                            .slice = {.prev = tail.last(), .entries = {}},
+                            .compact = tail.base()},
+                           [] {});
+}
+
+void Replica::CollectStatus(UniqueFunction<void(ReplicaStatus)> done) {
+  parts_.executor.Post([this, done = std::move(done)]() mutable {
+    const raft::LogTail& tail = raft_.tail();
+    done({.region = *region_,
+          .self = self_,
+          .leader = raft_.leader(),
+          .role = raft_.role(),
+          .term = raft_.term(),
+          .base = tail.base().index,
+          .applied = tail.applied(),
+          .committed = tail.committed(),
+          .durable = tail.durable(),
+          .last = tail.last().index,
+          .resident_bytes = tail.resident_bytes(),
+          .peers = raft_.Peers(),
+          .poisoned = raft_.poisoned() ? "see the log" : ""});
+  });
+}
+
+}  // namespace rutile::store

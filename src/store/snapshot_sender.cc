@@ -1,0 +1,141 @@
+#include "store/snapshot_sender.h"
+
+#include <utility>
+
+#include "codec/keys.h"
+#include "store/apply_queue.h"
+#include "store/snapshot_file.h"
+
+namespace rutile::store {
+namespace {
+
+// How often transfers are looked at for parts to repeat. A part unanswered for this long is sent
+// again.
+constexpr Duration kWatchEvery = Milliseconds(500);
+
+}  // namespace
+
+SnapshotSender::SnapshotSender(const ReplicaOptions& options, engine::KvEngine& engine,
+                               const Clock& clock, Executor& background, std::uint64_t first_number,
+                               Send send, OnEnd on_end)
+    : options_(options),
+      engine_(engine),
+      clock_(clock),
+      background_(background),
+      send_(std::move(send)),
+      on_end_(std::move(on_end)),
+      next_number_(first_number) {}
+
+void SnapshotSender::Start(Request request) {
+  const Key key{request.region, request.to.id};
+  if (transfers_.contains(key)) return;
+  Transfer& transfer = transfers_[key];
+  transfer.request = std::move(request);
+  transfer.number = next_number_++;
+  transfer.last_progress = clock_.Now();
+  Status status = Open(transfer);
+  if (status.ok()) status = Fill(transfer);
+  if (!status.ok()) return End(key, false);
+  if (watching_) return;
+  watching_ = true;
+  background_.PostAfter(kWatchEvery, [this] { Watch(); });
+}
+
+Status SnapshotSender::Open(Transfer& transfer) {
+  transfer.snapshot = engine_.GetSnapshot();
+  RUTILE_ASSIGN_OR_RETURN(
+      const std::optional<std::string> applied,
+      transfer.snapshot->Get(engine::Family::kMeta, codec::AppliedKey(transfer.request.region)));
+  if (!applied) return Status(Code::kNotFound, "nothing was applied yet");
+  RUTILE_ASSIGN_OR_RETURN(transfer.meta.id, DecodeApplied(*applied));
+  transfer.meta.configuration = transfer.request.configuration;
+  return {};
+}
+
+Result<std::string> SnapshotSender::NextPart(Transfer& transfer) {
+  std::string data;
+  const std::vector<DataRange>& ranges = transfer.request.ranges;
+  while (data.size() < options_.snapshot_part_bytes) {
+    if (transfer.iterator == nullptr) {
+      if (transfer.range == ranges.size()) {
+        transfer.complete = true;
+        break;
+      }
+      const DataRange& range = ranges[transfer.range];
+      transfer.iterator =
+          transfer.snapshot->NewIterator(range.family, {.lower = range.begin, .upper = range.end});
+      transfer.iterator->Seek(range.begin);
+    }
+    if (!transfer.iterator->Valid()) {
+      RUTILE_RETURN_IF_ERROR(transfer.iterator->status());
+      transfer.iterator.reset();
+      ++transfer.range;
+      continue;
+    }
+    AppendSnapshotRecord(&data, ranges[transfer.range].family, transfer.iterator->key(),
+                         transfer.iterator->value());
+    transfer.iterator->Next();
+  }
+  return data;
+}
+
+Status SnapshotSender::Fill(Transfer& transfer) {
+  while (!transfer.complete && transfer.sent.size() < options_.snapshot_window) {
+    RUTILE_ASSIGN_OR_RETURN(std::string data, NextPart(transfer));
+    const SnapshotPart part{.region = transfer.request.region,
+                            .from = transfer.request.from,
+                            .to = transfer.request.to.id,
+                            .transfer = transfer.number,
+                            .number = transfer.next_part,
+                            .last = transfer.complete,
+                            .meta = transfer.meta,
+                            .term = transfer.request.term,
+                            .data = std::move(data)};
+    std::string message = Encode(part);
+    transfer.sent.emplace(transfer.next_part++, message);
+    transfer.last_sent = clock_.Now();
+    send_(transfer.request.to.store, std::move(message));
+  }
+  return {};
+}
+
+void SnapshotSender::OnReply(const SnapshotPartReply& reply) {
+  const Key key{reply.region, reply.from};
+  const auto found = transfers_.find(key);
+  if (found == transfers_.end() || found->second.number != reply.transfer) return;
+  Transfer& transfer = found->second;
+  if (reply.refused) return End(key, false);
+  const auto acknowledged = transfer.sent.lower_bound(reply.next);
+  if (acknowledged == transfer.sent.begin()) return;
+  transfer.sent.erase(transfer.sent.begin(), acknowledged);
+  transfer.last_progress = clock_.Now();
+  if (Status status = Fill(transfer); !status.ok()) return End(key, false);
+  if (transfer.complete && transfer.sent.empty()) End(key, true);
+}
+
+void SnapshotSender::End(const Key& key, bool sent) {
+  const auto found = transfers_.find(key);
+  const LogId id = found->second.meta.id;
+  transfers_.erase(found);
+  on_end_(key.first, key.second, id, sent);
+}
+
+void SnapshotSender::Watch() {
+  const Instant now = clock_.Now();
+  std::vector<Key> silent;
+  for (auto& [key, transfer] : transfers_) {
+    if (now - transfer.last_progress > options_.snapshot_timeout) {
+      silent.push_back(key);
+    } else if (now - transfer.last_sent >= kWatchEvery) {
+      transfer.last_sent = now;
+      for (const auto& [number, message] : transfer.sent) {
+        send_(transfer.request.to.store, message);
+      }
+    }
+  }
+  for (const Key& key : silent) End(key, false);
+  watching_ = !transfers_.empty();
+  if (watching_) background_.PostAfter(kWatchEvery, [this] { Watch(); });
+}
+
+}  // namespace rutile::store
