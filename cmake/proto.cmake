@@ -28,6 +28,13 @@ add_library(rutile_proto STATIC ${generated_sources})
 target_include_directories(rutile_proto SYSTEM PUBLIC ${RUTILE_GENERATED})
 target_link_libraries(rutile_proto PUBLIC rutile_options protobuf::libprotobuf)
 
+# Found here, not in src/rpc, because whatever links that room must see the target too.
+find_package(gRPC CONFIG REQUIRED)
+if(TARGET re2::re2)
+  # It brings -pthread along, with which the tests' precompiled header cannot be used.
+  set_target_properties(re2::re2 PROPERTIES INTERFACE_COMPILE_OPTIONS "")
+endif()
+
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 add_test(NAME proto_wire
          COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/proto/check_wire.py

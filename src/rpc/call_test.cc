@@ -1,0 +1,241 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "proto/health.pb.h"
+#include "proto/kvrpcpb.pb.h"
+#include "rpc/health.h"
+#include "rpc/testing.h"
+
+namespace rutile::rpc {
+namespace {
+
+using kvrpcpb::RawGetRequest;
+using kvrpcpb::RawGetResponse;
+using testing::AllOf;
+using testing::HasSubstr;
+
+constexpr char kGet[] = "/tikvpb.Tikv/RawGet";
+
+std::string TextOf(const Status& status) { return status.ToString(); }
+
+// Answers with the key as the value.
+void AddEcho(Methods& methods) {
+  methods.Handle<RawGetRequest, RawGetResponse>(
+      kGet, [](const RawGetRequest& request, RawGetResponse* response, Done done) {
+        response->set_value(request.key());
+        done();
+      });
+}
+
+class CallTest : public testing::Test {
+ protected:
+  void Serve(Methods methods, ServerOptions options = {}) {
+    server_ = StartLocal(std::move(methods), std::move(options));
+    channel_ = NewGrpcChannel(LocalAddress(*server_));
+  }
+  Status Get(const std::string& key, RawGetResponse* response, Duration timeout = Seconds(60)) {
+    RawGetRequest request;
+    request.set_key(key);
+    return CallAndWait(*channel_, kGet, request, response, timeout);
+  }
+
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<Channel> channel_;
+};
+
+TEST_F(CallTest, AnswerComesBack) {
+  Methods methods;
+  AddEcho(methods);
+  Serve(std::move(methods));
+  for (const std::size_t size : {0u, 1u, 100u, 10'000u, 1'000'000u}) {
+    const std::string key(size, 'k');
+    RawGetResponse response;
+    ASSERT_TRUE(Get(key, &response).ok());
+    EXPECT_EQ(response.value(), key);
+  }
+}
+
+TEST_F(CallTest, AnswerFromAnotherThreadAndManyAtOnce) {
+  Inbox<std::pair<std::string, Done>> held;
+  Methods methods;
+  methods.Handle<RawGetRequest, RawGetResponse>(
+      kGet, [&held](const RawGetRequest& request, RawGetResponse* response, Done done) {
+        response->set_value(request.key());
+        held.Put({request.key(), std::move(done)});
+      });
+  Serve(std::move(methods));
+  constexpr int kCalls = 100;
+  std::vector<RawGetResponse> responses(kCalls);
+  Inbox<int> ended;
+  for (int i = 0; i < kCalls; ++i) {
+    RawGetRequest request;
+    request.set_key(std::to_string(i));
+    channel_->CallMessage(kGet, request, &responses[static_cast<std::size_t>(i)], Seconds(60),
+                          [&ended, i](const Status& status) { ended.Put(status.ok() ? i : -1); });
+  }
+  std::vector<std::pair<std::string, Done>> calls;
+  for (int i = 0; i < kCalls; ++i) calls.push_back(held.Take());
+  for (auto& [key, done] : calls) done();
+  for (int i = 0; i < kCalls; ++i) EXPECT_GE(ended.Take(), 0);
+  for (std::size_t i = 0; i < kCalls; ++i) EXPECT_EQ(responses[i].value(), std::to_string(i));
+}
+
+TEST_F(CallTest, StatusOfTheHandlerReachesTheCaller) {
+  Methods methods;
+  methods.Handle<RawGetRequest, RawGetResponse>(
+      kGet, [](const RawGetRequest&, RawGetResponse*, Done done) {
+        done(Status(Code::kResourceExhausted, "too much at once"));
+      });
+  Serve(std::move(methods));
+  RawGetResponse response;
+  const Status status = Get("a", &response);
+  EXPECT_EQ(status.code(), Code::kResourceExhausted);
+  EXPECT_THAT(TextOf(status), AllOf(HasSubstr("too much at once"), HasSubstr(kGet)));
+}
+
+TEST_F(CallTest, EncodedCallsAreTheSame) {
+  Methods methods;
+  AddEcho(methods);
+  Serve(std::move(methods));
+  RawGetRequest request;
+  request.set_key("bytes");
+  Inbox<std::pair<Status, std::string>> ended;
+  channel_->Call(kGet, request.SerializeAsString(), Seconds(60),
+                 [&ended](Status status, std::string bytes) {
+                   ended.Put({std::move(status), std::move(bytes)});
+                 });
+  const auto [status, bytes] = ended.Take();
+  ASSERT_TRUE(status.ok()) << TextOf(status);
+  RawGetResponse response;
+  ASSERT_TRUE(response.ParseFromString(bytes));
+  EXPECT_EQ(response.value(), "bytes");
+}
+
+TEST_F(CallTest, MalformedRequestIsRefusedByName) {
+  Methods methods;
+  methods.Handle<RawGetRequest, RawGetResponse>(
+      kGet, [](const RawGetRequest&, RawGetResponse*, Done) { FAIL() << "handled"; });
+  Serve(std::move(methods));
+  // Field 2, of 100 bytes, of which one is there; and the same across several slices.
+  for (const std::string& bytes :
+       {std::string("\x12\x64x"), "\x12\xff\xff\x7f" + std::string(200'000, 'x')}) {
+    Inbox<Status> ended;
+    channel_->Call(kGet, bytes, Seconds(60),
+                   [&ended](Status status, const std::string&) { ended.Put(std::move(status)); });
+    const Status status = ended.Take();
+    EXPECT_EQ(status.code(), Code::kInvalidArgument);
+    EXPECT_THAT(TextOf(status), HasSubstr("kvrpcpb.RawGetRequest"));
+  }
+}
+
+TEST_F(CallTest, UnknownCallIsUnimplementedByName) {
+  Serve(Methods());
+  RawGetResponse response;
+  const Status status = Get("a", &response);
+  EXPECT_EQ(status.code(), Code::kUnimplemented);
+  EXPECT_THAT(TextOf(status), HasSubstr("/tikvpb.Tikv/RawGet is not served"));
+}
+
+TEST_F(CallTest, MessageAboveTheLimitIsRefusedAndTheServerGoesOn) {
+  Methods methods;
+  AddEcho(methods);
+  Serve(std::move(methods), ServerOptions{.max_receive_bytes = 1000});
+  RawGetResponse response;
+  EXPECT_EQ(Get(std::string(1001, 'k'), &response).code(), Code::kResourceExhausted);
+  EXPECT_TRUE(Get(std::string(900, 'k'), &response).ok());
+}
+
+TEST_F(CallTest, DroppedCallIsAnswered) {
+  Methods methods;
+  methods.Handle<RawGetRequest, RawGetResponse>(kGet,
+                                                [](const RawGetRequest&, RawGetResponse*, Done) {});
+  Serve(std::move(methods));
+  RawGetResponse response;
+  EXPECT_EQ(Get("a", &response).code(), Code::kUnavailable);
+}
+
+TEST_F(CallTest, DeadlineAndStopDoNotWaitForTheHandler) {
+  Inbox<Done> held;
+  Methods methods;
+  methods.Handle<RawGetRequest, RawGetResponse>(
+      kGet,
+      [&held](const RawGetRequest&, RawGetResponse*, Done done) { held.Put(std::move(done)); });
+  Serve(std::move(methods));
+  RawGetResponse response;
+  EXPECT_EQ(Get("a", &response, Milliseconds(20)).code(), Code::kDeadlineExceeded);
+  std::optional<Done> late(held.Take());
+
+  Inbox<Status> ended;
+  channel_->CallMessage(kGet, RawGetRequest(), &response, Seconds(60),
+                        [&ended](Status status) { ended.Put(std::move(status)); });
+  std::optional<Done> stopped(held.Take());
+  server_->Stop(Duration::zero());
+  EXPECT_EQ(ended.Take().code(), Code::kUnavailable);
+  (*late)();  // Answers that nobody waits for any more do no harm, even without a server.
+  server_.reset();
+  (*stopped)();
+}
+
+TEST_F(CallTest, NobodyThereIsUnavailableAtOnce) {
+  Serve(Methods());
+  server_.reset();
+  RawGetResponse response;
+  const Status status = Get("a", &response);
+  EXPECT_EQ(status.code(), Code::kUnavailable);
+  EXPECT_THAT(TextOf(status), HasSubstr("127.0.0.1:"));
+}
+
+TEST_F(CallTest, PortInUseNamesTheAddress) {
+  Serve(Methods());
+  const std::string address = LocalAddress(*server_);
+  const auto second = StartGrpcServer(ServerOptions{.listen = address}, Methods());
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.status().code(), Code::kAlreadyExists);
+  EXPECT_THAT(TextOf(second.status()), AllOf(HasSubstr(address), HasSubstr("in use")));
+
+  server_->Stop(Duration::zero());
+  EXPECT_TRUE(StartGrpcServer(ServerOptions{.listen = address}, Methods()).ok());
+}
+
+TEST(ListenAddress, NonsenseIsRefused) {
+  for (const char* address : {"", "host", "127.0.0.1", "127.0.0.1:", ":1", "127.0.0.1:70000",
+                              "127.0.0.1:1x", "127.0.0.1:-1", "[::1]"}) {
+    const auto server = StartGrpcServer(ServerOptions{.listen = address}, Methods());
+    ASSERT_FALSE(server.ok()) << address;
+    EXPECT_EQ(server.status().code(), Code::kInvalidArgument) << TextOf(server.status());
+    EXPECT_THAT(TextOf(server.status()), HasSubstr(address));
+  }
+  // An address of documentation, which no machine has.
+  const auto foreign = StartGrpcServer(ServerOptions{.listen = "192.0.2.1:0"}, Methods());
+  ASSERT_FALSE(foreign.ok());
+  EXPECT_EQ(foreign.status().code(), Code::kInvalidArgument) << TextOf(foreign.status());
+}
+
+TEST_F(CallTest, HealthFollowsTheNode) {
+  namespace health = grpc::health::v1;
+  std::atomic<bool> serving{true};
+  Methods methods;
+  AddEcho(methods);
+  RegisterHealth(methods, [&serving] { return serving.load(); });
+  Serve(std::move(methods));
+  const auto check = [this](const char* service, health::HealthCheckResponse* response) {
+    health::HealthCheckRequest request;
+    request.set_service(service);
+    return CallAndWait(*channel_, "/grpc.health.v1.Health/Check", request, response);
+  };
+  for (const char* service : {"", "tikvpb.Tikv"}) {
+    health::HealthCheckResponse response;
+    ASSERT_TRUE(check(service, &response).ok()) << service;
+    EXPECT_EQ(response.status(), health::HealthCheckResponse::SERVING);
+  }
+  health::HealthCheckResponse response;
+  EXPECT_EQ(check("pdpb.PD", &response).code(), Code::kNotFound);
+  serving = false;
+  ASSERT_TRUE(check("", &response).ok());
+  EXPECT_EQ(response.status(), health::HealthCheckResponse::NOT_SERVING);
+}
+
+}  // namespace
+}  // namespace rutile::rpc

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "base/status.h"
+#include "rpc/grpc_channel.h"
+#include "rpc/grpc_server.h"
+
+// What the tests of this room share.
+namespace rutile::rpc {
+
+// Something that other threads put in and a test waits for.
+template <class T>
+class Inbox {
+ public:
+  void Put(T item) {
+    const std::lock_guard lock(mutex_);
+    items_.push_back(std::move(item));
+    changed_.notify_all();
+  }
+  // Waits for as long as it takes: a test that waits in vain is ended by its runner.
+  T Take() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !items_.empty(); });
+    T item = std::move(items_.front());
+    items_.pop_front();
+    return item;
+  }
+  bool empty() {
+    const std::lock_guard lock(mutex_);
+    return items_.empty();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<T> items_;
+};
+
+inline std::string LocalAddress(const Server& server) {
+  return "127.0.0.1:" + std::to_string(server.port());
+}
+
+// A server on any free port of this machine.
+inline std::unique_ptr<Server> StartLocal(Methods methods, ServerOptions options = {}) {
+  options.listen = "127.0.0.1:0";
+  return StartGrpcServer(options, std::move(methods)).value();
+}
+
+// Calls and waits.
+inline Status CallAndWait(Channel& channel, const std::string& method, const Message& request,
+                          Message* response, Duration timeout = Seconds(60)) {
+  Inbox<Status> done;
+  channel.CallMessage(method, request, response, timeout,
+                      [&done](Status status) { done.Put(std::move(status)); });
+  return done.Take();
+}
+
+}  // namespace rutile::rpc
