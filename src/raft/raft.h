@@ -82,7 +82,8 @@ struct Effects {
   // The state machine must be replaced by the snapshot of this id before anything of `committed` is
   // applied. `write` carries the log's reset.
   std::optional<SnapshotMeta> install = {};
-  // Term, role, leader or configuration changed. Read them from the core.
+  // Term, role, leader or configuration changed, or a transfer of leadership began or ended. Read
+  // them from the core.
   bool state_changed = false;
   // The core found a broken invariant, named here. It no longer votes, acknowledges or proposes;
   // the replica must be rebuilt from its peers.
@@ -143,8 +144,10 @@ class Raft {
 
   // Advances logical time by one tick.
   Effects Tick(Instant now);
-  // Takes in one message. Unknown senders, other recipients and stale terms are ignored: a network
-  // may deliver anything, so nothing that a peer sends is an error here.
+  // Takes in one message. Other recipients and malformed messages are ignored, stale terms are only
+  // told so: a network may deliver anything, so nothing that a peer sends is an error here. Whoever
+  // sends entries or asks for a vote need not be a member of the configuration known here, which
+  // may be older than the sender's (Raft 4.1).
   Effects Step(Instant now, Message message);
   // Appends `payloads` as one batch of normal entries. On failure nothing has changed and Effects
   // is empty.
@@ -154,9 +157,11 @@ class Raft {
   // leader. Answered once in a later (or this) Effects::reads, unless the core is destroyed.
   Effects ReadIndex(Instant now, ReadId id);
   // Whether a read at `now` needs no round: leader, an entry of its term is committed, lease runs.
-  // LeaseUntil() is the first instant at which it does not; valid while the role lasts.
+  // LeaseUntil() is the first instant at which it does not. Valid until the next Effects with
+  // state_changed: a transfer of leadership ends the lease while the role still lasts.
   std::optional<Instant> LeaseUntil() const;
-  // Campaigns at once, without pre-vote's wait. For tests, and for the only voter of a group.
+  // Campaigns at once: without pre-vote, and without regard to a lease that may still count on this
+  // peer's refusal to vote. For tests, and for the only voter of a group.
   Effects Campaign(Instant now);
   // Hands leadership to `to`, which must be a voter: waits until it has the log, then tells it to
   // campaign. Given up after an election timeout. The lease ends before the order is sent.

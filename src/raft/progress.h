@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string_view>
+
+#include "raft/types.h"
+
+namespace rutile::raft {
+
+// What a leader knows of one follower, and how much it may send.
+//
+//   kProbe      where the logs agree is not known: one append at a time, and the next only after
+//               an answer of any kind
+//   kReplicate  appends follow each other without waiting, within a window
+//   kSnapshot   what the follower needs is compacted: nothing is sent until it, or the host, tells
+//
+// Laws: match < next; the follower's log is durable and ours up to match; every state is left by an
+// answer, a heartbeat's answer or the host's report, so that none can last for ever.
+class Progress {
+ public:
+  enum class State : std::uint8_t { kProbe, kReplicate, kSnapshot };
+
+  struct Window {
+    std::size_t messages = 0;
+    std::size_t bytes = 0;
+  };
+
+  // A follower of whom nothing is known, to be probed at `next`.
+  explicit Progress(Index next) : next_(next) {}
+
+  Index match() const { return match_; }
+  Index next() const { return next_; }
+  State state() const { return state_; }
+  std::size_t inflight() const { return inflight_.size(); }
+  std::size_t inflight_bytes() const { return inflight_bytes_; }
+
+  // Whether an append with entries may be sent now.
+  bool CanSend(const Window& window) const;
+
+  // An append up to `last` of so many bytes left. Not for the empty appends that only ask.
+  void OnSent(Index last, std::size_t bytes);
+  // The follower has our log durably up to `match`; our log begins after `base`. Late and repeated
+  // answers are harmless.
+  void OnAccepted(Index match, Index base);
+  // The follower has not what we took to be the entry at `rejected`; the logs agree at `agreement`
+  // at most. Returns false for an answer that is out of date.
+  bool OnRejected(Index rejected, Index agreement);
+  // It lives: a probe that was not answered may be repeated.
+  void OnHeartbeatReply() { probe_sent_ = false; }
+  // What is on its way may be lost.
+  void OnUnreachable();
+
+  void BecomeSnapshot();
+  // The snapshot up to `index` was sent, or (zero) was given up: probe, after the next sign of
+  // life.
+  void OnSnapshotSent(Index index);
+
+  // One read of cold entries at a time; nothing is sent meanwhile.
+  bool reading() const { return reading_; }
+  void set_reading(bool reading) { reading_ = reading; }
+  // Lets the next attempt wait for a sign of life. kProbe only.
+  void Pause();
+
+  // Has answered since the leader last looked (CheckQuorum).
+  bool active() const { return active_; }
+  void set_active(bool active) { active_ = active; }
+  // The newest heartbeat round that it has answered.
+  Round answered_round() const { return answered_round_; }
+  void OnRoundAnswered(Round round);
+
+  void CheckInvariants() const;
+
+ private:
+  struct InFlight {
+    Index last = {};
+    std::size_t bytes = 0;
+  };
+
+  void BecomeProbe(Index next);
+  void ClearWindow();
+
+  State state_ = State::kProbe;
+  Index match_ = {};
+  Index next_ = {};
+  bool probe_sent_ = false;  // kProbe: the one append is on its way.
+  bool reading_ = false;
+  bool active_ = false;
+  Round answered_round_ = {};
+  std::deque<InFlight> inflight_ = {};  // kReplicate only; `last` rises.
+  std::size_t inflight_bytes_ = 0;
+};
+
+std::string_view ToString(Progress::State state);
+
+}  // namespace rutile::raft

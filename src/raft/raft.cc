@@ -1,0 +1,80 @@
+#include "raft/raft.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "raft/raft_core.h"
+
+namespace rutile::raft {
+
+std::string_view ToString(Role role) {
+  switch (role) {
+    case Role::kFollower: return "follower";
+    case Role::kPreCandidate: return "pre-candidate";
+    case Role::kCandidate: return "candidate";
+    case Role::kLeader: return "leader";
+  }
+  RUTILE_UNREACHABLE();
+}
+
+bool Effects::empty() const {
+  return !write && messages.empty() && committed.empty() && reads.empty() && cold_reads.empty() &&
+         snapshots.empty() && !install && !state_changed && poisoned.empty();
+}
+
+Raft::Raft(const Options& options, Start start, Random& random, Instant now)
+    : core_(std::make_unique<Core>(options, std::move(start), random, now)) {}
+
+Raft::~Raft() = default;
+
+Effects Raft::Tick(Instant now) { return core_->Tick(now); }
+
+Effects Raft::Step(Instant now, Message message) { return core_->Step(now, std::move(message)); }
+
+std::pair<std::variant<Proposed, ProposeError>, Effects> Raft::Propose(
+    Instant now, std::vector<Bytes> payloads) {
+  return core_->Propose(now, std::move(payloads));
+}
+
+Effects Raft::ReadIndex(Instant now, ReadId id) { return core_->ReadIndex(now, id); }
+
+std::optional<Instant> Raft::LeaseUntil() const { return core_->LeaseUntil(); }
+
+Effects Raft::Campaign(Instant now) { return core_->Campaign(now); }
+
+Effects Raft::TransferLeadership(Instant now, PeerId to) {
+  return core_->TransferLeadership(now, to);
+}
+
+Effects Raft::OnDurable(Instant now, const Mark& mark) { return core_->OnDurable(now, mark); }
+
+Effects Raft::OnApplied(Instant now, Index index) { return core_->OnApplied(now, index); }
+
+Effects Raft::OnColdRead(Instant now, const ColdRead& read, LogSlice slice) {
+  return core_->OnColdRead(now, read, std::move(slice));
+}
+
+Effects Raft::OnSnapshotSent(Instant now, PeerId to_peer, LogId id, bool sent) {
+  return core_->OnSnapshotSent(now, to_peer, id, sent);
+}
+
+Effects Raft::OnUnreachable(Instant now, PeerId peer) { return core_->OnUnreachable(now, peer); }
+
+void Raft::CompactTo(Index index) { core_->CompactTo(index); }
+
+std::size_t Raft::Evict(std::size_t keep_bytes) { return core_->Evict(keep_bytes); }
+
+PeerId Raft::id() const { return core_->id(); }
+Term Raft::term() const { return core_->term(); }
+Role Raft::role() const { return core_->role(); }
+PeerId Raft::leader() const { return core_->leader(); }
+const HardState& Raft::hard_state() const { return core_->hard_state(); }
+const LogTail& Raft::tail() const { return core_->tail(); }
+const Configuration& Raft::configuration() const { return core_->configuration(); }
+bool Raft::HasCommittedInTerm() const { return core_->HasCommittedInTerm(); }
+bool Raft::poisoned() const { return core_->poisoned(); }
+std::vector<PeerStatus> Raft::Peers() const { return core_->Peers(); }
+Index Raft::LowestMatch() const { return core_->LowestMatch(); }
+std::string Raft::DebugString() const { return core_->DebugString(); }
+
+}  // namespace rutile::raft

@@ -1,0 +1,66 @@
+// Heartbeats: they keep followers from campaigning, carry the commit index, count the leader's
+// quorum (9.6, CheckQuorum), and their rounds carry reads and the lease (6.4).
+
+#include <algorithm>
+#include <utility>
+
+#include "raft/quorum.h"
+#include "raft/raft_core.h"
+
+namespace rutile::raft {
+
+void Raft::Core::TickLeader() {
+  if (++heartbeat_ticks_ >= options_.heartbeat_ticks) BroadcastHeartbeat();
+  TickTransfer();
+  if (++ticks_ >= options_.election_ticks) CheckQuorum();
+}
+
+// A leader that a quorum has not answered for an election timeout makes way: its clients would wait
+// for nothing, and who hears only it would refuse to elect another.
+void Raft::Core::CheckQuorum() {
+  ticks_ = 0;
+  const VoteResult result = CountVotes(configuration(), [this](PeerId peer) {
+    const Progress* progress = FindPeer(peer);
+    return std::optional(peer == id() || (progress != nullptr && progress->active()));
+  });
+  if (result != VoteResult::kWon) return BecomeFollower(term(), PeerId());
+  for (auto& [id, peer] : peers_) peer.set_active(false);
+}
+
+void Raft::Core::BroadcastHeartbeat() {
+  heartbeat_ticks_ = 0;
+  const Round round = rounds_.Start(now_);
+  out_.messages.reserve(out_.messages.size() + peers_.size());
+  for (const auto& [to, peer] : peers_) {
+    Message message = Make(MessageType::kHeartbeat, to);
+    message.round = round;
+    // Only as far as its log is known to be ours: beyond that it may hold other entries.
+    message.commit = std::min(peer.match(), tail_.committed());
+    Send(std::move(message));
+  }
+  ConfirmRounds();  // Enough for who decides alone.
+}
+
+void Raft::Core::HandleHeartbeat(const Message& message) {
+  if (!HearLeader(message.from)) return;
+  if (message.commit > tail_.last().index) {
+    // It counts on entries that this peer has acknowledged and does not have: lost data.
+    return Poison("acknowledged entries are missing: " + ToString(message));
+  }
+  tail_.CommitTo(message.commit);
+  Message reply = Make(MessageType::kHeartbeatReply, message.from);
+  reply.round = message.round;
+  Promise(std::move(reply), Index());
+}
+
+void Raft::Core::HandleHeartbeatReply(const Message& message) {
+  Progress* peer = FindPeer(message.from);
+  if (role_ != Role::kLeader || peer == nullptr || message.round > rounds_.sent()) return;
+  peer->set_active(true);
+  peer->OnHeartbeatReply();
+  peer->OnRoundAnswered(message.round);
+  ConfirmRounds();
+  Nudge(message.from, *peer);
+}
+
+}  // namespace rutile::raft
