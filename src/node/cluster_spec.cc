@@ -79,8 +79,8 @@ const placement::Member* ClusterSpec::Find(std::string_view name) const {
 std::vector<store::Region> ClusterSpec::InitialRegions() const {
   std::vector<store::Region> regions;
   std::uint64_t next_peer = kFirstPeerId;
-  for (const RegionId id : {store::kPlacementRegion, store::kFirstUserRegion}) {
-    store::Region region{.id = id, .epoch = {.conf_version = 1, .version = 1}};
+  for (const RegionId group : {store::kPlacementRegion, store::kFirstUserRegion}) {
+    store::Region region{.id = group, .epoch = {.conf_version = 1, .version = 1}};
     for (const placement::Member& member : members) {
       region.peers.push_back({.id = PeerId(next_peer++), .store = member.store});
     }
