@@ -1,0 +1,35 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "store/region.h"
+#include "store/region_error.h"
+#include "store/store.h"
+
+namespace errorpb {
+class Error;
+}
+namespace kvrpcpb {
+class Context;
+}
+namespace metapb {
+class Peer;
+class Region;
+}  // namespace metapb
+
+namespace rutile::rpc {
+
+// Between our types and the protocol's, at the door.
+
+void ToProto(const store::Peer& peer, metapb::Peer* out);
+void ToProto(const store::Region& region, metapb::Region* out);
+// `message` is always set: some clients show nothing else.
+void ToProto(const store::RegionError& error, errorpb::Error* out);
+
+// What the store needs to know of a request's context.
+store::RequestHeader ToHeader(const kvrpcpb::Context& context);
+// Why a request with this context cannot be served here at all, as text for the user.
+std::optional<std::string> Unserved(const kvrpcpb::Context& context, ClusterId cluster);
+
+}  // namespace rutile::rpc
