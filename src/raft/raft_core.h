@@ -112,7 +112,7 @@ class Raft::Core {
   void SendAppends(PeerId to, Progress& peer);
   // One append from peer.next() on, empty if there is nothing more. False if none could be read.
   bool SendAppend(PeerId to, Progress& peer);
-  void SendEmptyAppend(PeerId to, const Progress& peer);
+  void SendEmptyAppend(PeerId to, Progress& peer);
   void Nudge(PeerId to, Progress& peer);
   void WantSnapshot(PeerId to, Progress& peer);
   void MaybeCommit();

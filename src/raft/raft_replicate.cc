@@ -89,10 +89,11 @@ bool Raft::Core::SendAppend(PeerId to, Progress& peer) {
 }
 
 // Asks whether all that was sent has arrived: the answer acknowledges it, or says what is missing.
-void Raft::Core::SendEmptyAppend(PeerId to, const Progress& peer) {
+void Raft::Core::SendEmptyAppend(PeerId to, Progress& peer) {
   const Index prev = peer.next().Prev();
   const std::optional<Term> prev_term = tail_.TermAt(prev);
-  if (!prev_term) return;
+  // Compacted while it was on its way, or lost.
+  if (!prev_term) return WantSnapshot(to, peer);
   Message message = Make(MessageType::kAppend, to);
   message.slice.prev = {*prev_term, prev};
   message.commit = tail_.committed();
