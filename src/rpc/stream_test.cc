@@ -158,6 +158,27 @@ TEST_F(StreamTest, CancelReachesTheServer) {
   EXPECT_EQ(server_closed_.Take().code(), Code::kUnavailable);
 }
 
+TEST_F(StreamTest, ChannelMayGoWhileItsStreamIsOpenEvenFromAHandler) {
+  ServeEcho();
+  const auto sender = Open(&client_);
+  sender->Send(RequestOf(1));
+  EXPECT_EQ(client_.received.Take().first, 1u);
+  Inbox<int> gone;
+  BatchCommandsResponse unused;
+  channel_->CallMessage("/nowhere.At/All", RequestOf(0), &unused, Seconds(60),
+                        [this, &gone](const Status& status) {
+                          EXPECT_EQ(status.code(), Code::kUnimplemented);
+                          channel_.reset();
+                          gone.Put(0);
+                        });
+  gone.Take();
+  sender->Send(RequestOf(2));
+  EXPECT_EQ(client_.received.Take().first, 2u);
+  sender->Finish(Status());
+  EXPECT_TRUE(client_.closed.Take().ok());
+  EXPECT_TRUE(server_closed_.Take().ok());
+}
+
 TEST_F(StreamTest, StopEndsOpenStreamsWithoutWaiting) {
   ServeEcho();
   const auto sender = Open(&client_);
