@@ -1,0 +1,195 @@
+#include "client/operation.h"
+
+#include <algorithm>
+
+#include "proto/errorpb.pb.h"
+#include "proto/kvrpcpb.pb.h"
+#include "proto/pdpb.pb.h"
+
+namespace rutile::client {
+namespace {
+
+Route ToRoute(const metapb::Region& region, std::uint64_t leader) {
+  Route route{.region = RegionId(region.id()),
+              .start_key = region.start_key(),
+              .end_key = region.end_key(),
+              .conf_version = region.region_epoch().conf_ver(),
+              .version = region.region_epoch().version()};
+  for (const metapb::Peer& peer : region.peers()) {
+    if (peer.id() == leader) route.target = route.peers.size();
+    route.peers.push_back({.id = PeerId(peer.id()), .store = StoreId(peer.store_id())});
+  }
+  return route;
+}
+
+}  // namespace
+
+Operations::Operations(RawClientOptions options, Connect connect, const Clock& clock,
+                       Executor& executor)
+    : options_(std::move(options)),
+      clock_(clock),
+      executor_(executor),
+      connections_(std::move(connect)) {}
+
+std::optional<Route> Operations::Known(const Where& where) const {
+  // Only the end of all keys has an empty upper border, and there is no key right below a border to
+  // look for: reverse scans ask placement.
+  return where.below ? std::nullopt : routes_.Find(where.key);
+}
+
+void Operations::Start(std::shared_ptr<Attempt> attempt) {
+  const std::optional<Route> route = Known(attempt->where);
+  if (!route) return LookUp(std::move(attempt), 0, 0);
+  const StoreId store = route->peers[route->target].store;
+  if (const auto address = routes_.AddressOf(store)) {
+    return Send(std::move(attempt), *route, *address);
+  }
+  LookUpStore(std::move(attempt), *route, 0, 0);
+}
+
+void Operations::LookUp(std::shared_ptr<Attempt> attempt, std::size_t endpoint, std::size_t tried) {
+  if (tried == options_.endpoints.size()) {
+    return Retry(attempt, attempt->last_error);
+  }
+  const Where& where = attempt->where;
+  // The region below a border is the one before that which begins there; below the end of all keys
+  // it is the last.
+  pdpb::GetRegionRequest by_key;
+  by_key.set_region_key(where.key);
+  pdpb::ScanRegionsRequest all;
+  const bool scan = where.below && where.key.empty();
+  const std::string method = scan          ? "/pdpb.PD/ScanRegions"
+                             : where.below ? "/pdpb.PD/GetPrevRegion"
+                                           : "/pdpb.PD/GetRegion";
+  connections_.To(options_.endpoints[endpoint])
+      .Call(method, scan ? all.SerializeAsString() : by_key.SerializeAsString(),
+            options_.attempt_timeout,
+            [self = shared_from_this(), attempt, endpoint, tried, scan](Status status,
+                                                                        std::string bytes) {
+              std::optional<Route> route;
+              if (status.ok() && scan) {
+                pdpb::ScanRegionsResponse response;
+                if (response.ParseFromString(bytes) && response.regions_size() > 0) {
+                  const pdpb::Region& last = response.regions(response.regions_size() - 1);
+                  route = ToRoute(last.region(), last.leader().id());
+                }
+              } else if (status.ok()) {
+                pdpb::GetRegionResponse response;
+                if (response.ParseFromString(bytes) && response.has_region()) {
+                  route = ToRoute(response.region(), response.leader().id());
+                }
+              }
+              if (route && !route->peers.empty()) {
+                self->routes_.Put(*route);
+                const StoreId store = route->peers[route->target].store;
+                if (const auto address = self->routes_.AddressOf(store)) {
+                  return self->Send(attempt, *route, *address);
+                }
+                return self->LookUpStore(attempt, *route, endpoint, 0);
+              }
+              attempt->last_error =
+                  status.ok() ? Status(Code::kUnavailable, "placement does not know the region")
+                              : std::move(status);
+              self->LookUp(attempt, (endpoint + 1) % self->options_.endpoints.size(), tried + 1);
+            });
+}
+
+void Operations::LookUpStore(std::shared_ptr<Attempt> attempt, const Route& route,
+                             std::size_t endpoint, std::size_t tried) {
+  if (tried == options_.endpoints.size()) return Retry(attempt, attempt->last_error);
+  const StoreId store = route.peers[route.target].store;
+  pdpb::GetStoreRequest request;
+  request.set_store_id(store.value());
+  connections_.To(options_.endpoints[endpoint])
+      .Call("/pdpb.PD/GetStore", request.SerializeAsString(), options_.attempt_timeout,
+            [self = shared_from_this(), attempt, route, endpoint, tried, store](
+                Status status, const std::string& bytes) {
+              pdpb::GetStoreResponse response;
+              if (status.ok() && response.ParseFromString(bytes) &&
+                  !response.store().address().empty()) {
+                self->routes_.SetAddress(store, response.store().address());
+                return self->Send(attempt, route, response.store().address());
+              }
+              attempt->last_error = status.ok()
+                                        ? Status(Code::kUnavailable,
+                                                 "placement does not know store " + ToString(store))
+                                        : std::move(status);
+              self->LookUpStore(attempt, route, (endpoint + 1) % self->options_.endpoints.size(),
+                                tried + 1);
+            });
+}
+
+void Operations::Send(std::shared_ptr<Attempt> attempt, const Route& route,
+                      const std::string& address) {
+  const Duration left = attempt->deadline - clock_.Now();
+  if (left <= Duration()) return Retry(attempt, attempt->last_error);
+  connections_.To(address).Call(
+      attempt->where.method, attempt->encode(route), std::min(left, options_.attempt_timeout),
+      [self = shared_from_this(), attempt, route](Status status, const std::string& bytes) {
+        if (!status.ok()) {
+          const bool lost =
+              status.code() == Code::kUnavailable || status.code() == Code::kDeadlineExceeded;
+          if (!lost) return attempt->fail(std::move(status), route);
+          if (!attempt->where.repeatable) {
+            return attempt->fail(
+                Status(Code::kDeadlineExceeded, "the outcome is unknown: " + status.ToString()),
+                route);
+          }
+          self->routes_.Redirect(attempt->where.key, std::nullopt);
+          return self->Retry(attempt, std::move(status));
+        }
+        errorpb::Error error;
+        if (attempt->decode(bytes, route, &error)) return;
+        if (auto final = self->Learn(*attempt, error)) {
+          return attempt->fail(std::move(*final), route);
+        }
+        self->Retry(attempt, Status(Code::kUnavailable, error.message()));
+      });
+}
+
+std::optional<Status> Operations::Learn(const Attempt& attempt, const errorpb::Error& error) {
+  const std::string& key = attempt.where.key;
+  if (error.has_raft_entry_too_large()) {
+    return Status(Code::kInvalidArgument, error.message());
+  }
+  if (error.has_undetermined_result() && !attempt.where.repeatable) {
+    return Status(Code::kDeadlineExceeded, "the outcome is unknown: " + error.message());
+  }
+  if (error.has_not_leader()) {
+    std::optional<PeerId> leader;
+    if (error.not_leader().has_leader()) leader = PeerId(error.not_leader().leader().id());
+    routes_.Redirect(key, leader);
+  } else if (error.has_epoch_not_match() && error.epoch_not_match().current_regions_size() > 0) {
+    for (const metapb::Region& region : error.epoch_not_match().current_regions()) {
+      routes_.Put(ToRoute(region, 0));
+    }
+  } else if (!error.has_server_is_busy()) {
+    routes_.Drop(key);
+  }
+  return std::nullopt;
+}
+
+void Operations::Retry(std::shared_ptr<Attempt> attempt, Status why) {
+  attempt->last_error = std::move(why);
+  const Duration pause = attempt->backoff;
+  attempt->backoff = std::min(attempt->backoff * 2, options_.backoff_max);
+  if (clock_.Now() + pause >= attempt->deadline) {
+    return attempt->fail(
+        Status(Code::kUnavailable, "gave up after " +
+                                       std::to_string(ToMilliseconds(options_.timeout)) +
+                                       " ms: " + std::string(attempt->last_error.message())),
+        Route());
+  }
+  executor_.PostAfter(pause, [self = shared_from_this(), attempt] { self->Start(attempt); });
+}
+
+void Operations::SetContext(const Route& route, kvrpcpb::Context* context) {
+  context->set_region_id(route.region.value());
+  context->mutable_region_epoch()->set_conf_ver(route.conf_version);
+  context->mutable_region_epoch()->set_version(route.version);
+  const Route::Peer& peer = route.peers[route.target];
+  context->mutable_peer()->set_id(peer.id.value());
+  context->mutable_peer()->set_store_id(peer.store.value());
+}
+
+}  // namespace rutile::client

@@ -1,0 +1,126 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "base/status.h"
+#include "base/time.h"
+#include "client/connections.h"
+#include "client/raw_client.h"
+#include "client/route.h"
+#include "env/env.h"
+
+namespace errorpb {
+class Error;
+}
+namespace kvrpcpb {
+class Context;
+}
+namespace pdpb {
+class GetRegionResponse;
+}
+
+namespace rutile::client {
+
+// Where a request goes.
+struct Where {
+  std::string method = {};
+  std::string key = {};
+  bool below = false;      // To the region that holds the keys right below `key` (reverse scans).
+  bool repeatable = true;  // May be sent again when the outcome of an attempt is unknown.
+};
+
+// Carries requests to the leader of their region: looks routes up at placement, tries again with
+// growing pauses, and learns from region errors.
+//
+// Internal to the room; used through RawClient. Safe from any thread.
+class Operations : public std::enable_shared_from_this<Operations> {
+ public:
+  Operations(RawClientOptions options, Connect connect, const Clock& clock, Executor& executor);
+  virtual ~Operations() = default;
+
+  // Sends `request`, whose context is set here, until it is answered without a region error, and
+  // hands on the answer with the route it came by. `fill` completes the request for a route.
+  template <class Response, class Request, class Fill, class Done>
+  void Run(Where where, Request request, Fill fill, Done done);
+  template <class Response, class Request, class Done>
+  void Run(Where where, Request request, Done done) {
+    Run<Response>(
+        std::move(where), std::move(request), [](const Route&, Request*) {}, std::move(done));
+  }
+
+ private:
+  // What the untyped part of an attempt calls.
+  struct Attempt {
+    Where where;
+    Instant deadline;
+    Duration backoff;
+    Status last_error;
+    // Encodes the request for a route.
+    std::function<std::string(const Route&)> encode;
+    // Takes the answer in; false when it carries a region error, which is copied out.
+    std::function<bool(const std::string& bytes, const Route&, errorpb::Error*)> decode;
+    std::function<void(Status, const Route&)> fail;
+  };
+
+  void Start(std::shared_ptr<Attempt> attempt);
+  void LookUp(std::shared_ptr<Attempt> attempt, std::size_t endpoint, std::size_t tried);
+  void LookUpStore(std::shared_ptr<Attempt> attempt, const Route& route, std::size_t endpoint,
+                   std::size_t tried);
+  void Send(std::shared_ptr<Attempt> attempt, const Route& route, const std::string& address);
+  // Pauses and starts again; fails when the time is up.
+  void Retry(std::shared_ptr<Attempt> attempt, Status why);
+  // Learns from a region error. A status if the request can never succeed or must not be repeated.
+  std::optional<Status> Learn(const Attempt& attempt, const errorpb::Error& error);
+  static void SetContext(const Route& route, kvrpcpb::Context* context);
+  std::optional<Route> Known(const Where& where) const;
+
+  const RawClientOptions options_;
+  const Clock& clock_;
+  Executor& executor_;
+  Connections connections_;
+  RouteCache routes_;
+};
+
+template <class Response, class Request, class Fill, class Done>
+void Operations::Run(Where where, Request request, Fill fill, Done done) {
+  auto attempt = std::make_shared<Attempt>();
+  attempt->where = std::move(where);
+  attempt->deadline = clock_.Now() + options_.timeout;
+  attempt->backoff = options_.backoff_min;
+  auto shared = std::make_shared<Request>(std::move(request));
+  auto shared_done = std::make_shared<Done>(std::move(done));
+  attempt->encode = [shared, fill = std::move(fill)](const Route& route) {
+    SetContext(route, shared->mutable_context());
+    fill(route, shared.get());
+    return shared->SerializeAsString();
+  };
+  attempt->decode = [shared_done](const std::string& bytes, const Route& route,
+                                  errorpb::Error* error) {
+    Response response;
+    if (!response.ParseFromString(bytes)) {
+      (*shared_done)(Status(Code::kCorruption, "the server's answer cannot be decoded"), route);
+      return true;
+    }
+    if constexpr (requires { response.region_error(); }) {
+      if (response.has_region_error()) {
+        // Dependent on Response, so that this header does without the messages' own.
+        using Error = std::decay_t<decltype(response.region_error())>;
+        static_cast<Error*>(error)->Swap(response.mutable_region_error());
+        return false;
+      }
+    }
+    (*shared_done)(std::move(response), route);
+    return true;
+  };
+  attempt->fail = [shared_done](Status status, const Route& route) {
+    (*shared_done)(std::move(status), route);
+  };
+  Start(std::move(attempt));
+}
+
+}  // namespace rutile::client

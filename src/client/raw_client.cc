@@ -1,0 +1,197 @@
+#include "client/raw_client.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "client/operation.h"
+#include "proto/kvrpcpb.pb.h"
+
+namespace rutile::client {
+namespace {
+
+Status ErrorOf(const std::string& text) { return Status(Code::kInvalidArgument, text); }
+
+}  // namespace
+
+// Keeps what operations share, and knows each kind of them.
+class RawClient::Core : public Operations {
+ public:
+  using Operations::Operations;
+
+  // A scan that crosses regions goes on in the next one until it has enough.
+  struct ScanState {
+    std::string from;
+    std::string end;
+    ScanOptions options;
+    std::vector<Pair> found;
+    Done<std::vector<Pair>> done;
+  };
+  void ScanNext(std::shared_ptr<ScanState> state);
+  void PutNext(std::shared_ptr<std::vector<Pair>> rest, StatusDone done);
+  void DeleteRangeNext(std::string from, std::string end, StatusDone done);
+};
+
+RawClient::RawClient(RawClientOptions options, Connect connect, const Clock& clock,
+                     Executor& executor)
+    : core_(std::make_shared<Core>(std::move(options), std::move(connect), clock, executor)) {}
+
+RawClient::~RawClient() = default;
+
+void RawClient::Get(std::string key, Done<std::optional<std::string>> done) {
+  kvrpcpb::RawGetRequest request;
+  request.set_key(key);
+  core_->Run<kvrpcpb::RawGetResponse>(
+      {.method = "/tikvpb.Tikv/RawGet", .key = std::move(key)}, std::move(request),
+      [done = std::move(done)](Result<kvrpcpb::RawGetResponse> reply, const Route&) {
+        if (!reply.ok()) return done(reply.status());
+        kvrpcpb::RawGetResponse& response = reply.value();
+        if (!response.error().empty()) return done(ErrorOf(response.error()));
+        if (response.not_found()) return done(std::optional<std::string>());
+        done(std::optional(std::move(*response.mutable_value())));
+      });
+}
+
+void RawClient::Put(std::string key, std::string value, std::uint64_t ttl_seconds,
+                    StatusDone done) {
+  kvrpcpb::RawPutRequest request;
+  request.set_key(key);
+  request.set_value(std::move(value));
+  request.set_ttl(ttl_seconds);
+  core_->Run<kvrpcpb::RawPutResponse>(
+      {.method = "/tikvpb.Tikv/RawPut", .key = std::move(key)}, std::move(request),
+      [done = std::move(done)](const Result<kvrpcpb::RawPutResponse>& reply, const Route&) {
+        if (!reply.ok()) return done(reply.status());
+        done(reply.value().error().empty() ? Status() : ErrorOf(reply.value().error()));
+      });
+}
+
+void RawClient::BatchPut(std::vector<Pair> pairs, StatusDone done) {
+  // Backwards, so that the next pair to write is at the end.
+  std::sort(pairs.begin(), pairs.end(), std::greater<>());
+  core_->PutNext(std::make_shared<std::vector<Pair>>(std::move(pairs)), std::move(done));
+}
+
+void RawClient::Core::PutNext(std::shared_ptr<std::vector<Pair>> rest, StatusDone done) {
+  if (rest->empty()) return done(Status());
+  // The part of the pairs that lies in the region of the first is known once the route is, so the
+  // request is completed by the attempt.
+  auto sent = std::make_shared<std::size_t>(0);
+  const auto fill = [rest, sent](const Route& route, kvrpcpb::RawBatchPutRequest* request) {
+    request->clear_pairs();
+    *sent = 0;
+    for (auto it = rest->rbegin(); it != rest->rend() && route.Contains(it->first); ++it) {
+      auto* pair = request->add_pairs();
+      pair->set_key(it->first);
+      pair->set_value(it->second);
+      ++*sent;
+    }
+  };
+  std::string key = rest->back().first;
+  Run<kvrpcpb::RawBatchPutResponse>(
+      {.method = "/tikvpb.Tikv/RawBatchPut", .key = std::move(key)}, kvrpcpb::RawBatchPutRequest(),
+      fill,
+      [this, rest, sent, done = std::move(done)](const Result<kvrpcpb::RawBatchPutResponse>& reply,
+                                                 const Route&) {
+        if (!reply.ok()) return done(reply.status());
+        if (!reply.value().error().empty()) return done(ErrorOf(reply.value().error()));
+        rest->resize(rest->size() - *sent);
+        PutNext(rest, done);
+      });
+}
+
+void RawClient::Delete(std::string key, StatusDone done) {
+  kvrpcpb::RawDeleteRequest request;
+  request.set_key(key);
+  core_->Run<kvrpcpb::RawDeleteResponse>(
+      {.method = "/tikvpb.Tikv/RawDelete", .key = std::move(key)}, std::move(request),
+      [done = std::move(done)](const Result<kvrpcpb::RawDeleteResponse>& reply, const Route&) {
+        if (!reply.ok()) return done(reply.status());
+        done(reply.value().error().empty() ? Status() : ErrorOf(reply.value().error()));
+      });
+}
+
+void RawClient::DeleteRange(std::string start, std::string end, StatusDone done) {
+  core_->DeleteRangeNext(std::move(start), std::move(end), std::move(done));
+}
+
+void RawClient::Core::DeleteRangeNext(std::string from, std::string end, StatusDone done) {
+  const auto fill = [from, end](const Route& route, kvrpcpb::RawDeleteRangeRequest* request) {
+    request->set_start_key(from);
+    const bool ends_here = route.end_key.empty() || (!end.empty() && end <= route.end_key);
+    request->set_end_key(ends_here ? end : route.end_key);
+  };
+  Run<kvrpcpb::RawDeleteRangeResponse>(
+      {.method = "/tikvpb.Tikv/RawDeleteRange", .key = from}, kvrpcpb::RawDeleteRangeRequest(),
+      fill,
+      [this, end, done = std::move(done)](const Result<kvrpcpb::RawDeleteRangeResponse>& reply,
+                                          const Route& route) {
+        if (!reply.ok()) return done(reply.status());
+        if (!reply.value().error().empty()) return done(ErrorOf(reply.value().error()));
+        if (route.end_key.empty() || (!end.empty() && end <= route.end_key)) return done(Status());
+        DeleteRangeNext(route.end_key, end, done);
+      });
+}
+
+void RawClient::Scan(std::string start, std::string end, ScanOptions options,
+                     Done<std::vector<Pair>> done) {
+  auto state = std::make_shared<Core::ScanState>();
+  state->from = std::move(start);
+  state->end = std::move(end);
+  state->options = options;
+  state->done = std::move(done);
+  core_->ScanNext(std::move(state));
+}
+
+void RawClient::Core::ScanNext(std::shared_ptr<ScanState> state) {
+  const auto left = static_cast<std::uint32_t>(state->options.limit - state->found.size());
+  if (left == 0) return state->done(std::move(state->found));
+  kvrpcpb::RawScanRequest request;
+  request.set_start_key(state->from);
+  request.set_end_key(state->end);
+  request.set_limit(left);
+  request.set_key_only(state->options.key_only);
+  request.set_reverse(state->options.reverse);
+  const Where where{
+      .method = "/tikvpb.Tikv/RawScan", .key = state->from, .below = state->options.reverse};
+  Run<kvrpcpb::RawScanResponse>(
+      where, std::move(request),
+      [this, state](Result<kvrpcpb::RawScanResponse> reply, const Route& route) {
+        if (!reply.ok()) return state->done(reply.status());
+        for (auto& pair : *reply.value().mutable_kvs()) {
+          if (pair.has_error()) return state->done(ErrorOf(pair.error().abort()));
+          state->found.emplace_back(std::move(*pair.mutable_key()),
+                                    std::move(*pair.mutable_value()));
+        }
+        const std::string& border = state->options.reverse ? route.start_key : route.end_key;
+        const bool past_end =
+            !state->end.empty() &&
+            (state->options.reverse ? border <= state->end : border >= state->end);
+        if (border.empty() || past_end) return state->done(std::move(state->found));
+        state->from = border;
+        ScanNext(state);
+      });
+}
+
+void RawClient::CompareAndSwap(std::string key, std::optional<std::string> expected,
+                               std::string value, Done<Swapped> done) {
+  kvrpcpb::RawCASRequest request;
+  request.set_key(key);
+  request.set_value(std::move(value));
+  request.set_previous_not_exist(!expected);
+  if (expected) request.set_previous_value(std::move(*expected));
+  core_->Run<kvrpcpb::RawCASResponse>(
+      {.method = "/tikvpb.Tikv/RawCompareAndSwap", .key = std::move(key), .repeatable = false},
+      std::move(request),
+      [done = std::move(done)](Result<kvrpcpb::RawCASResponse> reply, const Route&) {
+        if (!reply.ok()) return done(reply.status());
+        kvrpcpb::RawCASResponse& response = reply.value();
+        if (!response.error().empty()) return done(ErrorOf(response.error()));
+        Swapped swapped{.swapped = response.succeed()};
+        if (!response.previous_not_exist()) {
+          swapped.previous = std::move(*response.mutable_previous_value());
+        }
+        done(std::move(swapped));
+      });
+}
+
+}  // namespace rutile::client

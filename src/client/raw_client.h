@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "base/task.h"
+#include "base/time.h"
+#include "client/connections.h"
+#include "client/route.h"
+#include "env/env.h"
+
+namespace rutile::client {
+
+struct RawClientOptions {
+  std::vector<std::string> endpoints = {};  // Of placement, "host:port".
+  // How long an operation may take with all its retries.
+  Duration timeout = Seconds(10);
+  Duration attempt_timeout = Seconds(5);
+  Duration backoff_min = Milliseconds(10);
+  Duration backoff_max = Milliseconds(500);
+};
+
+struct ScanOptions {
+  std::uint32_t limit = 100;
+  bool reverse = false;
+  bool key_only = false;
+};
+
+// A client of raw keys: finds the region of each key, sends the request to its leader, and tries
+// again where that makes sense.
+//
+// A write that failed with kDeadlineExceeded, or whose answer was lost, may have been carried out.
+// Puts and deletes are repeated by the client itself, so one may be carried out twice; a
+// CompareAndSwap is not: it ends with kDeadlineExceeded when its outcome is unknown.
+//
+// Safe from any thread; `done` runs on a thread of a channel or of the executor, and must not
+// block. Must outlive its operations.
+class RawClient {
+ public:
+  using Pair = std::pair<std::string, std::string>;
+  template <class T>
+  using Done = std::function<void(Result<T>)>;
+  using StatusDone = std::function<void(Status)>;
+
+  // `clock` and `executor`, which serves to wait between attempts, outlive the client.
+  RawClient(RawClientOptions options, Connect connect, const Clock& clock, Executor& executor);
+  ~RawClient();
+
+  void Get(std::string key, Done<std::optional<std::string>> done);
+  void Put(std::string key, std::string value, std::uint64_t ttl_seconds, StatusDone done);
+  // Pairs of one region are written atomically, those of different regions one after the other.
+  void BatchPut(std::vector<Pair> pairs, StatusDone done);
+  void Delete(std::string key, StatusDone done);
+  void DeleteRange(std::string start, std::string end, StatusDone done);
+  // From `start` on (reverse: from below it down) to `end`; empty borders are open.
+  void Scan(std::string start, std::string end, ScanOptions options, Done<std::vector<Pair>> done);
+
+  struct Swapped {
+    bool swapped = false;
+    std::optional<std::string> previous = {};
+  };
+  // Puts `value` if the key's value is `expected` (nothing: if it is absent).
+  void CompareAndSwap(std::string key, std::optional<std::string> expected, std::string value,
+                      Done<Swapped> done);
+
+ private:
+  class Core;
+  const std::shared_ptr<Core> core_;  // Shared with the attempts under way.
+};
+
+}  // namespace rutile::client
