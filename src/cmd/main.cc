@@ -1,0 +1,27 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
+
+#include "cmd/commands.h"
+
+// The one program: `rutile <command>`. Exit codes: docs/operations/running.md.
+int main(int argc, char** argv) {
+  CLI::App app("Rutile: a distributed, transactional, ordered key-value store");
+  app.set_version_flag("--version", std::string("rutile ") + rutile::cmd::kVersion);
+  app.require_subcommand(1);
+  app.fallthrough(false);
+  int exit_code = rutile::cmd::kExitOk;
+  rutile::cmd::AddServe(app, &exit_code);
+  rutile::cmd::AddPlayground(app, &exit_code);
+  rutile::cmd::AddKeyCommands(app, &exit_code);
+  rutile::cmd::AddStatus(app, &exit_code);
+  rutile::cmd::AddBench(app, &exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // CLI11 prints help and version to stdout with code 0, and mistakes to stderr.
+    const int code = app.exit(error);
+    return code == 0 ? rutile::cmd::kExitOk : rutile::cmd::kExitUsage;
+  }
+  return exit_code;
+}

@@ -1,0 +1,179 @@
+#include <signal.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "cmd/commands.h"
+#include "cmd/config_file.h"
+#include "cmd/server.h"
+#include "cmd/stderr_log.h"
+#include "env/posix/posix_clock.h"
+
+namespace rutile::cmd {
+namespace {
+
+struct Flags {
+  ServerOptions server = {};
+  std::string config = {};
+  std::string log_level = "info";
+  std::int64_t election_timeout_ms = 1000;
+  bool check_config = false;
+};
+
+Result<LogLevel> ParseLevel(const std::string& name) {
+  for (const LogLevel level :
+       {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn, LogLevel::kError}) {
+    std::string known(ToString(level));
+    for (char& c : known) c = static_cast<char>(c | 0x20);
+    if (known == name) return level;
+  }
+  return Status(Code::kInvalidArgument,
+                "--log-level " + name + ": there are debug, info, warn and error");
+}
+
+// The lease and the time in which votes are refused follow from the election timeout, which is the
+// one thing an operator has an opinion on.
+Status SetTimes(std::int64_t election_timeout_ms, store::ReplicaOptions* replica) {
+  if (election_timeout_ms < 100 || election_timeout_ms > 60'000) {
+    return Status(Code::kInvalidArgument, "--election-timeout-ms " +
+                                              std::to_string(election_timeout_ms) +
+                                              ": 100 to 60000 milliseconds make sense");
+  }
+  replica->tick = Milliseconds(election_timeout_ms) / replica->election_ticks;
+  replica->vote_refusal = Milliseconds(election_timeout_ms) * 9 / 10;
+  replica->lease = Milliseconds(election_timeout_ms) * 8 / 10;
+  return {};
+}
+
+Status Complete(Flags* flags) {
+  RUTILE_RETURN_IF_ERROR(SetTimes(flags->election_timeout_ms, &flags->server.replica));
+  ServerOptions& server = flags->server;
+  if (server.cluster.empty()) return {};
+  RUTILE_ASSIGN_OR_RETURN(const node::ClusterSpec cluster,
+                          node::ClusterSpec::Parse(server.cluster, server.cluster_token));
+  const placement::Member* self = cluster.Find(server.name);
+  if (self == nullptr) {
+    return Status(Code::kInvalidArgument,
+                  "--name " + server.name + ": --cluster has no node of that name");
+  }
+  if (server.listen.empty()) server.listen = self->address;
+  return {};
+}
+
+// Signals are taken by the main thread only, in sigwait: no handler, no work in a signal's context.
+sigset_t BlockSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGINT, SIGTERM}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  return signals;
+}
+
+int Serve(Flags* flags, CLI::App& command) {
+  if (!flags->config.empty()) {
+    if (Status status = ApplyConfigFile(flags->config, command); !status.ok()) return Fail(status);
+  }
+  if (Status status = Complete(flags); !status.ok()) return Fail(status);
+  const Result<LogLevel> level = ParseLevel(flags->log_level);
+  if (!level.ok()) return Fail(level.status());
+  if (flags->check_config) {
+    std::printf("the configuration is good\n");
+    return kExitOk;
+  }
+  if (flags->server.listen.empty()) flags->server.listen = "127.0.0.1:20160";
+
+  const sigset_t signals = BlockSignals();
+  const posix::PosixClock clock;
+  StderrLog log(clock);
+  Logger logger(log, level.value());
+  Result<std::unique_ptr<Server>> server =
+      Server::Start(flags->server, logger, [&log](const Status& status) {
+        // Nothing may be written any more, so nothing is torn down: what is on disk is what counts.
+        log.Write(LogLevel::kError, __FILE__, __LINE__,
+                  "the node stops: its disk has failed; nothing that was acknowledged is lost, "
+                  "mend the cause and start it again",
+                  {{"error", status.ToString()}});
+        log.Flush();
+        ::_exit(kExitDataFailed);
+      });
+  if (!server.ok()) {
+    log.Flush();
+    return Fail(server.status());
+  }
+  std::printf("rutile %s: node %s serves clients at %s", kVersion, flags->server.name.c_str(),
+              server.value()->address().c_str());
+  if (!server.value()->status_address().empty()) {
+    std::printf(", its state at http://%s/", server.value()->status_address().c_str());
+  }
+  std::printf("\n");
+  std::fflush(stdout);
+
+  int signal = 0;
+  sigwait(&signals, &signal);
+  RUTILE_LOG(logger, kInfo, "stopping", {"signal", std::to_string(signal)});
+  // A second signal ends the process at once, which is safe: a crash is.
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  server.value()->Stop();
+  RUTILE_LOG(logger, kInfo, "stopped");
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddServe(CLI::App& app, int* exit_code) {
+  CLI::App* serve = app.add_subcommand("serve", "Run one node");
+  auto flags = std::make_shared<Flags>();
+  flags->server.name = "n1";
+  flags->server.data = "rutile-data";
+  ServerOptions& server = flags->server;
+  serve->add_option("--name", server.name, "Name of this node")->capture_default_str();
+  serve->add_option("--listen", server.listen,
+                    "host:port for clients and peers (default: this node's address in --cluster, "
+                    "or 127.0.0.1:20160)");
+  serve->add_option("--status-listen", server.status_listen,
+                    "host:port of the status page and metrics over HTTP (default: none)");
+  serve->add_option("--data", server.data, "Data directory")->capture_default_str();
+  serve->add_option("--cluster", server.cluster,
+                    "All nodes of the cluster: name=host:port,... (default: this node alone)");
+  serve->add_option("--cluster-token", server.cluster_token,
+                    "Tells clusters with the same list apart");
+  serve->add_option("--config", flags->config, "TOML file; its keys are these options' names");
+  serve->add_option("--log-level", flags->log_level, "debug, info, warn or error")
+      ->capture_default_str();
+  serve
+      ->add_option("--election-timeout-ms", flags->election_timeout_ms,
+                   "A leader silent for this long is replaced")
+      ->capture_default_str();
+  serve
+      ->add_option("--lease-reads", server.replica.lease_reads,
+                   "Serve reads under the leader's lease (false: ask a quorum every time)")
+      ->capture_default_str();
+  serve
+      ->add_option("--apply-before-durable", server.replica.apply_before_durable,
+                   "A leader applies what a quorum has before its own disk has it")
+      ->capture_default_str();
+  serve->add_option("--block-cache-bytes", server.block_cache_bytes, "Of the key-value engine")
+      ->capture_default_str();
+  serve->add_option("--max-key-bytes", server.raw.max_key_bytes, "Longest key")
+      ->capture_default_str();
+  serve->add_option("--max-value-bytes", server.raw.max_value_bytes, "Longest value")
+      ->capture_default_str();
+  serve
+      ->add_option("--max-entry-bytes", server.replica.max_entry_bytes,
+                   "Most that one request may write")
+      ->capture_default_str();
+  serve->add_option("--max-scan-limit", server.raw.max_scan_limit, "Most pairs of one scan")
+      ->capture_default_str();
+  serve
+      ->add_option("--allow-empty-values", server.raw.allow_empty_values,
+                   "Accept values without a byte")
+      ->capture_default_str();
+  serve->add_flag("--check-config", flags->check_config, "Check the configuration and exit");
+  serve->callback([flags, serve, exit_code] { *exit_code = Serve(flags.get(), *serve); });
+}
+
+}  // namespace rutile::cmd

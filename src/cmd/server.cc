@@ -1,0 +1,210 @@
+#include "cmd/server.h"
+
+#include <atomic>
+#include <thread>
+#include <utility>
+
+#include "base/random.h"
+#include "engine/rocks/rocks_engine.h"
+#include "env/posix/posix_clock.h"
+#include "env/posix/posix_files.h"
+#include "env/posix/thread_executor.h"
+#include "node/identity.h"
+#include "node/node.h"
+#include "rpc/batch_service.h"
+#include "rpc/grpc_channel.h"
+#include "rpc/grpc_server.h"
+#include "rpc/health.h"
+#include "rpc/http_status.h"
+#include "rpc/methods.h"
+#include "rpc/node_service.h"
+#include "rpc/peer_transport.h"
+#include "rpc/placement_service.h"
+#include "rpc/raw_service.h"
+
+namespace rutile::cmd {
+namespace {
+
+// How long a stop waits for others to take over leadership, and for requests under way.
+constexpr Duration kDrainTime = Seconds(2);
+constexpr Duration kGraceTime = Seconds(5);
+constexpr Duration kDrainPoll = Milliseconds(20);
+
+}  // namespace
+
+// In the order in which parts are made; they go in the reverse order.
+class Server::Parts {
+ public:
+  Parts(const ServerOptions& options, Logger& logger)
+      : options_(options), logger_(logger), files_(options.data), random_(posix::RandomSeed()) {}
+
+  ~Parts() {
+    if (grpc_ != nullptr) Stop();
+  }
+
+  Status Start(std::function<void(const Status&)> on_failure);
+  void Stop();
+  const std::string& address() const { return address_; }
+  const std::string& status_address() const { return status_address_; }
+
+ private:
+  Status OpenNode(std::function<void(const Status&)> on_failure);
+  Status Listen();
+  void MakeTransport();
+  void Drain();
+
+  const ServerOptions options_;
+  Logger& logger_;
+  const posix::PosixClock clock_;
+  posix::PosixFileSystem files_;
+  SeededRandom random_;
+  std::unique_ptr<DirectoryLock> lock_;
+  node::ClusterSpec cluster_;
+  node::Identity identity_;
+  std::string address_;
+  std::string status_address_;
+
+  // The node outlives the threads that run its tasks, and they are stopped before it goes.
+  std::unique_ptr<rpc::PeerTransport> transport_;
+  std::unique_ptr<node::Node> node_;
+  std::unique_ptr<rpc::RawService> raw_;
+  std::unique_ptr<rpc::BatchService> batch_;
+  std::unique_ptr<rpc::PlacementService> placement_;
+  std::unique_ptr<rpc::NodeService> status_;
+  std::unique_ptr<rpc::Server> grpc_;
+  std::unique_ptr<rpc::HttpStatusServer> http_;
+  std::atomic<bool> serving_ = false;
+  posix::ThreadExecutor region_executor_{"region"};
+  posix::ThreadExecutor log_executor_{"log"};
+  posix::ThreadExecutor apply_executor_{"apply"};
+  posix::ThreadExecutor background_executor_{"background"};
+};
+
+Status Server::Parts::Start(std::function<void(const Status&)> on_failure) {
+  RUTILE_RETURN_IF_ERROR(files_.CreateDirectories("."));
+  RUTILE_ASSIGN_OR_RETURN(lock_, files_.Lock("LOCK"));
+  if (options_.cluster.empty()) {
+    cluster_ =
+        node::ClusterSpec::Single(options_.name, options_.listen, std::to_string(random_.Next()));
+  } else {
+    RUTILE_ASSIGN_OR_RETURN(cluster_,
+                            node::ClusterSpec::Parse(options_.cluster, options_.cluster_token));
+  }
+  RUTILE_ASSIGN_OR_RETURN(identity_, node::EstablishIdentity(files_, cluster_, options_.name));
+  MakeTransport();
+  RUTILE_RETURN_IF_ERROR(OpenNode(std::move(on_failure)));
+  node_->Start();
+  RUTILE_RETURN_IF_ERROR(Listen());
+  serving_ = true;
+  RUTILE_LOG(logger_, kInfo, "node is serving", {"name", identity_.name}, {"address", address_},
+             {"cluster", ToString(identity_.cluster)}, {"store", ToString(identity_.store)});
+  return {};
+}
+
+void Server::Parts::MakeTransport() {
+  rpc::PeerTransportOptions options;
+  options.cluster = identity_.cluster;
+  options.self = identity_.store;
+  options.log = [this](std::string_view line) { RUTILE_LOG(logger_, kWarn, line); };
+  transport_ = std::make_unique<rpc::PeerTransport>(
+      std::move(options), clock_, background_executor_,
+      std::make_unique<SeededRandom>(random_.Next()),
+      [](const std::string& address) { return rpc::NewGrpcChannel(address); });
+  for (const placement::Member& member : cluster_.members) {
+    transport_->SetAddress(member.store, member.address);
+  }
+}
+
+Status Server::Parts::OpenNode(std::function<void(const Status&)> on_failure) {
+  engine::RocksOptions engine_options;
+  engine_options.directory = options_.data + "/kv";
+  engine_options.block_cache_bytes = options_.block_cache_bytes;
+  RUTILE_ASSIGN_OR_RETURN(
+      node_,
+      node::Node::Open(
+          {.cluster = cluster_,
+           .identity = identity_,
+           .replica = options_.replica,
+           .raw = options_.raw},
+          {.clock = clock_,
+           .random = random_,
+           .files = files_,
+           .transport = *transport_,
+           .executors = {.regions = {&region_executor_},
+                         .apply = {&apply_executor_},
+                         .log = &log_executor_,
+                         .background = &background_executor_},
+           .logger = logger_,
+           .open_engine = [engine_options] { return engine::OpenRocksEngine(engine_options); },
+           .on_failure = std::move(on_failure)}));
+  return {};
+}
+
+Status Server::Parts::Listen() {
+  rpc::Methods methods;
+  raw_ = std::make_unique<rpc::RawService>(node_->raw(), identity_.cluster);
+  raw_->Register(&methods);
+  batch_ = std::make_unique<rpc::BatchService>(*raw_);
+  batch_->Register(&methods);
+  placement_ = std::make_unique<rpc::PlacementService>(node_->placement(), clock_);
+  placement_->Register(&methods);
+  status_ = std::make_unique<rpc::NodeService>(*node_);
+  status_->Register(&methods);
+  transport_->Register(methods);
+  rpc::RegisterHealth(methods, [this] { return serving_.load(std::memory_order_relaxed); });
+
+  rpc::ServerOptions server;
+  server.listen = options_.listen;
+  RUTILE_ASSIGN_OR_RETURN(grpc_, rpc::StartGrpcServer(server, std::move(methods)));
+  address_ = options_.listen;
+  if (options_.status_listen.empty()) return {};
+  RUTILE_ASSIGN_OR_RETURN(http_, rpc::HttpStatusServer::Start(options_.status_listen, *node_,
+                                                              [this] { return serving_.load(); }));
+  status_address_ = options_.status_listen;
+  return {};
+}
+
+void Server::Parts::Drain() {
+  const auto leads = [this] {
+    for (const store::GateState& gate : node_->store().Gates()) {
+      if (gate.is_leader && gate.region->peers.size() > 1) return true;
+    }
+    return false;
+  };
+  const Instant end = clock_.Now() + kDrainTime;
+  node_->Drain();
+  while (leads() && clock_.Now() < end) std::this_thread::sleep_for(kDrainPoll);
+}
+
+void Server::Parts::Stop() {
+  serving_ = false;
+  Drain();
+  http_.reset();
+  grpc_->Stop(kGraceTime);
+  node_->Stop();
+  for (posix::ThreadExecutor* executor :
+       {&region_executor_, &log_executor_, &apply_executor_, &background_executor_}) {
+    executor->Shutdown();
+  }
+  if (Status status = node_->Flush(); !status.ok()) {
+    RUTILE_LOG(logger_, kWarn, "the engine was not flushed; the next start has more to redo",
+               {"error", status.ToString()});
+  }
+  grpc_.reset();
+}
+
+Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Server::~Server() = default;
+
+Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, Logger& logger,
+                                              std::function<void(const Status&)> on_failure) {
+  auto parts = std::make_unique<Parts>(options, logger);
+  RUTILE_RETURN_IF_ERROR(parts->Start(std::move(on_failure)));
+  return std::unique_ptr<Server>(new Server(std::move(parts)));
+}
+
+void Server::Stop() { parts_->Stop(); }
+const std::string& Server::address() const { return parts_->address(); }
+const std::string& Server::status_address() const { return parts_->status_address(); }
+
+}  // namespace rutile::cmd

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "base/time.h"
+#include "node/cluster_spec.h"
+#include "store/options.h"
+#include "store/raw_kv.h"
+
+namespace rutile::cmd {
+
+// What `rutile serve` was told, checked.
+struct ServerOptions {
+  std::string name = {};
+  std::string listen = {};         // host:port of clients and peers.
+  std::string status_listen = {};  // host:port of HTTP; empty: none.
+  std::string data = {};           // The directory.
+  std::string cluster = {};        // The list; empty: a node on its own.
+  std::string cluster_token = {};
+  std::uint64_t block_cache_bytes = std::uint64_t{64} << 20;
+  store::ReplicaOptions replica = {};
+  store::RawLimits raw = {};
+};
+
+// A node with everything around it that the machine provides: threads, disk, engine, network.
+// Several may run in one process.
+class Server {
+ public:
+  // Brings the node up; returns when it listens. `on_failure` runs once, on some thread, when the
+  // disk has failed: the process must then end without stopping the server. `logger` outlives it.
+  static Result<std::unique_ptr<Server>> Start(const ServerOptions& options, Logger& logger,
+                                               std::function<void(const Status&)> on_failure);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Hands leadership over, finishes what is under way and writes out what a restart would redo.
+  // After that, only destruction.
+  void Stop();
+
+  const std::string& address() const;  // Where clients connect.
+  const std::string& status_address() const;
+
+ private:
+  class Parts;
+  explicit Server(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace rutile::cmd
