@@ -94,8 +94,7 @@ class Calamity {
   void DeliverSomething() {
     auto& network = cluster_.network();
     if (network.empty()) return;
-    const std::size_t at =
-        reorder_ ? random_.Below(std::min<std::size_t>(network.size(), 8)) : 0;
+    const std::size_t at = reorder_ ? random_.Below(std::min<std::size_t>(network.size(), 8)) : 0;
     // Snapshots come by another road, which tells its sender when it fails.
     const bool snapshot = network[at].type == MessageType::kSnapshot;
     if (random_.Below(100) < loss_) {

@@ -17,8 +17,8 @@ void ClusterChecker::Violate(const std::string& what) {
 void ClusterChecker::OnWrite(PeerId node, const LogSlice& slice) {
   LogId before = slice.prev;
   for (const Entry& entry : slice.entries) {
-    const auto [it, first] = entries_.try_emplace(
-        entry.id, std::pair(before, std::string(entry.payload.view())));
+    const auto [it, first] =
+        entries_.try_emplace(entry.id, std::pair(before, std::string(entry.payload.view())));
     if (it->second.first != before || it->second.second != entry.payload.view()) {
       Violate("LM: " + ToString(entry.id) + " of " + ToString(node) + " follows " +
               ToString(before) + ", elsewhere " + ToString(it->second.first));
@@ -85,8 +85,7 @@ void ClusterChecker::OnInstall(PeerId node, const MachineState& state) {
   }
 }
 
-void ClusterChecker::OnStep(const Raft& raft, Instant now,
-                            const std::vector<const Disk*>& disks) {
+void ClusterChecker::OnStep(const Raft& raft, Instant now, const std::vector<const Disk*>& disks) {
   if (raft.poisoned()) return;
   CheckCursors(raft);
   CheckLeader(raft);
@@ -114,8 +113,7 @@ void ClusterChecker::CheckLeader(const Raft& raft) {
   if (!first) return;
   for (auto at = committed_.upper_bound(raft.tail().base().index); at != committed_.end(); ++at) {
     if (at->second.term < raft.term() && !raft.tail().Contains(at->second)) {
-      Violate("LC: the leader of term " + ToString(raft.term()) + " lacks " +
-              ToString(at->second));
+      Violate("LC: the leader of term " + ToString(raft.term()) + " lacks " + ToString(at->second));
     }
   }
 }

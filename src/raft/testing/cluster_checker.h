@@ -30,9 +30,10 @@ struct MachineState {
 // Stands outside, sees everything a cluster does, remembers it, and knows little: it never asks the
 // code that it checks what is right. The codes are those of the invariants:
 //
-//   ES one leader a term             LM same id, same prefix        LC leaders have what is committed
-//   SM all apply the same, in order  L3 the order of cursors        CD committed is durable on a quorum
-//   V1 one vote a term, durable      L4 no promise before the disk  Q1 reads and leases are not stale
+//   ES one leader a term             LM same id, same prefix        LC leaders have what is
+//   committed SM all apply the same, in order  L3 the order of cursors        CD committed is
+//   durable on a quorum V1 one vote a term, durable      L4 no promise before the disk  Q1 reads
+//   and leases are not stale
 class ClusterChecker {
  public:
   explicit ClusterChecker(std::size_t voters) : voters_(voters) {}

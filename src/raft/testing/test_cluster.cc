@@ -47,9 +47,14 @@ TestCluster::TestCluster(Setup setup) : setup_(std::move(setup)), checker_(setup
             {.id = id, .type = EntryType::kNormal, .payload = Bytes("e" + ToString(id))});
         node.disk.log[id.index] = slice.entries.back();
       }
-      node.disk.hard_state.term = slice.last().term;
       checker_.OnWrite(node.id, slice);
     }
+  }
+  // Terms that some node has entries of are over for all.
+  Term term;
+  for (const Node& node : nodes_) term = std::max(term, node.disk.last().term);
+  for (Node& node : nodes_) {
+    node.disk.hard_state.term = term;
     Start(node, setup_.fresh);
   }
 }
@@ -174,6 +179,30 @@ void TestCluster::Compact(std::size_t id, std::uint64_t index) {
 
 void TestCluster::Unreachable(std::size_t id, std::size_t peer) {
   Absorb(At(id), raft(id).OnUnreachable(now_, PeerId(peer)));
+}
+
+std::size_t TestCluster::Leader() const {
+  std::size_t leader = 0;
+  for (const Node& node : nodes_) {
+    if (node.raft == nullptr || !node.raft->is_leader()) continue;
+    if (leader == 0 || node.raft->term() > At(leader).raft->term()) leader = node.id.value();
+  }
+  return leader;
+}
+
+std::string TestCluster::Log(std::size_t id) const {
+  const LogTail& tail = At(id).raft->tail();
+  std::string text = ToString(tail.base());
+  for (Index i = tail.first(); i <= tail.last().index; i = i.Next()) {
+    text += " " + ToString(*tail.TermAt(i));
+  }
+  return text;
+}
+
+bool TestCluster::InNetwork(MessageType type, std::size_t from, std::size_t to) const {
+  return std::any_of(network_.begin(), network_.end(), [&](const Message& m) {
+    return m.type == type && m.from == PeerId(from) && m.to == PeerId(to);
+  });
 }
 
 void TestCluster::Elect(std::size_t id) {
@@ -323,17 +352,21 @@ bool TestCluster::SendSnapshot(std::size_t id, bool fail) {
     Absorb(node, node.raft->OnSnapshotSent(now_, wanted.to_peer, {}, false));
     return true;
   }
-  Message message;
-  message.type = MessageType::kSnapshot;
-  message.from = node.id;
-  message.to = wanted.to_peer;
-  message.term = node.raft->term();
-  message.snapshot = SnapshotMeta{.id = state.applied, .configuration = configuration_};
-  snapshot_data_[{wanted.to_peer, state.applied}] = state;
-  Trace(ToString(message));
-  network_.push_back(std::move(message));
+  OfferSnapshot(id, wanted.to_peer.value(), state);
   Absorb(node, node.raft->OnSnapshotSent(now_, wanted.to_peer, state.applied, true));
   return true;
+}
+
+void TestCluster::OfferSnapshot(std::size_t from, std::size_t to, const MachineState& state) {
+  Message message;
+  message.type = MessageType::kSnapshot;
+  message.from = PeerId(from);
+  message.to = PeerId(to);
+  message.term = raft(from).term();
+  message.snapshot = SnapshotMeta{.id = state.applied, .configuration = configuration_};
+  snapshot_data_[{message.to, state.applied}] = state;
+  Trace(ToString(message));
+  network_.push_back(std::move(message));
 }
 
 void TestCluster::Crash(std::size_t id, std::size_t surviving_writes, bool keep_machine) {

@@ -50,6 +50,11 @@ class TestCluster {
   Instant now() const { return now_; }
   // Answers to reads of a node, oldest first.
   const std::vector<ReadReady>& reads(std::size_t id) const { return At(id).reads; }
+  // The leader of the highest term; zero when nobody leads.
+  std::size_t Leader() const;
+  // The core's log: base, then the terms of the entries: "0@0 1 1 2".
+  std::string Log(std::size_t id) const;
+  bool InNetwork(MessageType type, std::size_t from, std::size_t to) const;
   // All that happened since the last call, a line each.
   std::string TakeTrace() { return std::exchange(trace_, {}); }
 
@@ -95,6 +100,8 @@ class TestCluster {
   bool ApplyOne(std::size_t id);
   bool AnswerColdRead(std::size_t id, bool fail = false);
   bool SendSnapshot(std::size_t id, bool fail = false);
+  // `state` is on its way as a snapshot, whoever asked for it.
+  void OfferSnapshot(std::size_t from, std::size_t to, const MachineState& state);
   // What the engine has now survives a power cut.
   void FlushMachine(std::size_t id) { At(id).flushed = At(id).machine; }
 
@@ -142,7 +149,8 @@ class TestCluster {
   std::vector<Node> nodes_ = {};
   std::vector<const Disk*> voter_disks_ = {};
   std::deque<Message> network_ = {};
-  std::map<std::pair<PeerId, LogId>, MachineState> snapshot_data_ = {};  // On the wire, by receiver.
+  std::map<std::pair<PeerId, LogId>, MachineState> snapshot_data_ =
+      {};  // On the wire, by receiver.
   std::set<std::pair<std::size_t, std::size_t>> cut_ = {};
   ClusterChecker checker_;
   Instant now_ = {};

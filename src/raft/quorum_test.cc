@@ -1,0 +1,100 @@
+#include "raft/quorum.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+namespace rutile::raft {
+namespace {
+
+using Values = std::map<PeerId, std::uint64_t>;
+
+std::vector<PeerId> Subset(unsigned mask) {
+  std::vector<PeerId> ids;
+  for (unsigned i = 0; i < 8; ++i) {
+    if ((mask >> i) & 1u) ids.emplace_back(i + 1);
+  }
+  return ids;
+}
+
+// Straight from the definition: the largest value v such that more than half are at v or above.
+std::uint64_t NaiveReached(const std::vector<PeerId>& voters, const Values& values) {
+  for (std::uint64_t v = 8; v > 0; --v) {
+    std::size_t there = 0;
+    for (PeerId id : voters) there += values.at(id) >= v ? 1u : 0u;
+    if (2 * there > voters.size()) return v;
+  }
+  return 0;
+}
+
+// Won if more than half granted; lost if it would be lost even if all others granted.
+VoteResult NaiveVote(const std::vector<PeerId>& voters,
+                     const std::map<PeerId, std::optional<bool>>& votes) {
+  std::size_t granted = 0;
+  std::size_t possible = 0;
+  for (PeerId id : voters) {
+    granted += votes.at(id) == std::optional(true) ? 1u : 0u;
+    possible += votes.at(id) != std::optional(false) ? 1u : 0u;
+  }
+  if (2 * granted > voters.size()) return VoteResult::kWon;
+  return 2 * possible > voters.size() ? VoteResult::kPending : VoteResult::kLost;
+}
+
+TEST(Quorum, ReachedIsThatOfTheDefinitionForAllSmallConfigurations) {
+  std::size_t cases = 0;
+  for (unsigned incoming = 1; incoming < 32; ++incoming) {
+    for (unsigned outgoing = 0; outgoing < 32; ++outgoing) {
+      const Configuration all{.voters = Subset(incoming), .outgoing = Subset(outgoing)};
+      for (unsigned code = 0; code < 1024; code += outgoing == 0 ? 1 : 3) {  // Base 4, 5 digits.
+        Values values;
+        unsigned rest = code;
+        for (unsigned i = 1; i <= 5; ++i, rest /= 4) values[PeerId(i)] = rest % 4;
+        const std::uint64_t reached =
+            QuorumReached(all, [&values](PeerId id) { return values.at(id); });
+        std::uint64_t naive = NaiveReached(all.voters, values);
+        if (all.IsJoint()) naive = std::min(naive, NaiveReached(all.outgoing, values));
+        ASSERT_EQ(naive, reached) << ToString(all) << " values " << code;
+        ++cases;
+      }
+    }
+  }
+  EXPECT_GT(cases, 300'000u);
+}
+
+TEST(Quorum, VotesAreCountedByTheDefinitionForAllSmallConfigurations) {
+  for (unsigned incoming = 1; incoming < 32; ++incoming) {
+    for (unsigned outgoing = 0; outgoing < 32; ++outgoing) {
+      const Configuration all{.voters = Subset(incoming), .outgoing = Subset(outgoing)};
+      for (unsigned code = 0; code < 243; ++code) {  // Base 3, 5 digits.
+        std::map<PeerId, std::optional<bool>> votes;
+        unsigned rest = code;
+        for (unsigned i = 1; i <= 5; ++i, rest /= 3) {
+          votes[PeerId(i)] = rest % 3 == 0 ? std::nullopt : std::optional(rest % 3 == 1);
+        }
+        const VoteResult result = CountVotes(all, [&votes](PeerId id) { return votes.at(id); });
+        const VoteResult in = NaiveVote(all.voters, votes);
+        const VoteResult out = all.IsJoint() ? NaiveVote(all.outgoing, votes) : VoteResult::kWon;
+        const bool won = in == VoteResult::kWon && out == VoteResult::kWon;
+        const bool lost = in == VoteResult::kLost || out == VoteResult::kLost;
+        const VoteResult naive =
+            won ? VoteResult::kWon : (lost ? VoteResult::kLost : VoteResult::kPending);
+        ASSERT_EQ(naive, result) << ToString(all) << " votes " << code;
+      }
+    }
+  }
+}
+
+TEST(Quorum, WithoutVotersNothingIsDecided) {
+  const Configuration none;
+  EXPECT_EQ(0u, QuorumReached(none, [](PeerId) { return std::uint64_t{9}; }));
+  EXPECT_NE(VoteResult::kWon, CountVotes(none, [](PeerId) { return std::optional(true); }));
+}
+
+TEST(Quorum, ManyVotersDoNotFitInTheInlineArray) {
+  Configuration many;
+  for (std::uint64_t i = 1; i <= 41; ++i) many.voters.emplace_back(i);
+  EXPECT_EQ(21u, QuorumReached(many, [](PeerId id) { return id.value(); }));
+}
+
+}  // namespace
+}  // namespace rutile::raft

@@ -1,0 +1,56 @@
+#include "raft/types.h"
+
+#include <gtest/gtest.h>
+
+namespace rutile::raft {
+namespace {
+
+TEST(Configuration, EncodingIsRoundTripAndFixed) {
+  const Configuration all{.voters = {PeerId(1), PeerId(2)},
+                          .outgoing = {PeerId(2), PeerId(3)},
+                          .learners = {PeerId(9)}};
+  const Bytes bytes = EncodeConfiguration(all);
+  EXPECT_EQ(1u + 3 * 8 + 5 * 8, bytes.size());
+  EXPECT_EQ(std::string("\x01\x02\0\0\0\0\0\0\0\x01", 10), bytes.view().substr(0, 10));
+  EXPECT_EQ(all, DecodeConfiguration(bytes.view()));
+  EXPECT_EQ(Configuration(), DecodeConfiguration(EncodeConfiguration({}).view()));
+}
+
+TEST(Configuration, DamagedEncodingIsRefused) {
+  const std::string good(EncodeConfiguration({.voters = {PeerId(1), PeerId(2)}}).view());
+  for (std::size_t size = 0; size < good.size(); ++size) {
+    EXPECT_FALSE(DecodeConfiguration(good.substr(0, size)).has_value()) << size;
+  }
+  EXPECT_FALSE(DecodeConfiguration(good + "x").has_value());
+  EXPECT_FALSE(DecodeConfiguration("\x02" + good.substr(1)).has_value()) << "a later version";
+  std::string huge = good;
+  huge[8] = '\x7f';  // A count that would not fit in memory.
+  EXPECT_FALSE(DecodeConfiguration(huge).has_value());
+  const Configuration unsorted{.voters = {PeerId(2), PeerId(1)}};
+  EXPECT_FALSE(DecodeConfiguration(EncodeConfiguration(unsorted).view()).has_value());
+  const Configuration both{.voters = {PeerId(1)}, .learners = {PeerId(1)}};
+  EXPECT_FALSE(DecodeConfiguration(EncodeConfiguration(both).view()).has_value());
+}
+
+TEST(Configuration, Members) {
+  const Configuration all{.voters = {PeerId(1), PeerId(4)},
+                          .outgoing = {PeerId(2), PeerId(4)},
+                          .learners = {PeerId(3)}};
+  EXPECT_EQ((std::vector{PeerId(1), PeerId(2), PeerId(3), PeerId(4)}), all.Members());
+  EXPECT_TRUE(all.IsVoter(PeerId(2)));
+  EXPECT_FALSE(all.IsVoter(PeerId(3)));
+  EXPECT_TRUE(all.IsMember(PeerId(3)));
+  EXPECT_FALSE(all.IsMember(PeerId(5)));
+}
+
+TEST(Message, Text) {
+  Message message{.from = PeerId(1), .to = PeerId(2), .term = Term(3)};
+  message.slice.prev = {Term(2), Index(4)};
+  message.slice.entries.resize(2);
+  message.commit = Index(4);
+  EXPECT_EQ("1->2 Append term 3 prev 4@2 +2 commit 4", ToString(message));
+  EXPECT_EQ("term 3 vote 1 commit 4", ToString(HardState{Term(3), PeerId(1), Index(4)}));
+}
+
+}  // namespace
+}  // namespace rutile::raft
