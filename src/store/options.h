@@ -30,6 +30,9 @@ struct ReplicaOptions {
   // A peer that is further behind than this is sent a snapshot instead of the log.
   std::uint64_t kept_log_entries = 10'000;
   Duration log_collect_every = Seconds(1);
+  // How long, and how many, requests wait for a leader while none is known.
+  Duration park_time = Seconds(1);
+  std::size_t max_parked_requests = 10'000;
 
   std::size_t snapshot_part_bytes = std::size_t{256} << 10;
   std::uint64_t snapshot_window = 8;

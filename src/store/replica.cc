@@ -107,6 +107,7 @@ void Replica::Tick() {
   parts_.executor.PostAfter(options_.tick, [this] { Tick(); });
   const Instant now = parts_.clock.Now();
   Handle(raft_.Tick(now));
+  Unpark();
   if (now < next_collect_) return;
   next_collect_ = now + options_.log_collect_every;
   CollectLog();
@@ -175,7 +176,13 @@ void Replica::FlushWrites() {
   std::vector<WriteDone> accepted;
   for (WriteRequest& request : requests) {
     std::optional<RegionError> error = Refusal(request.epoch, request.peer);
-    if (!error && !raft_.is_leader()) error = NotLeaderError();
+    if (!error && !raft_.is_leader()) {
+      if (MayPark()) {
+        parked_writes_.push_back(std::move(request));
+        continue;
+      }
+      error = NotLeaderError();
+    }
     if (!error && request.term != Term() && request.term != raft_.term()) error = StaleCommand{};
     if (!error && request.payload.size() > options_.max_entry_bytes) {
       error = RaftEntryTooLarge{.region = region_id_,
@@ -222,7 +229,13 @@ void Replica::FlushReads() {
   Reads accepted;
   for (ReadRequest& read : reads) {
     std::optional<RegionError> error = Refusal(read.epoch, read.peer);
-    if (!error && !raft_.is_leader() && !read.from_follower) error = NotLeaderError();
+    if (!error && !raft_.is_leader()) {
+      if (MayPark()) {
+        parked_reads_.push_back(std::move(read));
+        continue;
+      }
+      if (!read.from_follower) error = NotLeaderError();
+    }
     if (error) {
       read.done(std::move(error));
     } else {
@@ -233,6 +246,31 @@ void Replica::FlushReads() {
   const raft::ReadId id(next_read_id_++);
   asked_reads_.emplace(id, std::move(accepted));
   Handle(raft_.ReadIndex(parts_.clock.Now(), id));
+}
+
+bool Replica::MayPark() {
+  if (raft_.leader() != PeerId() || raft_.poisoned()) return false;
+  const std::size_t parked = parked_writes_.size() + parked_reads_.size();
+  if (parked >= options_.max_parked_requests) return false;
+  if (parked == 0) parked_until_ = parts_.clock.Now() + options_.park_time;
+  return parts_.clock.Now() < parked_until_;
+}
+
+void Replica::Unpark() {
+  if (parked_writes_.empty() && parked_reads_.empty()) return;
+  std::vector<WriteRequest> writes;
+  std::vector<ReadRequest> reads;
+  if (raft_.leader() == PeerId() && parts_.clock.Now() < parked_until_) return;
+  writes.swap(parked_writes_);
+  reads.swap(parked_reads_);
+  if (raft_.leader() == PeerId()) {
+    for (WriteRequest& write : writes) write.done(RegionError(NotLeaderError()));
+    for (ReadRequest& read : reads) read.done(RegionError(NotLeaderError()));
+    return;
+  }
+  // By way of the executor: this may be in the middle of carrying out effects.
+  for (WriteRequest& write : writes) Write(std::move(write));
+  for (ReadRequest& read : reads) Read(std::move(read));
 }
 
 void Replica::FlushDurable() {
@@ -286,7 +324,10 @@ void Replica::Handle(raft::Effects effects) {
                {"region", ToString(region_id_)}, {"peer", ToString(self_)},
                {"reason", effects.poisoned});
   }
-  if (effects.state_changed) host_.OnStateChanged(*this);
+  if (effects.state_changed) {
+    host_.OnStateChanged(*this);
+    Unpark();
+  }
 }
 
 void Replica::PublishGate() {

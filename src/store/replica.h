@@ -159,6 +159,11 @@ class Replica {
   void OnReadReady(const raft::ReadReady& ready);
   void ServeReads();
   std::optional<RegionError> Refusal(const std::optional<RegionEpoch>& epoch, PeerId peer) const;
+  // While nobody leads, requests wait a moment for somebody to: a client that is sent away has
+  // nowhere to go, and comes back with ever longer pauses. Returns whether there is room to wait.
+  bool MayPark();
+  // Takes parked requests up again when a leader is known, or refuses them when their time is up.
+  void Unpark();
   NotLeader NotLeaderError() const;
 
   // Constant after construction.
@@ -176,6 +181,9 @@ class Replica {
   std::uint64_t next_read_id_ = 1;
   std::map<raft::ReadId, Reads> asked_reads_;  // Waiting for the quorum.
   std::multimap<Index, Reads> waiting_reads_;  // Waiting for apply.
+  std::vector<WriteRequest> parked_writes_;
+  std::vector<ReadRequest> parked_reads_;
+  Instant parked_until_ = {};
   Instant next_collect_ = {};
   // Applied positions by the engine's sequence: what the log may forget once the engine is flushed.
   std::deque<std::pair<std::uint64_t, Index>> applied_at_;
