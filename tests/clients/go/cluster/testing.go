@@ -1,0 +1,78 @@
+package cluster
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/pingcap/log"
+	"github.com/tikv/client-go/v2/rawkv"
+)
+
+// Main runs a package's tests against a fresh cluster of the server that RUTILE_BINARY names; the
+// cluster is handed to `use` first. Logs and data are kept when anything failed. It is what a
+// TestMain calls with os.Exit.
+func Main(m *testing.M, use func(*Cluster)) int {
+	flag.Parse()
+	Quiet()
+	binary := os.Getenv("RUTILE_BINARY")
+	if binary == "" {
+		fmt.Fprintln(os.Stderr, "RUTILE_BINARY names no server; tests/clients/run sets it")
+		return 2
+	}
+	c, err := Start(context.Background(), binary)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "--- FAIL: cluster start: %v\n", err)
+		return 1
+	}
+	defer c.KillAll()
+	use(c)
+	code := m.Run()
+	if err := c.Stop(code != 0); err != nil {
+		fmt.Fprintf(os.Stderr, "--- FAIL: cluster stop: %v\n", err)
+		code = 1
+	}
+	if code != 0 {
+		fmt.Fprint(os.Stderr, c.LogTails())
+	}
+	return code
+}
+
+// Quiet lowers the client's own log to errors: it reports every retry otherwise.
+func Quiet() {
+	logger, props, err := log.InitLogger(&log.Config{Level: "fatal"})
+	if err == nil {
+		log.ReplaceGlobals(logger, props)
+	}
+}
+
+// Client opens a client of the cluster and closes it with the test.
+func (c *Cluster) Client(t testing.TB, opts ...rawkv.ClientOpt) *rawkv.Client {
+	t.Helper()
+	client, err := rawkv.NewClientWithOpts(t.Context(), c.Endpoints(), opts...)
+	if err != nil {
+		t.Fatalf("a client cannot start: %v", err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// Eventually tries `attempt` until it returns nil, and fails the test with its last error after
+// `limit`.
+func Eventually(t testing.TB, limit time.Duration, attempt func() error) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for {
+		err := attempt()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %v", limit, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
