@@ -313,16 +313,5 @@ TEST_P(EngineContract, StatisticsNameTheSequencesAndSnapshots) {
   EXPECT_THAT(numbers, ::testing::Contains(::testing::Pair("open_snapshots", 1)));
 }
 
-TEST_P(EngineContract, SnapshotMustNotOutliveItsEngine) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");  // RocksDB has threads by now.
-  EXPECT_DEATH(
-      {
-        auto engine = std::make_unique<EngineUnderTest>(GetParam());
-        const auto snapshot = (*engine)->GetSnapshot();
-        engine.reset();
-      },
-      "a snapshot outlives its engine");
-}
-
 }  // namespace
 }  // namespace rutile::engine

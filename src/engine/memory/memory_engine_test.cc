@@ -147,6 +147,18 @@ TEST(MemoryEngine, FailedFlushStopsAllWriting) {
   EXPECT_EQ(engine->Get(Family::kDefault, "a").value(), "1");
 }
 
+TEST(MemoryEngine, SnapshotMustNotOutliveIt) {
+  testing::TemporaryDirectory directory;
+  posix::PosixFileSystem files(directory.path());
+  EXPECT_DEATH(
+      {
+        auto engine = OpenMemoryEngine(files, "kv").value();
+        const auto snapshot = engine->GetSnapshot();
+        engine.reset();
+      },
+      "a snapshot outlives its engine");
+}
+
 TEST(MemoryEngine, DamagedImageIsNamed) {
   testing::TemporaryDirectory directory;
   posix::PosixFileSystem files(directory.path());

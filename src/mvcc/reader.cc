@@ -1,0 +1,99 @@
+#include "mvcc/reader.h"
+
+#include <utility>
+
+#include "mvcc/keys.h"
+#include "mvcc/records.h"
+
+namespace rutile::mvcc {
+
+using engine::Family;
+
+bool Blocks(const Lock& lock, const View& view) {
+  return lock.kind != Lock::Kind::kLock && lock.start <= view.at && lock.min_commit <= view.at &&
+         !view.bypassed.contains(lock.start);
+}
+
+Result<ReadAnswer> Reader::Get(std::string_view key, const View& view) {
+  RUTILE_ASSIGN_OR_RETURN(std::optional<Lock> lock, LoadLock(key));
+  if (lock && Blocks(*lock, view)) {
+    return ReadAnswer(KeyIsLocked{.key = std::string(key), .lock = *std::move(lock)});
+  }
+  RUTILE_ASSIGN_OR_RETURN(const std::optional<Version> version, NewestVersion(key, view.at));
+  if (!version || version->write.kind == Write::Kind::kDelete) {
+    return ReadAnswer(std::optional<std::string>());
+  }
+  RUTILE_ASSIGN_OR_RETURN(std::string value, LoadValue(key, version->write));
+  return ReadAnswer(std::optional(std::move(value)));
+}
+
+Result<std::optional<Lock>> Reader::LoadLock(std::string_view key) {
+  RUTILE_ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
+                          snapshot_.Get(Family::kLock, LockKey(key)));
+  if (!bytes) return std::optional<Lock>();
+  RUTILE_ASSIGN_OR_RETURN(Lock lock, DecodeLock(*bytes));
+  return std::optional(std::move(lock));
+}
+
+Result<std::optional<Version>> Reader::NewestRecord(std::string_view key, Timestamp at) {
+  if (!writes_) writes_ = snapshot_.NewIterator(Family::kWrite, {});
+  const std::string lock_key = LockKey(key);
+  writes_->Seek(VersionOfLockKey(lock_key, at));
+  if (!writes_->Valid()) {
+    RUTILE_RETURN_IF_ERROR(writes_->status());
+    return std::optional<Version>();
+  }
+  const std::optional<VersionKeyParts> parts = SplitVersionKey(writes_->key());
+  if (!parts || parts->lock_key != lock_key) return std::optional<Version>();
+  RUTILE_ASSIGN_OR_RETURN(Write write, DecodeWrite(writes_->value()));
+  return std::optional(Version{.commit = parts->timestamp, .write = std::move(write)});
+}
+
+Result<std::optional<Version>> Reader::NewestVersion(std::string_view key, Timestamp at) {
+  while (true) {
+    RUTILE_ASSIGN_OR_RETURN(std::optional<Version> record, NewestRecord(key, at));
+    if (!record || record->write.kind == Write::Kind::kPut ||
+        record->write.kind == Write::Kind::kDelete || record->commit.IsZero()) {
+      return record;
+    }
+    at = record->commit.Prev();
+  }
+}
+
+Result<std::optional<Write>> Reader::RecordAt(std::string_view key, Timestamp at) {
+  RUTILE_ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
+                          snapshot_.Get(Family::kWrite, VersionKey(key, at)));
+  if (!bytes) return std::optional<Write>();
+  RUTILE_ASSIGN_OR_RETURN(Write write, DecodeWrite(*bytes));
+  return std::optional(std::move(write));
+}
+
+Result<Fate> Reader::FateOf(std::string_view key, Timestamp start) {
+  // A commit stands above the start, a rollback at it.
+  for (Timestamp at = kMaxTimestamp;;) {
+    RUTILE_ASSIGN_OR_RETURN(std::optional<Version> record, NewestRecord(key, at));
+    if (!record || record->commit < start) return Fate(Unknown());
+    if (record->write.kind == Write::Kind::kRollback) {
+      if (record->commit == start) return Fate(RolledBack());
+    } else if (record->write.start == start) {
+      return Fate(Committed{.commit = record->commit, .write = std::move(record->write)});
+    } else if (record->commit == start && record->write.has_overlapped_rollback) {
+      return Fate(RolledBack());
+    }
+    if (record->commit.IsZero()) return Fate(Unknown());
+    at = record->commit.Prev();
+  }
+}
+
+Result<std::string> Reader::LoadValue(std::string_view key, const Write& write) {
+  if (write.short_value) return *write.short_value;
+  RUTILE_ASSIGN_OR_RETURN(std::optional<std::string> value,
+                          snapshot_.Get(Family::kDefault, VersionKey(key, write.start)));
+  if (!value) {
+    return Status(Code::kCorruption,
+                  "the value of a put that started at " + ToString(write.start) + " is missing");
+  }
+  return *std::move(value);
+}
+
+}  // namespace rutile::mvcc

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/status.h"
+#include "engine/kv_engine.h"
+#include "mvcc/types.h"
+
+namespace rutile::mvcc {
+
+// How a transaction looks at the data.
+struct View {
+  Timestamp at = {};
+  // Transactions that the reader knows to be rolled back, or to commit after `at`: their locks
+  // hide nothing.
+  std::set<Timestamp> bypassed = {};
+};
+
+// Whether a reader must wait for the lock's transaction, since that may yet commit at or below
+// `view.at`.
+bool Blocks(const Lock& lock, const View& view);
+
+// A write record and where it stands.
+struct Version {
+  Timestamp commit = {};
+  Write write = {};
+};
+
+// What became of a transaction on one key.
+struct Unknown {};  // Nothing is recorded.
+struct RolledBack {};
+struct Committed {
+  Timestamp commit = {};
+  Write write = {};
+};
+using Fate = std::variant<Unknown, RolledBack, Committed>;
+
+// Nothing: absent.
+using ReadAnswer = std::variant<std::optional<std::string>, KeyIsLocked>;
+
+// Reads single keys of one snapshot. Any number of keys costs one iterator. Keys are users'.
+// Errors: those of the engine, and kCorruption for records that contradict each other.
+//
+// Not thread-safe; must not outlive the snapshot.
+class Reader {
+ public:
+  explicit Reader(const engine::Snapshot& snapshot) : snapshot_(snapshot) {}
+
+  // The value that a transaction reads.
+  Result<ReadAnswer> Get(std::string_view key, const View& view);
+
+  Result<std::optional<Lock>> LoadLock(std::string_view key);
+  // The newest record at or below `at`, of any kind.
+  Result<std::optional<Version>> NewestRecord(std::string_view key, Timestamp at);
+  // The newest put or deletion at or below `at`.
+  Result<std::optional<Version>> NewestVersion(std::string_view key, Timestamp at);
+  // The record at exactly `at`.
+  Result<std::optional<Write>> RecordAt(std::string_view key, Timestamp at);
+  Result<Fate> FateOf(std::string_view key, Timestamp start);
+  // The value of a put.
+  Result<std::string> LoadValue(std::string_view key, const Write& write);
+
+ private:
+  const engine::Snapshot& snapshot_;
+  std::unique_ptr<engine::Iterator> writes_;  // Made when first needed.
+};
+
+}  // namespace rutile::mvcc
