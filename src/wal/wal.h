@@ -18,12 +18,15 @@
 namespace rutile::wal {
 
 // One region's part of a batch. Applied on top of what was written for the region before:
-//   reset   everything of the region is dropped; slice.prev is its new base
+//   reset   every entry of the region is dropped; slice.prev is its new base. The state blob stays
+//           until `state` replaces it: a vote outlives the log that it was given on
 //   cut     entries after slice.prev are dropped (implied when slice has entries)
 //   slice   the entries that follow slice.prev
 //   state   replaces the region's state blob (the replica's hard state, encoded by its owner)
-//   compact entries up to here may be forgotten; (index, term) is the new base
+//   compact entries up to here may be forgotten; (index, term) is the new base. Not beyond the
+//           last entry; below the base it changes nothing
 //   clean   the region is gone from this node; nothing else is set
+// A region that was unknown, or known as another peer's, begins at slice.prev.
 struct RegionWrite {
   RegionId region = {};
   PeerId peer = {};  // Whose log it is. A different peer than before starts from nothing.
@@ -99,6 +102,9 @@ class Wal {
   virtual ~Wal() = default;
 
   // Appends one atomic batch: after a crash all of it is there or none. Not durable before Sync.
+  // Two errors leave the log as it was and do not poison it: kInvalidArgument (a write that does
+  // not follow from what was written before, or a batch that is too large) and kResourceExhausted
+  // (this segment is full and there is no space for the next: try again after Collect).
   virtual Status Write(const std::vector<RegionWrite>& batch) = 0;
   // Makes all that was written durable. One fdatasync.
   virtual Status Sync() = 0;
@@ -109,16 +115,31 @@ class Wal {
 
   // Gives segments that no region needs any more back for recycling; rewrites what little pins an
   // old segment. Call now and then, on the log executor.
+  // kResourceExhausted: as for Write.
   virtual Status Collect() = 0;
+  // Collect has left work for another call, so that no call takes long.
+  virtual bool NeedsCollect() const = 0;
+  // Prepares the next segment a little further, when it is time for that. Takes some milliseconds
+  // at most; meant for the moment after a batch has been acknowledged. kResourceExhausted: there is
+  // no space for it; writing can go on until this segment is full, so growth should be refused now.
+  virtual Status Prefill() = 0;
   // Regions whose old entries keep the oldest segment alive although there are too many segments,
-  // with the index up to which each should be compacted.
+  // with the index up to which each should be compacted. Safe from any thread.
   virtual std::map<RegionId, Index> PinningRegions() const = 0;
 
+  // Safe from any thread.
   virtual Stats stats() const = 0;
 };
 
 // Collects writes of many replicas and makes them durable together: while one sync runs, the next
 // batch gathers, so that one fdatasync serves all that waited. No fixed waiting.
+//
+// When there is no space for another segment, writes wait and are tried again until there is;
+// compactions, which make space, overtake them. Any other failure is final: OnFailure runs and
+// nothing is written or completed any more.
+//
+// The executor may run its tasks later than the writer lives. The log itself must live as long as
+// the executor runs, or the writer must be destroyed on the executor.
 //
 // Submit is safe from any thread. Writes of one region reach the disk in the order in which they
 // were submitted. `done` runs on the log executor after the sync that covers the write, in the
@@ -149,6 +170,9 @@ class LogWriter {
   void Submit(RegionWrite write, Task done);
   // Bytes submitted and not yet durable.
   std::size_t pending_bytes() const;
+  // kResourceExhausted while there is no space for the next segment. Writes still go on as far as
+  // the current one reaches; whoever can refuse growth should. OK again when there is space.
+  Status space() const;
 
  private:
   class Queue;  // Shared with the tasks on the log executor, which may outlive the writer's owner.
