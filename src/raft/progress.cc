@@ -23,7 +23,7 @@ void Progress::OnSent(Index last, std::size_t bytes) {
     probe_sent_ = true;
     return;
   }
-  if (last < next_) return;
+  RUTILE_CHECK(last >= next_);
   next_ = last.Next();
   inflight_.push_back({.last = last, .bytes = bytes});
   inflight_bytes_ += bytes;

@@ -47,8 +47,8 @@ class Progress {
   // The follower has not what we took to be the entry at `rejected`; the logs agree at `agreement`
   // at most. Returns false for an answer that is out of date.
   bool OnRejected(Index rejected, Index agreement);
-  // It lives: a probe that was not answered may be repeated.
-  void OnHeartbeatReply() { probe_sent_ = false; }
+  // It lives, and has not answered what it was asked: a probe may be repeated.
+  void OnSignOfLife() { probe_sent_ = false; }
   // What is on its way may be lost.
   void OnUnreachable();
 
@@ -66,6 +66,9 @@ class Progress {
   // Has answered since the leader last looked (CheckQuorum).
   bool active() const { return active_; }
   void set_active(bool active) { active_ = active; }
+  // The newest heartbeat round when it was last sent something to answer, or given up on.
+  Round asked_at() const { return asked_at_; }
+  void set_asked_at(Round round) { asked_at_ = round; }
   // The newest heartbeat round that it has answered.
   Round answered_round() const { return answered_round_; }
   void OnRoundAnswered(Round round);
@@ -87,6 +90,7 @@ class Progress {
   bool probe_sent_ = false;  // kProbe: the one append is on its way.
   bool reading_ = false;
   bool active_ = false;
+  Round asked_at_ = {};
   Round answered_round_ = {};
   std::deque<InFlight> inflight_ = {};  // kReplicate only; `last` rises.
   std::size_t inflight_bytes_ = 0;

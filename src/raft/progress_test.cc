@@ -22,7 +22,7 @@ TEST(Progress, ProbesOneAtATimeAndASignOfLifeRepeatsThem) {
   peer.OnSent(Index(7), 10);
   EXPECT_EQ(Index(5), peer.next()) << "a probe is not optimistic";
   EXPECT_FALSE(peer.CanSend(kWindow));
-  peer.OnHeartbeatReply();
+  peer.OnSignOfLife();
   EXPECT_TRUE(peer.CanSend(kWindow));
 }
 
@@ -86,7 +86,7 @@ TEST(Progress, SnapshotIsLeftByReportOrByArrival) {
   EXPECT_FALSE(lost.OnRejected(Index(4), Index(0)));
   lost.OnSnapshotSent(Index());
   EXPECT_EQ(Progress::State::kProbe, lost.state());
-  lost.OnHeartbeatReply();
+  lost.OnSignOfLife();
   EXPECT_TRUE(lost.CanSend(kWindow));
 
   Progress sent(Index(5));
@@ -110,7 +110,7 @@ TEST(Progress, UnreachableEndsTheStreamUntilASignOfLife) {
   EXPECT_EQ(Progress::State::kProbe, peer.state());
   EXPECT_EQ(Index(4), peer.next());
   EXPECT_FALSE(peer.CanSend(kWindow));
-  peer.OnHeartbeatReply();
+  peer.OnSignOfLife();
   EXPECT_TRUE(peer.CanSend(kWindow));
 }
 
@@ -130,7 +130,7 @@ TEST(Progress, LawsHoldUnderRandomInput) {
         if (index < peer.next()) peer.OnAccepted(index, Index(random.Below(40)));
         break;
       case 2: peer.OnRejected(index, Index(random.Below(40))); break;
-      case 3: peer.OnHeartbeatReply(); break;
+      case 3: peer.OnSignOfLife(); break;
       case 4: peer.OnUnreachable(); break;
       case 5:
         if (random.OneIn(4)) peer.BecomeSnapshot();
@@ -144,7 +144,7 @@ TEST(Progress, LawsHoldUnderRandomInput) {
       peer.set_reading(false);
       peer.OnSnapshotSent(Index());
       peer.OnAccepted(peer.next().Prev(), Index());
-      peer.OnHeartbeatReply();
+      peer.OnSignOfLife();
       ASSERT_TRUE(peer.CanSend(kWindow));
       peer = Progress(Index(10));
     }

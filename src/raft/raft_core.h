@@ -112,7 +112,10 @@ class Raft::Core {
   void SendAppends(PeerId to, Progress& peer);
   // One append from peer.next() on, empty if there is nothing more. False if none could be read.
   bool SendAppend(PeerId to, Progress& peer);
+  void SendSlice(PeerId to, Progress& peer, LogSlice slice);
   void SendEmptyAppend(PeerId to, Progress& peer);
+  // `to` has answered a round that the clock has sent since it was last asked, and not what it was
+  // asked: whatever keeps it from getting on is tried again.
   void Nudge(PeerId to, Progress& peer);
   void WantSnapshot(PeerId to, Progress& peer);
   void MaybeCommit();
@@ -163,6 +166,7 @@ class Raft::Core {
   std::vector<Peer> peers_ = {};  // All members but this one, by id.
   std::size_t uncommitted_bytes_ = 0;
   int heartbeat_ticks_ = 0;
+  Round clock_round_ = {};  // The newest round that the clock, not a read, has sent.
   ReadRounds rounds_ = {};
   std::vector<ReadRounds::Read> early_reads_ = {};  // Until an entry of the term is committed.
   PeerId transferee_ = {};

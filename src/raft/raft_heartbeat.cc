@@ -10,7 +10,10 @@
 namespace rutile::raft {
 
 void Raft::Core::TickLeader() {
-  if (++heartbeat_ticks_ >= options_.heartbeat_ticks) BroadcastHeartbeat();
+  if (++heartbeat_ticks_ >= options_.heartbeat_ticks) {
+    clock_round_ = rounds_.sent().Next();
+    BroadcastHeartbeat();
+  }
   TickTransfer();
   if (++ticks_ >= options_.election_ticks) CheckQuorum();
 }
@@ -57,10 +60,12 @@ void Raft::Core::HandleHeartbeatReply(const Message& message) {
   Progress* peer = FindPeer(message.from);
   if (role_ != Role::kLeader || peer == nullptr || message.round > rounds_.sent()) return;
   peer->set_active(true);
-  peer->OnHeartbeatReply();
   peer->OnRoundAnswered(message.round);
   ConfirmRounds();
-  Nudge(message.from, *peer);
+  // Once for each beat of the clock, however many rounds reads send in between.
+  if (message.round >= clock_round_ && clock_round_ > peer->asked_at()) {
+    Nudge(message.from, *peer);
+  }
 }
 
 }  // namespace rutile::raft

@@ -78,14 +78,21 @@ bool Raft::Core::SendAppend(PeerId to, Progress& peer) {
                                .max_bytes = options_.max_append_bytes});
     return false;
   }
+  SendSlice(to, peer, *std::move(slice));
+  return true;
+}
+
+void Raft::Core::SendSlice(PeerId to, Progress& peer, LogSlice slice) {
   std::size_t bytes = 0;
-  for (const Entry& entry : slice->entries) bytes += entry.size_bytes();
-  peer.OnSent(slice->last().index, bytes);
+  for (const Entry& entry : slice.entries) bytes += entry.size_bytes();
+  if (!slice.empty() || peer.state() == Progress::State::kProbe) {
+    peer.OnSent(slice.last().index, bytes);
+  }
+  peer.set_asked_at(rounds_.sent());
   Message message = Make(MessageType::kAppend, to);
-  message.slice = *std::move(slice);
+  message.slice = std::move(slice);
   message.commit = tail_.committed();
   Send(std::move(message));
-  return true;
 }
 
 // Asks whether all that was sent has arrived: the answer acknowledges it, or says what is missing.
@@ -94,14 +101,11 @@ void Raft::Core::SendEmptyAppend(PeerId to, Progress& peer) {
   const std::optional<Term> prev_term = tail_.TermAt(prev);
   // Compacted while it was on its way, or lost.
   if (!prev_term) return WantSnapshot(to, peer);
-  Message message = Make(MessageType::kAppend, to);
-  message.slice.prev = {*prev_term, prev};
-  message.commit = tail_.committed();
-  Send(std::move(message));
+  SendSlice(to, peer, {.prev = {*prev_term, prev}});
 }
 
-// A sign of life from `to`: whatever it was that kept it from getting on is tried again.
 void Raft::Core::Nudge(PeerId to, Progress& peer) {
+  peer.OnSignOfLife();
   switch (peer.state()) {
     case Progress::State::kSnapshot: return;
     case Progress::State::kProbe:
@@ -171,6 +175,7 @@ Effects Raft::Core::OnColdRead(Instant now, const ColdRead& read, LogSlice slice
   if (peer->state() == Progress::State::kSnapshot) return Finish();
   if (slice.empty()) {
     peer->Pause();
+    peer->set_asked_at(rounds_.sent());
     return Finish();
   }
   // A leader's log only grows in its term, so what is on disk is what it had asked for; but a read
@@ -178,15 +183,7 @@ Effects Raft::Core::OnColdRead(Instant now, const ColdRead& read, LogSlice slice
   const bool wanted = slice.prev == read.prev && slice.prev.index == peer->next().Prev() &&
                       slice.Validate() && tail_.Contains(slice.prev) &&
                       tail_.Contains(slice.last());
-  if (wanted) {
-    std::size_t bytes = 0;
-    for (const Entry& entry : slice.entries) bytes += entry.size_bytes();
-    peer->OnSent(slice.last().index, bytes);
-    Message message = Make(MessageType::kAppend, read.to_peer);
-    message.slice = std::move(slice);
-    message.commit = tail_.committed();
-    Send(std::move(message));
-  }
+  if (wanted) SendSlice(read.to_peer, *peer, std::move(slice));
   SendAppends(read.to_peer, *peer);
   return Finish();
 }
@@ -194,7 +191,10 @@ Effects Raft::Core::OnColdRead(Instant now, const ColdRead& read, LogSlice slice
 Effects Raft::Core::OnUnreachable(Instant now, PeerId peer) {
   Begin(now);
   if (poisoned()) return {};
-  if (Progress* progress = FindPeer(peer)) progress->OnUnreachable();
+  if (Progress* progress = FindPeer(peer)) {
+    progress->OnUnreachable();
+    progress->set_asked_at(rounds_.sent());
+  }
   return Finish();
 }
 

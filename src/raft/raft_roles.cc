@@ -72,6 +72,7 @@ void Raft::Core::BecomeLeader() {
   out_.state_changed = true;
   ticks_ = 0;
   heartbeat_ticks_ = 0;
+  clock_round_ = Round();
   transfer_ordered_ = false;
   uncommitted_bytes_ = tail_.BytesBetween(tail_.committed(), tail_.last().index);
   SyncPeers();
@@ -142,7 +143,7 @@ bool Raft::Core::AdmitTerm(const Message& message) {
     case MessageType::kSnapshot:
       // What is committed stays so in every term: a snapshot that took longer to send than its
       // leader lasted is as good as any.
-      if (message.term < term()) return role_ == Role::kFollower;
+      if (message.term < term()) return true;
       break;
     default: break;
   }
@@ -151,9 +152,8 @@ bool Raft::Core::AdmitTerm(const Message& message) {
     return false;
   }
   if (message.term > term()) {
-    const bool leads = message.type == MessageType::kAppend ||
-                       message.type == MessageType::kHeartbeat ||
-                       message.type == MessageType::kSnapshot;
+    const bool leads =
+        message.type == MessageType::kAppend || message.type == MessageType::kHeartbeat;
     BecomeFollower(message.term, leads ? message.from : PeerId());
   }
   return true;

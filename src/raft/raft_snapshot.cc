@@ -21,6 +21,7 @@ Effects Raft::Core::OnSnapshotSent(Instant now, PeerId to_peer, LogId id, bool s
   Begin(now);
   if (poisoned()) return {};
   if (Progress* peer = FindPeer(to_peer)) {
+    peer->set_asked_at(rounds_.sent());
     peer->OnSnapshotSent(sent ? std::min(id.index, tail_.last().index) : Index());
   }
   return Finish();
@@ -29,7 +30,9 @@ Effects Raft::Core::OnSnapshotSent(Instant now, PeerId to_peer, LogId id, bool s
 void Raft::Core::HandleSnapshot(const Message& message) {
   if (!message.snapshot || !message.snapshot->configuration.IsValid()) return;
   const SnapshotMeta& meta = *message.snapshot;
-  if (message.term == term() && !HearLeader(message.from)) return;
+  // It says nothing of who leads: its sender may have lost leadership while it was on its way. A
+  // candidate has said what its log is, and must not change it under the voters.
+  if (role_ == Role::kLeader || role_ == Role::kCandidate) return;
 
   if (meta.id.index > tail_.committed()) {
     if (tail_.Contains(meta.id)) {
