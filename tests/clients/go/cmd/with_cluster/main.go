@@ -10,11 +10,16 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
 	"rutile/tests/clients/cluster"
 )
+
+// The main thread starts the command, since it lives as long as the process: the kernel would take
+// the end of any other thread for the parent's death.
+func init() { runtime.LockOSThread() }
 
 func main() {
 	if len(os.Args) < 3 {
@@ -37,6 +42,7 @@ func run(binary string, command []string) int {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), "RUTILE_ENDPOINTS="+strings.Join(c.Endpoints(), ","))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	code := exitCode(cmd.Run())
 	if err := c.Stop(code != 0); err != nil {
 		fmt.Fprintln(os.Stderr, "with_cluster:", err)
