@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestCompareAndSwap(t *testing.T) {
@@ -56,6 +57,7 @@ func TestConcurrentSwapsLoseNothing(t *testing.T) {
 	k := key(t, "counter")
 	mustPut(t, servers.Client(t), k, []byte("0"))
 	errs := make([]error, workers)
+	deadline := time.Now().Add(time.Minute)
 	var wg sync.WaitGroup
 	for w := range workers {
 		client := servers.Client(t).SetAtomicForCAS(true)
@@ -70,6 +72,10 @@ func TestConcurrentSwapsLoseNothing(t *testing.T) {
 					n, err := strconv.Atoi(string(value))
 					if err != nil {
 						errs[w] = fmt.Errorf("the counter is %q", value)
+						return
+					}
+					if time.Now().After(deadline) {
+						errs[w] = fmt.Errorf("no end in sight: the counter is at %d", n)
 						return
 					}
 					_, swapped, errs[w] = client.CompareAndSwap(t.Context(), k, value,
