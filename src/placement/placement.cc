@@ -52,9 +52,11 @@ bool Placement::IsLeader() const {
 
 Status Placement::NotLeader() const {
   const std::optional<Member> leader = Leader();
-  if (!leader) return Status(Code::kUnavailable, "placement has no leader at the moment");
+  if (!leader) {
+    return Status(Code::kUnavailable, "not leader of placement; there is none at the moment");
+  }
   if (leader->store == self()) {
-    return Status(Code::kUnavailable, "this node was just elected to lead placement; try again");
+    return Status(Code::kUnavailable, "not leader of placement yet: just elected; try again");
   }
   return Status(Code::kUnavailable, "not leader of placement; the leader is " + leader->name +
                                         " at " + leader->address);
@@ -130,11 +132,21 @@ void Placement::Execute(const Command& command, CommandDone done) {
                         if (auto* result = std::get_if<store::CommandResult>(&outcome)) {
                           return done(std::move(result->payload));
                         }
-                        const auto& error = std::get<store::RegionError>(outcome);
-                        if (std::holds_alternative<store::NotLeader>(error))
-                          return done(NotLeader());
-                        done(Status(Code::kUnavailable, "placement: " + ToString(error)));
+                        done(Failure(std::get<store::RegionError>(outcome)));
                       });
+}
+
+void Placement::CurrentView(ViewDone done) {
+  store_.CatchUp(store::kPlacementRegion,
+                 [this, done = std::move(done)](std::optional<store::RegionError> error) mutable {
+                   if (error) return done(Failure(*error));
+                   done(machine_.View());
+                 });
+}
+
+Status Placement::Failure(const store::RegionError& error) const {
+  if (std::holds_alternative<store::NotLeader>(error)) return NotLeader();
+  return Status(Code::kUnavailable, "placement: " + ToString(error));
 }
 
 // --- Routes and stores.

@@ -82,6 +82,10 @@ class Placement {
   // Replicates a command; `done` gets its result.
   using CommandDone = UniqueFunction<void(Result<std::string>)>;
   void Execute(const Command& command, CommandDone done);
+  // A state that holds every command answered before the call. Any member gives it; a follower asks
+  // the leader how far that is.
+  using ViewDone = UniqueFunction<void(Result<std::shared_ptr<const State>>)>;
+  void CurrentView(ViewDone done);
   // OK when this node leads and holds its lease.
   Status CheckLeader() const;
 
@@ -107,6 +111,8 @@ class Placement {
   void RegisterStore(const StoreInfo& info);
   void RaiseBound(Term term, std::uint64_t bound_ms);
   void OnBoundRaised(Term term, std::uint64_t bound_ms, bool ok);
+  Status Failure(const store::RegionError& error) const;
+  // Clients know by the words "not leader" that they have to look for another member.
   Status NotLeader() const;
 
   // Constant after construction.

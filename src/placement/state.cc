@@ -19,6 +19,7 @@ enum class Kind : std::uint8_t {
   kRaiseGcSafePoint = 4,
   kSetServiceSafePoint = 5,
   kPutValue = 6,
+  kCompareAndPutValue = 7,
 };
 
 std::string EncodeStore(const StoreInfo& store) {
@@ -44,6 +45,16 @@ std::string EncodeServicePoint(const ServiceSafePoint& point) {
   codec::PutVarint(&out, point.safe_point);
   codec::PutVarint(&out, point.expires_at);
   return out;
+}
+
+void PutOptional(std::string* out, const std::optional<std::string>& value) {
+  codec::PutFixed8(out, value ? 1 : 0);
+  if (value) codec::PutBytes(out, *value);
+}
+
+std::optional<std::string> GetOptional(codec::Reader& reader) {
+  if (reader.Fixed8() == 0) return std::nullopt;
+  return std::string(reader.Bytes());
 }
 
 struct Encoder {
@@ -75,8 +86,13 @@ struct Encoder {
   void operator()(const PutValue& c) {
     Begin(Kind::kPutValue);
     codec::PutBytes(&out, c.key);
-    codec::PutFixed8(&out, c.value ? 1 : 0);
-    if (c.value) codec::PutBytes(&out, *c.value);
+    PutOptional(&out, c.value);
+  }
+  void operator()(const CompareAndPutValue& c) {
+    Begin(Kind::kCompareAndPutValue);
+    codec::PutBytes(&out, c.key);
+    PutOptional(&out, c.expected);
+    PutOptional(&out, c.value);
   }
 };
 
@@ -129,10 +145,11 @@ struct Applier {
     if (c.point.expires_at <= c.now_seconds) {
       state.service_safe_points.erase(c.service);
       changes.Delete(Family::kMeta, Named(kServicePrefix, c.service));
-    } else {
+    } else if (c.point.safe_point >= FindLowestSafePoint(state, c.now_seconds).point.safe_point) {
       state.service_safe_points[c.service] = c.point;
       changes.Put(Family::kMeta, Named(kServicePrefix, c.service), EncodeServicePoint(c.point));
     }
+    result = EncodeLowestSafePoint(FindLowestSafePoint(state, c.now_seconds));
   }
   void operator()(const PutValue& c) {
     if (c.value) {
@@ -142,6 +159,12 @@ struct Applier {
       state.values.erase(c.key);
       changes.Delete(Family::kMeta, Named(kValuePrefix, c.key));
     }
+  }
+  void operator()(const CompareAndPutValue& c) {
+    const auto found = state.values.find(c.key);
+    const bool holds = found == state.values.end() ? !c.expected : c.expected == found->second;
+    if (holds) (*this)(PutValue{.key = c.key, .value = c.value});
+    result = holds ? "1" : "0";
   }
 };
 
@@ -200,7 +223,15 @@ Result<Command> DecodeCommand(std::string_view bytes) {
     case Kind::kPutValue: {
       PutValue put;
       put.key = reader.Bytes();
-      if (reader.Fixed8() != 0) put.value = std::string(reader.Bytes());
+      put.value = GetOptional(reader);
+      command = std::move(put);
+      break;
+    }
+    case Kind::kCompareAndPutValue: {
+      CompareAndPutValue put;
+      put.key = reader.Bytes();
+      put.expected = GetOptional(reader);
+      put.value = GetOptional(reader);
       command = std::move(put);
       break;
     }
@@ -209,6 +240,41 @@ Result<Command> DecodeCommand(std::string_view bytes) {
   }
   if (!reader.Done()) return Status(Code::kCorruption, "placement command: wrong length");
   return command;
+}
+
+LowestSafePoint FindLowestSafePoint(const State& state, std::uint64_t now_seconds) {
+  const auto& points = state.service_safe_points;
+  LowestSafePoint lowest{
+      .service = std::string(kGcWorker),
+      .point = {.safe_point = state.gc_safe_point, .expires_at = ServiceSafePoint::kNever}};
+  const auto worker = points.find(lowest.service);
+  if (worker != points.end() && worker->second.expires_at > now_seconds) {
+    lowest.point = worker->second;
+  }
+  for (const auto& [service, point] : points) {
+    if (point.expires_at > now_seconds && point.safe_point < lowest.point.safe_point) {
+      lowest = {.service = service, .point = point};
+    }
+  }
+  // What is collected is gone, whoever wanted it.
+  lowest.point.safe_point = std::max(lowest.point.safe_point, state.gc_safe_point);
+  return lowest;
+}
+
+std::string EncodeLowestSafePoint(const LowestSafePoint& lowest) {
+  std::string out;
+  codec::PutBytes(&out, lowest.service);
+  return out + EncodeServicePoint(lowest.point);
+}
+
+Result<LowestSafePoint> DecodeLowestSafePoint(std::string_view bytes) {
+  codec::Reader reader(bytes);
+  LowestSafePoint lowest;
+  lowest.service = reader.Bytes();
+  lowest.point.safe_point = reader.Varint();
+  lowest.point.expires_at = reader.Varint();
+  if (!reader.Done()) return Status(Code::kCorruption, "lowest safe point: wrong length");
+  return lowest;
 }
 
 Result<store::WriteOutcome> StateMachine::Apply(LogId /*id*/, std::string_view bytes,

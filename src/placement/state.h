@@ -30,7 +30,10 @@ struct StoreInfo {
 // `expires_at`.
 struct ServiceSafePoint {
   std::uint64_t safe_point = 0;
-  std::uint64_t expires_at = 0;  // Seconds since 1970.
+  std::uint64_t expires_at = 0;  // Seconds since 1970; kNever: it does not.
+
+  static constexpr std::uint64_t kNever = ~std::uint64_t{0};
+  friend bool operator==(const ServiceSafePoint&, const ServiceSafePoint&) = default;
 };
 
 // What placement replicates. Small and rarely written; routes are not in it, they are reported by
@@ -61,7 +64,7 @@ struct RaiseTimestampBound {
 struct RaiseGcSafePoint {  // Result: the safe point now in force, as decimal text.
   std::uint64_t safe_point = 0;
 };
-struct SetServiceSafePoint {
+struct SetServiceSafePoint {  // Refused below the lowest in force. Result: EncodeLowestSafePoint.
   std::string service = {};
   ServiceSafePoint point = {};  // An expiry in the past removes it.
   std::uint64_t now_seconds = 0;
@@ -70,11 +73,31 @@ struct PutValue {
   std::string key = {};
   std::optional<std::string> value = {};  // Nothing: delete.
 };
+// Does what PutValue does if the key has the value `expected` (nothing: has none). Result: "1" if
+// it had, else "0".
+struct CompareAndPutValue {
+  std::string key = {};
+  std::optional<std::string> expected = {};
+  std::optional<std::string> value = {};
+};
 using Command = std::variant<PutStore, AllocateIds, RaiseTimestampBound, RaiseGcSafePoint,
-                             SetServiceSafePoint, PutValue>;
+                             SetServiceSafePoint, PutValue, CompareAndPutValue>;
 
 std::string EncodeCommand(const Command& command);
 Result<Command> DecodeCommand(std::string_view bytes);
+
+// The service that holds the collection of garbage back most. Where none does, it is the collector
+// itself, kGcWorker, which never expires, at the point up to which it has collected.
+struct LowestSafePoint {
+  std::string service = {};
+  ServiceSafePoint point = {};
+
+  friend bool operator==(const LowestSafePoint&, const LowestSafePoint&) = default;
+};
+inline constexpr std::string_view kGcWorker = "gc_worker";
+LowestSafePoint FindLowestSafePoint(const State& state, std::uint64_t now_seconds);
+std::string EncodeLowestSafePoint(const LowestSafePoint& lowest);
+Result<LowestSafePoint> DecodeLowestSafePoint(std::string_view bytes);
 
 // The placement group's state machine. Apply and Load run on the group's apply executor; View is
 // safe from any thread.

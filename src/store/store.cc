@@ -264,6 +264,22 @@ void Store::ServeRead(Replica& replica, const RequestHeader& header, Reader read
                 }});
 }
 
+void Store::CatchUp(RegionId region, UniqueFunction<void(std::optional<RegionError>)> done) {
+  Replica* replica = Find(region);
+  if (replica == nullptr) return done(RegionNotFound{region});
+  const GateState gate = replica->gate();
+  if (options_.replica.lease_reads && gate.lease_until && parts_.clock.Now() < *gate.lease_until) {
+    return done(std::nullopt);
+  }
+  replica->Read({.from_follower = true,
+                 .done = [this, done = std::move(done)](std::optional<RegionError> error) mutable {
+                   parts_.executors.background->Post(
+                       [error = std::move(error), done = std::move(done)]() mutable {
+                         done(std::move(error));
+                       });
+                 }});
+}
+
 std::optional<GateState> Store::Gate(RegionId region) const {
   const Replica* replica = Find(region);
   if (replica == nullptr) return std::nullopt;

@@ -112,6 +112,11 @@ class Store final : private Replica::Host {
   // after a round of the group.
   void Read(const RequestHeader& header, Reader reader);
 
+  // Runs `done` once this store's replica of a group, the system's own included, holds every write
+  // acknowledged before the call. On the caller's thread when the lease allows it, else on the
+  // background executor.
+  void CatchUp(RegionId region, UniqueFunction<void(std::optional<RegionError>)> done);
+
   // What is known here without asking anybody; nothing when the region is not on this store.
   std::optional<GateState> Gate(RegionId region) const;
   std::vector<GateState> Gates() const;
