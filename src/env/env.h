@@ -73,7 +73,7 @@ class FileSystem {
   virtual ~FileSystem() = default;
   // Opens an existing file; kNotFound when there is none.
   virtual Result<std::unique_ptr<File>> Open(const std::string& path) = 0;
-  // Creates an empty file, replacing any that is there.
+  // Creates an empty file, or empties the one that is there.
   virtual Result<std::unique_ptr<File>> Create(const std::string& path) = 0;
   virtual Result<std::string> ReadAll(const std::string& path) = 0;
   virtual Status Rename(const std::string& from, const std::string& to) = 0;
@@ -81,7 +81,8 @@ class FileSystem {
   virtual bool Exists(const std::string& path) = 0;
   // Names (not paths) in `directory`, sorted.
   virtual Result<std::vector<std::string>> List(const std::string& directory) = 0;
-  // Creates the directory and its parents; OK when it is there already.
+  // Creates the directory and its parents; OK when it is there already. What it creates survives a
+  // power cut.
   virtual Status CreateDirectories(const std::string& path) = 0;
   // Makes creations, renames and removals in `directory` survive a power cut.
   virtual Status SyncDirectory(const std::string& directory) = 0;

@@ -71,6 +71,20 @@ Result<Descriptor> OpenDescriptor(const std::string& path, int flags) {
   }
 }
 
+Status SyncFullDirectory(const std::string& full) {
+  RUTILE_ASSIGN_OR_RETURN(const Descriptor descriptor,
+                          OpenDescriptor(full, O_RDONLY | O_DIRECTORY));
+  if (::fsync(descriptor.get()) != 0) return Error("fsync", full, errno);
+  return {};
+}
+
+// Of a path without a slash at its end.
+std::string ParentOf(const std::string& full) {
+  const std::size_t slash = full.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : full.substr(0, slash);
+}
+
 class PosixFile final : public File {
  public:
   PosixFile(Descriptor descriptor, std::string path)
@@ -191,7 +205,9 @@ Status PosixFileSystem::CreateDirectories(const std::string& path) {
   const std::string full = Full(path);
   for (std::size_t end = full.find('/', 1);; end = full.find('/', end + 1)) {
     const std::string part = full.substr(0, end);
-    if (::mkdir(part.c_str(), 0755) != 0 && errno != EEXIST) {
+    if (::mkdir(part.c_str(), 0755) == 0) {
+      RUTILE_RETURN_IF_ERROR(SyncFullDirectory(ParentOf(part)));
+    } else if (errno != EEXIST) {
       return Error("create directory", part, errno);
     }
     if (end == std::string::npos) return {};
@@ -199,11 +215,7 @@ Status PosixFileSystem::CreateDirectories(const std::string& path) {
 }
 
 Status PosixFileSystem::SyncDirectory(const std::string& directory) {
-  const std::string full = Full(directory);
-  RUTILE_ASSIGN_OR_RETURN(const Descriptor descriptor,
-                          OpenDescriptor(full, O_RDONLY | O_DIRECTORY));
-  if (::fsync(descriptor.get()) != 0) return Error("fsync", full, errno);
-  return {};
+  return SyncFullDirectory(Full(directory));
 }
 
 Result<std::unique_ptr<DirectoryLock>> PosixFileSystem::Lock(const std::string& path) {

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/time.h"
+#include "env/env.h"
+#include "env/sim/world.h"
+
+namespace rutile::sim {
+
+// The clocks of one machine, which need not agree with those of another: the monotonic one starts
+// anywhere and runs at a rate of its own, the wall clock is off and can be set.
+class SimClock final : public Clock {
+ public:
+  struct Options {
+    Duration start = Seconds(1000);  // What the monotonic clock shows when the world begins.
+    // Parts per million by which this clock is fast (or slow, when negative). Above -1,000,000.
+    std::int64_t drift_ppm = 0;
+    std::int64_t wall_offset_ms = 0;
+  };
+  // The wall clock of a world begins here: 2026-01-01 00:00:00 UTC.
+  static constexpr std::uint64_t kWallStartMillis = 1'767'225'600'000;
+
+  explicit SimClock(World& world) : SimClock(world, Options()) {}
+  SimClock(World& world, const Options& options);
+
+  Instant Now() const override;
+  std::uint64_t WallMillis() const override;
+
+  // From now on. The monotonic clock makes no jump.
+  void SetDrift(std::int64_t drift_ppm);
+  // Sets the wall clock forward or back.
+  void JumpWall(std::int64_t by_ms) { wall_offset_ms_ += by_ms; }
+
+  // How long a span of this clock takes in the world.
+  Duration InWorld(Duration span) const;
+
+ private:
+  World& world_;
+  Duration since_;  // In the world, when the drift was last set;
+  Instant shown_;   // and what the clock showed then.
+  std::int64_t drift_ppm_;
+  std::int64_t wall_offset_ms_;
+};
+
+}  // namespace rutile::sim
