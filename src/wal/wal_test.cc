@@ -1,0 +1,231 @@
+#include "wal/wal.h"
+
+#include "wal/testing/rig.h"
+
+namespace rutile::wal {
+namespace {
+
+using testing::Entries;
+using ::testing::HasSubstr;
+using testing::Id;
+using testing::MakeEntry;
+using testing::Rig;
+
+std::string IdsOf(const Result<LogSlice>& slice) {
+  if (!slice.ok()) return slice.status().ToString();
+  std::string out = ToString(slice.value().prev) + " |";
+  for (const Entry& entry : slice.value().entries) out += " " + ToString(entry.id);
+  return out;
+}
+
+std::string Read(Rig& rig, std::uint64_t prev, std::uint64_t to, std::size_t bytes = 1 << 20) {
+  return IdsOf(rig.opened.wal->Read(RegionId(1), Index(prev), Index(to), bytes));
+}
+
+RegionWrite Compact(std::uint64_t region, LogId to) {
+  return {.region = RegionId(region), .peer = PeerId(1), .compact = to};
+}
+
+TEST(Wal, AnEmptyDirectoryIsAnEmptyLog) {
+  Rig rig;
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_TRUE(rig.opened.regions.empty());
+  EXPECT_EQ(rig.opened.dropped_tail_bytes, 0u);
+  EXPECT_THAT(Read(rig, 0, 1), HasSubstr("no region"));
+}
+
+TEST(Wal, EntriesAndStateComeBack) {
+  Rig rig;
+  ASSERT_TRUE(rig.Open().ok());
+  RegionWrite write = Entries(1, Id(0, 0), 2, 3);
+  write.slice.entries[1].type = EntryType::kConfig;
+  write.state = "vote";
+  rig.Append(write);
+  ASSERT_TRUE(rig.Open().ok());
+  const RegionLog& log = rig.opened.regions.at(RegionId(1));
+  EXPECT_EQ(log.peer, PeerId(1));
+  EXPECT_EQ(log.base, Id(0, 0));
+  EXPECT_EQ(log.last, Id(3, 2));
+  EXPECT_EQ(log.state, "vote");
+  ASSERT_EQ(log.runs.size(), 1u);
+  EXPECT_EQ(rig.opened.wal->Read(RegionId(1), Index(0), Index(3), 1000).value().entries,
+            write.slice.entries);
+}
+
+TEST(Wal, ReadGivesWhatFitsButAtLeastOne) {
+  Rig rig;
+  ASSERT_TRUE(rig.Open().ok());
+  rig.Append(Entries(1, Id(0, 0), 1, 3, 100));
+  rig.Append(Entries(1, Id(3, 1), 2, 3, 100));
+  EXPECT_EQ(Read(rig, 0, 6), "0@0 | 1@1 2@1 3@1 4@2 5@2 6@2");
+  EXPECT_EQ(Read(rig, 2, 5), "2@1 | 3@1 4@2 5@2");
+  EXPECT_EQ(Read(rig, 1, 6, 1), "1@1 | 2@1");
+  EXPECT_EQ(Read(rig, 1, 6, 300), "1@1 | 2@1 3@1");
+  EXPECT_EQ(Read(rig, 4, 99), "4@2 | 5@2 6@2");
+  EXPECT_EQ(Read(rig, 4, 4), "4@2 |");
+  EXPECT_THAT(Read(rig, 6, 7), HasSubstr("NotFound"));
+  EXPECT_THAT(Read(rig, 7, 9), HasSubstr("NotFound"));
+}
+
+TEST(Wal, OverwriteCutResetCompact) {
+  Rig rig;
+  ASSERT_TRUE(rig.Open().ok());
+  rig.Append(Entries(1, Id(0, 0), 1, 6));
+  rig.Append(Entries(1, Id(4, 1), 2, 1));
+  EXPECT_EQ(Read(rig, 0, 9), "0@0 | 1@1 2@1 3@1 4@1 5@2");
+  rig.Append({.region = RegionId(1), .peer = PeerId(1), .cut = true, .slice = {.prev = Id(3, 1)}});
+  EXPECT_EQ(Read(rig, 0, 9), "0@0 | 1@1 2@1 3@1");
+  rig.Append(Compact(1, Id(2, 1)));
+  EXPECT_EQ(Read(rig, 2, 9), "2@1 | 3@1");
+  EXPECT_THAT(Read(rig, 1, 9), HasSubstr("NotFound"));
+  rig.Append(Compact(1, Id(1, 1)));
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(rig.opened.regions.at(RegionId(1)).base, Id(2, 1));
+  EXPECT_EQ(Read(rig, 2, 9), "2@1 | 3@1");
+}
+
+TEST(Wal, ResetKeepsTheStateUntilItIsReplaced) {
+  Rig rig;
+  ASSERT_TRUE(rig.Open().ok());
+  RegionWrite write = Entries(1, Id(0, 0), 1, 6);
+  write.state = "vote";
+  rig.Append(write);
+  rig.Append(
+      {.region = RegionId(1), .peer = PeerId(1), .reset = true, .slice = {.prev = Id(90, 7)}});
+  EXPECT_EQ(rig.Reopened(), "region 1 peer 1 base 90@7 last 90@7 state vote entries\n");
+}
+
+TEST(Wal, AnotherPeerStartsFromNothing) {
+  Rig rig;
+  ASSERT_TRUE(rig.Open().ok());
+  RegionWrite write = Entries(1, Id(0, 0), 1, 6);
+  write.state = "vote";
+  rig.Append(write);
+  rig.Append({.region = RegionId(1), .peer = PeerId(2)});
+  EXPECT_EQ(rig.Reopened(), "region 1 peer 2 base 0@0 last 0@0 state  entries\n");
+  rig.Append({.region = RegionId(1), .peer = PeerId(2), .clean = true});
+  EXPECT_EQ(rig.Reopened(), "");
+}
+
+// Museum K8: the order of records is their order in the log, never that of their terms.
+TEST(Wal, EntriesOfAnOlderTermMayReplaceNewerOnes) {
+  Rig rig;
+  ASSERT_TRUE(rig.Open().ok());
+  rig.Append(Entries(1, Id(0, 0), 1, 11));
+  rig.Append(Entries(1, Id(11, 1), 1, 1));
+  rig.Append(Entries(1, Id(11, 1), 2, 1));
+  rig.Append(Entries(1, Id(11, 1), 1, 1));
+  rig.Append(Entries(1, Id(12, 1), 3, 1));
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(Read(rig, 11, 13), "11@1 | 12@1 13@3");
+}
+
+TEST(Wal, WritesOfOneRegionInOneBatchFollowOneAnother) {
+  Rig rig;
+  ASSERT_TRUE(rig.Open().ok());
+  ASSERT_TRUE(rig.Write({Entries(1, Id(0, 0), 1, 3), Entries(1, Id(3, 1), 2, 3),
+                         Entries(1, Id(4, 2), 3, 1), Compact(1, Id(4, 2))})
+                  .ok());
+  ASSERT_TRUE(rig.opened.wal->Sync().ok());
+  EXPECT_EQ(Read(rig, 4, 9), "4@2 | 5@3");
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(Read(rig, 4, 9), "4@2 | 5@3");
+}
+
+TEST(Wal, WhatDoesNotFollowIsRefusedAndHarmsNothing) {
+  Rig rig;
+  ASSERT_TRUE(rig.Open().ok());
+  rig.Append(Entries(1, Id(0, 0), 1, 3));
+  const std::vector<std::vector<RegionWrite>> bad = {
+      {Entries(1, Id(5, 1), 1, 1)},                              // A hole.
+      {Entries(1, Id(2, 7), 8, 1)},                              // Another entry stands there.
+      {Compact(1, Id(4, 1))},                                    // Beyond the end.
+      {Compact(1, Id(2, 2))},                                    // Of another term.
+      {Entries(1, Id(3, 1), 2, 2), Entries(1, Id(4, 1), 3, 1)},  // Within the batch.
+  };
+  for (const auto& batch : bad) {
+    EXPECT_EQ(rig.Write(batch).code(), Code::kInvalidArgument);
+  }
+  RegionWrite torn = Entries(1, Id(3, 1), 2, 2);
+  torn.slice.entries[1].id.index = Index(9);
+  EXPECT_EQ(rig.Write({torn}).code(), Code::kInvalidArgument);
+  rig.Append(Entries(1, Id(3, 1), 2, 1));
+  EXPECT_EQ(Read(rig, 0, 9), "0@0 | 1@1 2@1 3@1 4@2");
+}
+
+TEST(Wal, TooLargeABatchIsRefused) {
+  Rig rig;
+  rig.options.max_record_bytes = 1000;
+  ASSERT_TRUE(rig.Open().ok());
+  const Status status = rig.Write({Entries(1, Id(0, 0), 1, 2, 600)});
+  EXPECT_EQ(status.code(), Code::kInvalidArgument);
+  EXPECT_THAT(status.ToString(), HasSubstr("max_record_bytes"));
+  rig.Append(Entries(1, Id(0, 0), 1, 1, 600));
+}
+
+TEST(Wal, ABatchLargerThanASegmentGetsOneOfItsOwn) {
+  Rig rig;
+  ASSERT_TRUE(rig.Open().ok());
+  rig.Append(Entries(1, Id(0, 0), 1, 2));
+  rig.Append(Entries(1, Id(2, 1), 1, 3, 30000));
+  rig.Append(Entries(1, Id(5, 1), 1, 1));
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(Read(rig, 0, 9), "0@0 | 1@1 2@1 3@1 4@1 5@1 6@1");
+}
+
+TEST(Wal, ManySegmentsAreReadBack) {
+  Rig rig;
+  rig.options.max_segments = 100;
+  ASSERT_TRUE(rig.Open().ok());
+  testing::LogTwin twin;
+  for (std::uint64_t i = 0; i < 60; ++i) {
+    const RegionWrite write = Entries(1 + i % 3, Id(i / 3, i >= 3 ? 1 : 0), 1, 1, 1500);
+    rig.Append(write);
+    twin.Apply(write);
+  }
+  EXPECT_GT(rig.opened.wal->stats().segments, 5u);
+  EXPECT_EQ(rig.Reopened(), twin.Text());
+}
+
+TEST(Wal, OneSyncForAllThatWasWritten) {
+  Rig rig;
+  ASSERT_TRUE(rig.Open().ok());
+  const std::uint64_t before = rig.opened.wal->stats().syncs;
+  for (std::uint64_t region = 1; region <= 5; ++region) {
+    ASSERT_TRUE(rig.Write({Entries(region, Id(0, 0), 1, 1)}).ok());
+  }
+  ASSERT_TRUE(rig.opened.wal->Sync().ok());
+  ASSERT_TRUE(rig.opened.wal->Sync().ok());
+  EXPECT_EQ(rig.opened.wal->stats().syncs, before + 1);
+}
+
+TEST(Wal, OptionsThatCannotWorkAreRefused) {
+  Rig rig;
+  rig.options.segment_bytes = 5000;
+  EXPECT_EQ(rig.Open().code(), Code::kInvalidArgument);
+}
+
+TEST(Wal, SegmentSizeMayChangeBetweenRuns) {
+  Rig rig;
+  ASSERT_TRUE(rig.Open().ok());
+  rig.Append(Entries(1, Id(0, 0), 1, 2, 5000));
+  rig.options.segment_bytes = 32768;
+  ASSERT_TRUE(rig.Open().ok());
+  rig.Append(Entries(1, Id(2, 1), 1, 2, 7000));
+  rig.options.segment_bytes = 8192;
+  ASSERT_TRUE(rig.Open().ok());
+  rig.Append(Entries(1, Id(4, 1), 1, 1));
+  EXPECT_EQ(Read(rig, 0, 9), "0@0 | 1@1 2@1 3@1 4@1 5@1");
+}
+
+TEST(Wal, AForeignFileIsNamed) {
+  Rig rig;
+  ASSERT_TRUE(rig.Open().ok());
+  ASSERT_TRUE(rig.files.Create("wal/notes.txt").ok());
+  const Status status = rig.Open();
+  EXPECT_EQ(status.code(), Code::kFailedPrecondition);
+  EXPECT_THAT(status.ToString(), HasSubstr("wal/notes.txt"));
+}
+
+}  // namespace
+}  // namespace rutile::wal
