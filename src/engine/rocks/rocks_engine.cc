@@ -221,7 +221,9 @@ class RocksEngine final : public KvEngine {
         const std::string number = std::to_string(level);
         std::string files;
         if (!db_->GetProperty(handle, P::kNumFilesAtLevelPrefix + number, &files)) continue;
-        numbers->emplace_back(name + "_level" + number + "_files", std::stoull(files));
+        std::string level_name = name;
+        level_name.append("_level").append(number).append("_files");
+        numbers->emplace_back(std::move(level_name), std::stoull(files));
       }
     }
   }
@@ -245,6 +247,7 @@ Result<std::unique_ptr<KvEngine>> OpenRocksEngine(const RocksOptions& options) {
   settings.listeners.push_back(std::make_shared<Listener>(health, options.directory));
 
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
+  families.reserve(kAllFamilies.size());
   for (const Family family : kAllFamilies) {
     families.emplace_back(std::string(ToString(family)), settings);
   }
