@@ -1,5 +1,6 @@
 #include "rpc/grpc_channel.h"
 
+#include <google/protobuf/arena.h>
 #include <google/protobuf/message_lite.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
@@ -7,12 +8,15 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
-#include <grpcpp/support/client_callback.h>
 
 #include <atomic>
+#include <functional>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
+#include "rpc/completion_queue.h"
 #include "rpc/grpc_wire.h"
 #include "rpc/send_queue.h"
 
@@ -22,13 +26,16 @@ namespace {
 
 int Millis(Duration duration) { return static_cast<int>(ToMilliseconds(duration)); }
 
-// A unary call under way; destroys itself when it has completed.
-struct ClientCall {
-  grpc::ClientContext context;
-  grpc::ByteBuffer request;
-  grpc::ByteBuffer response;
-  std::string what;  // For messages.
-};
+// The queue that all channels of the process share, and the thread that polls it. Neither ends
+// before the process does: a channel may be dropped by a callback, which runs on that very thread.
+grpc::CompletionQueue* SharedQueue() {
+  static grpc::CompletionQueue* const queue = [] {
+    auto* made = new grpc::CompletionQueue;
+    std::thread(PollEvents, made).detach();
+    return made;
+  }();
+  return queue;
+}
 
 std::string ToString(const grpc::ByteBuffer& buffer) {
   std::vector<grpc::Slice> slices;
@@ -41,10 +48,40 @@ std::string ToString(const grpc::ByteBuffer& buffer) {
   return bytes;
 }
 
-// A stream under way. Owns itself until OnDone, which gRPC calls when the stream has ended and
-// queue_ has given up its right to write, which is the hold.
-class ClientStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
-                           public SendQueue::Wire {
+// A unary call under way; destroys itself when it has completed.
+class ClientCall final : public Event {
+ public:
+  using Completion = std::function<void(Status, grpc::ByteBuffer* response)>;
+
+  ClientCall(std::string what, Duration timeout) : what_(std::move(what)) {
+    context_.set_deadline(gpr_time_from_nanos(timeout.count(), GPR_TIMESPAN));
+  }
+
+  void Start(grpc::GenericStub& stub, const std::string& method, const grpc::ByteBuffer& request,
+             Completion completion) {
+    completion_ = std::move(completion);
+    reader_ = stub.PrepareUnaryCall(&context_, method, request, SharedQueue());
+    reader_->StartCall();
+    reader_->Finish(&response_, &status_, this);
+  }
+
+  void OnEvent(bool /*ok*/) override {
+    const std::unique_ptr<ClientCall> ended(this);
+    completion_(FromGrpc(status_, what_), &response_);
+  }
+
+ private:
+  const std::string what_;  // For messages.
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::GenericClientAsyncResponseReader> reader_;
+  grpc::ByteBuffer response_;
+  grpc::Status status_;
+  Completion completion_;
+};
+
+// A stream under way. Lives until all operations that were started have ended and queue_ has given
+// up its right to write, which counts as one.
+class ClientStream final : public SendQueue::Wire {
  public:
   ClientStream(std::string what, const Message& received, std::unique_ptr<StreamHandler> handler,
                std::size_t limit_bytes)
@@ -54,86 +91,121 @@ class ClientStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
         queue_(std::make_shared<SendQueue>(this, limit_bytes)) {}
 
   std::shared_ptr<SendQueue> Start(grpc::GenericStub& stub, const std::string& method) {
-    std::shared_ptr<SendQueue> queue = queue_;  // `this` may be gone when StartCall returns.
-    stub.PrepareBidiStreamingCall(&context_, method, {}, this);
-    AddHold();
-    StartRead(&received_);
-    StartCall();
+    std::shared_ptr<SendQueue> queue = queue_;  // `this` may be gone when this returns.
+    wire_ = stub.PrepareCall(&context_, method, SharedQueue());
+    under_way_ = 2;  // The start, and queue_'s right.
+    wire_->StartCall(&started_);
     return queue;
   }
 
-  void OnReadDone(bool ok) override {
-    if (!ok) {
-      ended_.store(true, std::memory_order_relaxed);
-      queue_->Abort(Status(Code::kUnavailable, "the stream has ended"));
-      return;
-    }
-    Message* message = prototype_.New(&arena_);
-    if (Status decoded = Decode(&received_, message); !decoded.ok()) {
-      failure_ = decoded;
-      return queue_->Abort(std::move(decoded));
-    }
-    received_.Clear();
-    handler_->OnMessage(*message);
-    arena_.Reset();
-    StartRead(&received_);
-  }
-
-  void OnWriteDone(bool ok) override {
-    if (queue_->OnWritten(ok).drained) handler_->OnDrained();
-  }
-
-  void OnDone(const grpc::Status& status) override {
-    handler_->OnClosed(failure_.ok() ? FromGrpc(status, what_) : failure_);
-    delete this;
-  }
-
+  // gRPC takes nothing to write before the call has started; what comes earlier waits for that.
   void StartWrite(const grpc::ByteBuffer* buffer) override {
-    grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>::StartWrite(buffer);
+    Begin();
+    WhenStarted([this, buffer] { wire_->Write(*buffer, &write_); });
   }
   void StartFinish(const Status& status) override {
     if (status.ok()) {
-      StartWritesDone();
+      Begin();
+      WhenStarted([this] { wire_->WritesDone(&no_more_writes_); });
     } else if (!ended_.load(std::memory_order_relaxed)) {
       context_.TryCancel();
     }
-    RemoveHold();
+    End();
   }
 
  private:
   static constexpr std::size_t kArenaBytes = 4096;
+
+  void WhenStarted(std::function<void()> operation) {
+    {
+      MutexLock lock(mutex_);
+      if (!is_started_) {
+        early_.push_back(std::move(operation));
+        return;
+      }
+    }
+    operation();
+  }
+
+  void OnStarted(bool /*ok*/) {
+    // Fails at once if the call did not start, and then tells why.
+    StartRead();
+    std::vector<std::function<void()>> early;
+    {
+      MutexLock lock(mutex_);
+      is_started_ = true;
+      early.swap(early_);
+    }
+    for (const auto& operation : early) operation();
+    End();
+  }
+
+  void StartRead() {
+    Begin();
+    wire_->Read(&received_, &read_);
+  }
+
+  void OnRead(bool ok) {
+    if (ok) {
+      TakeMessage();
+    } else {
+      ended_.store(true, std::memory_order_relaxed);
+      queue_->Abort(Status(Code::kUnavailable, "the stream has ended"));
+      Begin();
+      wire_->Finish(&status_, &finish_);
+    }
+    End();
+  }
+
+  void TakeMessage() {
+    Message* message = prototype_.New(&arena_);
+    if (Status decoded = Decode(&received_, message); !decoded.ok()) {
+      if (failure_.ok()) failure_ = decoded;
+      queue_->Abort(std::move(decoded));
+    } else if (failure_.ok()) {
+      handler_->OnMessage(*message);
+    }
+    received_.Clear();
+    arena_.Reset();
+    StartRead();
+  }
+
+  void OnWritten(bool ok) {
+    if (queue_->OnWritten(ok).drained) handler_->OnDrained();
+    End();
+  }
+
+  void OnEnded(bool /*ok*/) { End(); }
+
+  void Begin() { under_way_.fetch_add(1, std::memory_order_relaxed); }
+  void End() {
+    if (under_way_.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+    handler_->OnClosed(failure_.ok() ? FromGrpc(status_, what_) : failure_);
+    delete this;
+  }
 
   const std::string what_;
   const Message& prototype_;
   const std::unique_ptr<StreamHandler> handler_;
   const std::shared_ptr<SendQueue> queue_;
   grpc::ClientContext context_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> wire_;
+  EventOf<ClientStream> started_{this, &ClientStream::OnStarted};
+  EventOf<ClientStream> read_{this, &ClientStream::OnRead};
+  EventOf<ClientStream> write_{this, &ClientStream::OnWritten};
+  EventOf<ClientStream> no_more_writes_{this, &ClientStream::OnEnded};
+  EventOf<ClientStream> finish_{this, &ClientStream::OnEnded};
+  Mutex mutex_;
+  bool is_started_ GUARDED_BY(mutex_) = false;
+  std::vector<std::function<void()>> early_ GUARDED_BY(mutex_);
+  std::atomic<int> under_way_{0};
   std::atomic<bool> ended_{false};  // By the other side, whose status must not be overridden.
-  Status failure_;                  // Ours. Written by a reaction, read by OnDone.
+  Status failure_;                  // Ours. Written and read by events.
+  grpc::Status status_;             // The server's.
   grpc::ByteBuffer received_;
   alignas(std::max_align_t) char block_[kArenaBytes];
   google::protobuf::Arena arena_{block_, kArenaBytes};  // Of the message being handled.
 };
-
-// gRPC runs callbacks on threads that it keeps while any channel or server uses them, and the last
-// one that lets go joins them: forever while a stream is open, and even if it is itself such a
-// thread, which a channel dropped by a handler is. So there is one call, prepared and never
-// started, that holds on to them until the process ends.
-void KeepCallbackThreads() {
-  struct Holder {
-    grpc::GenericStub stub{
-        grpc::CreateChannel("ipv4:127.0.0.1:0", grpc::InsecureChannelCredentials())};
-    grpc::ClientContext context;
-    grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> reactor;
-  };
-  // Volatile, so that it is really stored, where leak checkers find it.
-  static const Holder* volatile const holder = [] {
-    auto* made = new Holder;
-    made->stub.PrepareBidiStreamingCall(&made->context, "/", {}, &made->reactor);
-    return made;
-  }();
-  static_cast<void>(holder);
-}
 
 class GrpcChannel final : public Channel {
  public:
@@ -145,21 +217,19 @@ class GrpcChannel final : public Channel {
 
   void Call(std::string method, std::string request, Duration timeout, Callback done) override {
     const grpc::Slice slice(request);
-    auto call = NewCall(method, timeout);
-    grpc::ByteBuffer encoded(&slice, 1);
-    call->request.Swap(&encoded);
-    Start(std::move(call), method, [done = std::move(done)](Status status, ClientCall& ended) {
-      done(std::move(status), ToString(ended.response));
-    });
+    Start(method, grpc::ByteBuffer(&slice, 1), timeout,
+          [done = std::move(done)](Status status, grpc::ByteBuffer* response) {
+            done(std::move(status), ToString(*response));
+          });
   }
 
   void CallMessage(const std::string& method, const Message& request, Message* response,
                    Duration timeout, std::function<void(Status)> done) override {
-    auto call = NewCall(method, timeout);
-    if (Status encoded = Encode(request, &call->request); !encoded.ok()) return done(encoded);
-    Start(std::move(call), method,
-          [response, done = std::move(done)](Status status, ClientCall& ended) {
-            if (status.ok()) status = Decode(&ended.response, response);
+    grpc::ByteBuffer encoded;
+    if (Status status = Encode(request, &encoded); !status.ok()) return done(status);
+    Start(method, encoded, timeout,
+          [response, done = std::move(done)](Status status, grpc::ByteBuffer* bytes) {
+            if (status.ok()) status = Decode(bytes, response);
             done(std::move(status));
           });
   }
@@ -193,21 +263,9 @@ class GrpcChannel final : public Channel {
 
   std::string What(const std::string& method) const { return method + " at " + address_; }
 
-  std::unique_ptr<ClientCall> NewCall(const std::string& method, Duration timeout) const {
-    auto call = std::make_unique<ClientCall>();
-    call->context.set_deadline(gpr_time_from_nanos(timeout.count(), GPR_TIMESPAN));
-    call->what = What(method);
-    return call;
-  }
-
-  template <class Completion>
-  void Start(std::unique_ptr<ClientCall> owned, const std::string& method, Completion completion) {
-    ClientCall* call = owned.release();
-    stub_.UnaryCall(&call->context, method, {}, &call->request, &call->response,
-                    [call, completion = std::move(completion)](const grpc::Status& status) {
-                      const std::unique_ptr<ClientCall> ended(call);
-                      completion(FromGrpc(status, ended->what), *ended);
-                    });
+  void Start(const std::string& method, const grpc::ByteBuffer& request, Duration timeout,
+             ClientCall::Completion completion) {
+    (new ClientCall(What(method), timeout))->Start(stub_, method, request, std::move(completion));
   }
 
   const std::string address_;
@@ -219,7 +277,6 @@ class GrpcChannel final : public Channel {
 
 std::unique_ptr<Channel> NewGrpcChannel(const std::string& address, const ChannelOptions& options) {
   InitializeGrpc();
-  KeepCallbackThreads();
   return std::make_unique<GrpcChannel>(address, options);
 }
 

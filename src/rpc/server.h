@@ -18,6 +18,8 @@ struct ServerOptions {
   std::size_t stream_pause_bytes = 4u << 20;
   // A stream whose client lets this much wait is ended.
   std::size_t stream_limit_bytes = 64u << 20;
+  // Threads that read requests and run handlers. One is cheapest up to a full core of requests.
+  int polling_threads = 1;
 };
 
 // A server that is listening.
