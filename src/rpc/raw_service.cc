@@ -136,8 +136,9 @@ void RawService::BatchPut(const kvrpcpb::RawBatchPutRequest& request,
   std::vector<store::RawPair> pairs;
   pairs.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
-    const std::uint64_t ttl =
-        request.ttls_size() == 0 ? request.ttl() : request.ttls(request.ttls_size() == 1 ? 0 : i);
+    const std::uint64_t ttl = request.ttls_size() == 0
+                                  ? CommonTtl(request)
+                                  : request.ttls(request.ttls_size() == 1 ? 0 : i);
     pairs.push_back({request.pairs(i).key(), request.pairs(i).value(), ttl});
   }
   raw_.Put(ToHeader(request.context()), std::move(pairs), AnswerDone(response, std::move(done)));

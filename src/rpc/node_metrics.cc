@@ -1,0 +1,113 @@
+#include "rpc/node_metrics.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+namespace rutile::rpc {
+namespace {
+
+using Kind = MetricRegistry::Kind;
+
+// Zero when the system does not say.
+std::uint64_t ResidentBytes() {
+  const auto close = [](std::FILE* file) { std::fclose(file); };
+  const std::unique_ptr<std::FILE, decltype(close)> file(std::fopen("/proc/self/statm", "r"),
+                                                         close);
+  unsigned long long total = 0;
+  unsigned long long resident = 0;
+  if (file == nullptr || std::fscanf(file.get(), "%llu %llu", &total, &resident) != 2) return 0;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+double CpuSeconds() {
+  rusage usage = {};
+  if (::getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+// Registers numbers for one rendering.
+class Numbers {
+ public:
+  void Add(Kind kind, std::string_view name, std::string_view help, double value,
+           Labels labels = {}) {
+    registry_.AddCallback(
+        kind, name, help, [value] { return value; }, std::move(labels));
+  }
+  void Gauge(std::string_view name, std::string_view help, double value, Labels labels = {}) {
+    Add(Kind::kGauge, name, help, value, std::move(labels));
+  }
+  std::string Render() const { return registry_.Render(); }
+
+ private:
+  MetricRegistry registry_;
+};
+
+}  // namespace
+
+LogMetrics::LogMetrics()
+    : batches_(registry_.AddCounter("rutile_log_batches_total",
+                                    "Batches written to the log, each with one sync.")),
+      writes_(registry_.AddCounter("rutile_log_writes_total",
+                                   "Writes of regions that the log's batches held.")),
+      bytes_(registry_.AddCounter("rutile_log_bytes_total", "Bytes written to the log.")),
+      sync_time_(registry_.AddHistogram("rutile_log_sync_seconds",
+                                        "How long the sync of a batch took.", Buckets::Latency())),
+      wait_time_(registry_.AddHistogram("rutile_log_wait_seconds",
+                                        "How long the oldest write of a batch waited to begin.",
+                                        Buckets::Latency())) {}
+
+void LogMetrics::OnBatch(const wal::LogWriter::BatchReport& report) {
+  batches_.Add();
+  writes_.Add(report.writes);
+  bytes_.Add(report.bytes);
+  sync_time_.Observe(report.sync_time);
+  wait_time_.Observe(report.oldest_wait);
+}
+
+std::string RenderNodeMetrics(node::Node& node) {
+  Numbers numbers;
+  numbers.Gauge("process_resident_memory_bytes", "Memory of this process that is in use.",
+                static_cast<double>(ResidentBytes()));
+  numbers.Add(Kind::kCounter, "process_cpu_seconds_total",
+              "Processor time that this process has used, in user mode and in the kernel.",
+              CpuSeconds());
+
+  std::size_t regions = 0;
+  std::size_t leaders = 0;
+  for (const store::GateState& gate : node.store().Gates()) {
+    if (gate.region->id < store::kFirstUserRegion) continue;
+    ++regions;
+    if (gate.is_leader) ++leaders;
+  }
+  constexpr std::string_view kRegions = "tikv_raftstore_region_count";
+  constexpr std::string_view kRegionsHelp = "Regions of keys on this node, and those it leads.";
+  numbers.Gauge(kRegions, kRegionsHelp, static_cast<double>(regions), {{"type", "region"}});
+  numbers.Gauge(kRegions, kRegionsHelp, static_cast<double>(leaders), {{"type", "leader"}});
+
+  numbers.Gauge("rutile_placement_is_leader", "1 on the node that leads placement.",
+                node.placement().IsLeader() ? 1 : 0);
+  for (const placement::StoreStatus& store : node.placement().Stores()) {
+    if (!store.silent_for) continue;
+    numbers.Gauge("rutile_member_silent_seconds",
+                  "Time since a member of the cluster was last heard of here.",
+                  ToSeconds(*store.silent_for), {{"member", store.info.name}});
+  }
+  numbers.Gauge("rutile_log_pending_bytes", "Bytes handed to the log and not yet durable.",
+                static_cast<double>(node.store().pending_log_bytes()));
+  for (const auto& [name, value] : node.engine().Statistics()) {
+    numbers.Gauge("rutile_engine", "Numbers of the key-value engine, by name.",
+                  static_cast<double>(value), {{"name", name}});
+  }
+  return numbers.Render();
+}
+
+}  // namespace rutile::rpc
