@@ -35,6 +35,7 @@ class Calamity {
     slow_disks_ = random_.OneIn(2);
     compacts_ = random_.OneIn(2);
     transfers_ = random_.OneIn(3);
+    without_lease_ = Swarm(seed).options.lease == Duration::zero();
   }
 
   // Empty, or what went wrong.
@@ -67,7 +68,7 @@ class Calamity {
     setup.options.max_hand_out_bytes = 1 + random.Below(200);
     setup.options.max_uncommitted_bytes = 200 + random.Below(1000);
     setup.options.apply_before_durable = !random.OneIn(3);
-    if (random.OneIn(4)) setup.options.lease = Duration::zero();
+    if (random.OneIn(2)) setup.options.lease = Duration::zero();
     return setup;
   }
 
@@ -172,6 +173,10 @@ class Calamity {
       case 5:
         if (transfers_) cluster_.Transfer(id, AnyNode());
         return;
+      case 6:
+        // Anybody, however unfit; a lease that counts on its refusal to vote would not survive it.
+        if (without_lease_) cluster_.Campaign(id);
+        return;
       default: return;
     }
   }
@@ -225,6 +230,7 @@ class Calamity {
   bool slow_disks_ = false;
   bool compacts_ = false;
   bool transfers_ = false;
+  bool without_lease_ = false;
   std::uint64_t proposals_ = 0;
 };
 

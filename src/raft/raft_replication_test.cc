@@ -139,10 +139,16 @@ TEST(RaftReplication, OldTermsAreNotCommittedByCounting) {
   ASSERT_TRUE(cluster.raft(1).is_leader());
   Message old{.from = PeerId(1), .to = PeerId(3), .term = cluster.raft(1).term()};
   old.slice = *cluster.raft(1).tail().Read(Index(1), Index(2), SIZE_MAX);
+  Message same = old;
+  same.to = PeerId(2);
+  same.slice = {.prev = {Term(2), Index(2)}};
   cluster.hold = Hold(MessageType::kAppend);
   cluster.Inject(old);
+  cluster.Inject(same);
   cluster.Settle();
   ASSERT_EQ("0@0 1 2", cluster.Log(3));
+  ASSERT_EQ(Index(2), Peer(cluster, 1, 2).match);
+  ASSERT_EQ(Index(2), Peer(cluster, 1, 3).match);
   EXPECT_EQ(Index(0), cluster.raft(1).tail().committed());
   cluster.Crash(1);
   cluster.network().clear();
@@ -298,13 +304,22 @@ TEST(RaftReplication, ColdReadOfAnotherTermIsVoid) {
   cluster.PauseReader(1);
   cluster.Heal();
   cluster.TickAll(4);
-  cluster.Elect(2);
-  for (int i = 0; i < 2 && cluster.Leader() != 1; ++i) cluster.Elect(1);
+  cluster.CutLink(2, 3);  // 2 still has it all in memory, and would bring 3 up.
+  cluster.Transfer(1, 2);
+  cluster.Settle();
+  ASSERT_EQ(2u, cluster.Leader());
+  cluster.Transfer(2, 1);
+  cluster.Settle();
   ASSERT_EQ(1u, cluster.Leader());
+  ASSERT_EQ(Term(3), cluster.raft(1).term());
   cluster.network().clear();
+  cluster.Evict(1);
+  cluster.TickAll(4);  // And asks again, in this term.
   cluster.TakeTrace();
   ASSERT_TRUE(cluster.AnswerColdRead(1));
-  EXPECT_EQ(std::string::npos, cluster.TakeTrace().find("Append"));
+  EXPECT_EQ(std::string::npos, cluster.TakeTrace().find("Append")) << "the old answer";
+  ASSERT_TRUE(cluster.AnswerColdRead(1));
+  EXPECT_NE(std::string::npos, cluster.TakeTrace().find("Append")) << "the new one";
   cluster.PauseReader(1, false);
   cluster.TickAll(4);
   EXPECT_EQ(cluster.Log(1), cluster.Log(3));
