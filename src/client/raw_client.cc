@@ -134,6 +134,13 @@ void RawClient::Core::DeleteRangeNext(std::string from, std::string end, StatusD
 
 void RawClient::Scan(std::string start, std::string end, ScanOptions options,
                      Done<std::vector<Pair>> done) {
+  const std::string& low = options.reverse ? end : start;
+  const std::string& high = options.reverse ? start : end;
+  if (!high.empty() && low >= high) {
+    return done(ErrorOf(options.reverse
+                            ? "the range is empty: a reverse scan goes from a higher start down"
+                            : "the range is empty: its start is not below its end"));
+  }
   auto state = std::make_shared<Core::ScanState>();
   state->from = std::move(start);
   state->end = std::move(end);

@@ -204,9 +204,8 @@ class OpenStreams {
   std::map<StreamCall*, std::shared_ptr<SendQueue>> streams_ GUARDED_BY(mutex_);
 };
 
-// One stream. Lives until all operations that were started have ended, and one always is under way
-// until the finish, which only queue_ starts: there is a read, or a write whose end may resume
-// reading, or the end of reading has told the handler, which finishes.
+// One stream. Lives until all operations that were started have ended; the finish, which only
+// queue_ starts, counts as one from the beginning.
 class StreamCall final : public SendQueue::Wire {
  public:
   static void Start(const Methods::Stream& method, std::unique_ptr<Incoming> incoming,
@@ -227,7 +226,6 @@ class StreamCall final : public SendQueue::Wire {
   }
   void StartFinish(const Status& status) override {
     closed_ = status;
-    Begin();
     incoming_->wire.Finish(ToGrpc(status), &finish_);
   }
 
@@ -296,7 +294,7 @@ class StreamCall final : public SendQueue::Wire {
   EventOf<StreamCall> read_{this, &StreamCall::OnRead};
   EventOf<StreamCall> write_{this, &StreamCall::OnWritten};
   EventOf<StreamCall> finish_{this, &StreamCall::OnFinished};
-  std::atomic<int> under_way_{1};
+  std::atomic<int> under_way_{2};  // The finish to come, and Start.
   Status closed_;  // Written before the finish is started, read at the end.
   grpc::ByteBuffer received_;
   alignas(std::max_align_t) char block_[kArenaBytes];

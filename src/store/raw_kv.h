@@ -99,7 +99,8 @@ class RawKv {
   // [start, end) in one region.
   void DeleteRange(const RequestHeader& header, std::string start, std::string end,
                    RawDone<Done> done);
-  // Each range up to options.limit pairs, clipped to the region, one after the other.
+  // Each range up to options.limit pairs, clipped to the region, one after the other. A reversed
+  // range holds nothing.
   void Scan(const RequestHeader& header, std::vector<RawRange> ranges, RawScanOptions options,
             RawDone<std::vector<KeyValue>> done);
   void GetTtl(const RequestHeader& header, std::string key, RawDone<RawTtl> done);
