@@ -17,6 +17,7 @@
 #include "rpc/health.h"
 #include "rpc/http_status.h"
 #include "rpc/methods.h"
+#include "rpc/node_metrics.h"
 #include "rpc/node_service.h"
 #include "rpc/peer_transport.h"
 #include "rpc/placement_service.h"
@@ -63,6 +64,8 @@ class Server::Parts {
   node::Identity identity_;
   std::string address_;
   std::string status_address_;
+
+  rpc::LogMetrics log_metrics_;
 
   // The node outlives the threads that run its tasks, and they are stopped before it goes.
   std::unique_ptr<rpc::PeerTransport> transport_;
@@ -136,7 +139,11 @@ Status Server::Parts::OpenNode(std::function<void(const Status&)> on_failure) {
                          .background = &background_executor_},
            .logger = logger_,
            .open_engine = [engine_options] { return engine::OpenRocksEngine(engine_options); },
-           .on_failure = std::move(on_failure)}));
+           .on_failure = std::move(on_failure),
+           .on_log_batch =
+               [this](const wal::LogWriter::BatchReport& report) {
+                 log_metrics_.OnBatch(report);
+               }}));
   return {};
 }
 
@@ -158,8 +165,9 @@ Status Server::Parts::Listen() {
   RUTILE_ASSIGN_OR_RETURN(grpc_, rpc::StartGrpcServer(server, std::move(methods)));
   address_ = options_.listen;
   if (options_.status_listen.empty()) return {};
-  RUTILE_ASSIGN_OR_RETURN(http_, rpc::HttpStatusServer::Start(options_.status_listen, *node_,
-                                                              [this] { return serving_.load(); }));
+  RUTILE_ASSIGN_OR_RETURN(http_, rpc::HttpStatusServer::Start(
+                                     options_.status_listen, *node_,
+                                     [this] { return serving_.load(); }, &log_metrics_));
   status_address_ = options_.status_listen;
   return {};
 }
