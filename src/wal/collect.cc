@@ -43,7 +43,7 @@ std::optional<std::uint64_t> WalImpl::SegmentToEmpty() const {
   return std::nullopt;
 }
 
-Status WalImpl::MoveRemains(bool* moved) {
+Status WalImpl::MoveRemains() {
   std::vector<Move> moves;
   {
     MutexLock lock(mutex_);
@@ -66,7 +66,6 @@ Status WalImpl::MoveRemains(bool* moved) {
       }
     }
   }
-  *moved = !moves.empty();
   return WriteMoves(moves);
 }
 
@@ -141,9 +140,8 @@ Status WalImpl::RetireBelow(std::uint64_t first) {
 Status WalImpl::Collect() {
   RUTILE_RETURN_IF_ERROR(failure_);
   needs_collect_ = false;
-  bool moved = false;
-  RUTILE_RETURN_IF_ERROR(MoveRemains(&moved));
-  if (moved) RUTILE_RETURN_IF_ERROR(Sync());
+  // What is copied is durable before what it was copied from goes: the same sync covers it.
+  RUTILE_RETURN_IF_ERROR(MoveRemains());
   const std::uint64_t first = FirstNeeded();
   bool some = false;
   {

@@ -1,5 +1,6 @@
 #include <cstdlib>
 
+#include "wal/format.h"
 #include "wal/testing/rig.h"
 #include "wal/wal.h"
 
@@ -229,6 +230,64 @@ TEST(Crash, EveryPrefixAndEverySubsetOfUnsyncedWrites) {
         check(bytes, "sectors " + std::to_string(kept));
       }
     }
+  }
+}
+
+// A batch is lost, the one behind it is not. Recovery drops both; when a batch of the same size
+// takes the place of the first, the second, which fits behind it in every way, must not be back.
+// Only a batch that ends where a page ends leaves the one behind it in place.
+TEST(Crash, WhatWasDroppedNeverComesBack) {
+  for (const bool first_in_segment : {true, false}) {
+    int tried = 0;
+    for (std::size_t size = 3600; size < 4096; size += 8) {
+      Rig rig;
+      ASSERT_TRUE(rig.Open().ok());
+      LogTwin twin;
+      if (!first_in_segment) {
+        const RegionWrite write = Entries(7, Id(0, 0), 1, 1);
+        rig.Append(write);
+        twin.Apply(write);
+      }
+      const auto before = rig.Files();
+      ASSERT_TRUE(rig.Write({Entries(1, Id(0, 0), 1, 1, size)}).ok());
+      ASSERT_TRUE(rig.Write({Entries(2, Id(0, 0), 1, 1, 500)}).ok());
+      auto files = rig.Files();
+      const std::string path = rig.Segments().back();
+      const std::uint64_t second = kFirstBatchOffset + kPageBytes;
+      BatchHeader header;
+      if (DecodeBatchHeader(files[path].substr(second), SignatureOf(1), second, &header) !=
+          HeaderState::kValid) {
+        continue;
+      }
+      ++tried;
+      files[path].replace(second - 512, 512, before.at(path), second - 512, 512);
+      rig.SetFiles(files);
+      ASSERT_EQ(rig.Reopened(), twin.Text());
+      EXPECT_GT(rig.opened.dropped_tail_bytes, size + 500);
+      const RegionWrite instead = Entries(1, Id(0, 0), 2, 1, size);
+      rig.Append(instead);
+      twin.Apply(instead);
+      EXPECT_EQ(rig.Reopened(), twin.Text());
+    }
+    EXPECT_EQ(tried, 1);
+  }
+}
+
+// What recovery has reported is acknowledged, also when it came from the cache of a process that
+// was killed before it could sync.
+TEST(Crash, WhatRecoveryFoundIsDurable) {
+  for (int batches = 1; batches <= 2; ++batches) {
+    Rig rig;
+    ASSERT_TRUE(rig.Open().ok());
+    LogTwin twin;
+    for (int i = 0; i < batches; ++i) {
+      const RegionWrite write = Entries(static_cast<std::uint64_t>(1 + i), Id(0, 0), 1, 1);
+      ASSERT_TRUE(rig.Write({write}).ok());
+      twin.Apply(write);
+    }
+    ASSERT_EQ(rig.Reopened(), twin.Text());
+    ASSERT_TRUE(rig.CutPower(Loss::kAll).ok());
+    EXPECT_EQ(rig.Reopened(), twin.Text());
   }
 }
 

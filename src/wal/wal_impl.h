@@ -78,7 +78,7 @@ class WalImpl final : public Wal {
 
   // collect.cc
   std::optional<std::uint64_t> SegmentToEmpty() const REQUIRES(mutex_);
-  Status MoveRemains(bool* moved);
+  Status MoveRemains();
   Status WriteMoves(const std::vector<Move>& moves);
   std::uint64_t FirstNeeded() const;
   Status RetireBelow(std::uint64_t first);
