@@ -60,7 +60,8 @@ LogMetrics::LogMetrics()
                                    "Writes of regions that the log's batches held.")),
       bytes_(registry_.AddCounter("rutile_log_bytes_total", "Bytes written to the log.")),
       sync_time_(registry_.AddHistogram("rutile_log_sync_seconds",
-                                        "How long the sync of a batch took.", Buckets::Latency())),
+                                        "How long it took to write and sync a batch.",
+                                        Buckets::Latency())),
       wait_time_(registry_.AddHistogram("rutile_log_wait_seconds",
                                         "How long the oldest write of a batch waited to begin.",
                                         Buckets::Latency())) {}
