@@ -140,7 +140,7 @@ raft::Message RandomMessage(Random& random) {
 
 TEST(PeerMessageCodec, RandomRaftMessagesSurvive) {
   SeededRandom random(1);
-  for (int i = 0; i < 2000; ++i) {
+  for (std::uint64_t i = 0; i < 2000; ++i) {
     const raft::Message message = RandomMessage(random);
     const std::string bytes = Encode(RaftEnvelope{.region = RegionId(i), .message = message});
     Result<PeerMessage> decoded = DecodePeerMessage(bytes);

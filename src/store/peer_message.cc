@@ -79,7 +79,7 @@ LogSlice GetSlice(codec::Reader& reader) {
     const Term term(shared.Varint());
     const std::uint8_t type = shared.Fixed8();
     const std::string_view payload = shared.Bytes();
-    if (type > static_cast<std::uint8_t>(EntryType::kConfig)) break;
+    if (!shared.ok() || type > static_cast<std::uint8_t>(EntryType::kConfig)) break;
     slice.entries.push_back({{term, index}, static_cast<EntryType>(type), Bytes(owner, payload)});
   }
   // A short or foreign slice leaves the outer reader unfinished, which refuses the message.
