@@ -82,10 +82,9 @@ LogSlice GetSlice(codec::Reader& reader) {
     if (!shared.ok() || type > static_cast<std::uint8_t>(EntryType::kConfig)) break;
     slice.entries.push_back({{term, index}, static_cast<EntryType>(type), Bytes(owner, payload)});
   }
-  // A short or foreign slice leaves the outer reader unfinished, which refuses the message.
-  if (slice.entries.size() == count) {
-    static_cast<void>(reader.Raw(owner->size() - shared.rest().size()));
-  }
+  const bool whole = slice.entries.size() == count;
+  // Asking for more than there is makes the outer reader refuse the message.
+  static_cast<void>(reader.Raw(whole ? owner->size() - shared.rest().size() : owner->size() + 1));
   return slice;
 }
 
