@@ -148,6 +148,35 @@ TEST_F(CollectTest, AHeavyRegionInFrontOfDeadSegmentsIsCopied) {
   EXPECT_EQ(rig.Reopened(), twin.Text());
 }
 
+TEST_F(CollectTest, WhatIsTooMuchForOneCallIsLeftForTheNext) {
+  rig.options.segment_bytes = std::uint64_t{16} << 20;
+  ASSERT_TRUE(rig.Open().ok());
+  LogId last;
+  for (int i = 0; i < 12; ++i) {
+    const RegionWrite write = Entries(1, last, 1, 1, std::size_t{1} << 20);
+    last = write.slice.last();
+    Append(write);
+  }
+  // Old and mostly dead segments behind one that is mostly alive.
+  LogId dead;
+  for (int i = 0; i < 24; ++i) {
+    RegionWrite write = Entries(9, dead, 1, 1, std::size_t{3} << 20);
+    dead = write.slice.last();
+    write.compact = dead;
+    Append(write);
+  }
+  const std::uint64_t segments = rig.opened.wal->stats().segments;
+  ASSERT_GT(segments, 4u);
+  int calls = 0;
+  do {
+    ASSERT_TRUE(rig.opened.wal->Collect().ok());
+    ++calls;
+  } while (rig.opened.wal->NeedsCollect());
+  EXPECT_EQ(calls, 2);
+  EXPECT_LT(rig.opened.wal->stats().segments, segments);
+  EXPECT_EQ(rig.Reopened(), twin.Text());
+}
+
 TEST_F(CollectTest, AReaderKeepsReadingWhileItsSegmentGoes) {
   Append(Entries(1, Id(0, 0), 1, 3));
   churn.Segments(6);

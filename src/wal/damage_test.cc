@@ -54,7 +54,7 @@ TEST(Damage, EveryFlippedByteIsFoundOrDoesNotMatter) {
   ASSERT_GE(story.segments.size(), 2u);
   int found = 0;
   for (const std::string& path : story.segments) {
-    for (std::size_t at = 0; at < story.files.at(path).size(); ++at) {
+    for (std::size_t at = 0; at < story.files.at(path).size(); at += testing::kStride) {
       Contents files = story.files;
       files[path][at] = static_cast<char>(files[path][at] ^ (1 << (at % 8)));
       Rig rig;
@@ -70,13 +70,13 @@ TEST(Damage, EveryFlippedByteIsFoundOrDoesNotMatter) {
     }
   }
   // Headers, and at least the payload.
-  EXPECT_GT(found, 2 * 4096 + 5 * 1400);
+  EXPECT_GT(static_cast<std::size_t>(found) * testing::kStride, 2u * 4096 + 5 * 1400);
 }
 
 TEST(Damage, WithoutAWatermarkOnlyTheLastBatchCanPassForTorn) {
   const Story story = MakeStory(false);
   const std::string& path = story.segments.back();
-  for (std::size_t at = 0; at < story.files.at(path).size(); ++at) {
+  for (std::size_t at = 0; at < story.files.at(path).size(); at += testing::kStride) {
     Contents files = story.files;
     files[path][at] = static_cast<char>(files[path][at] ^ (1 << (at % 8)));
     Rig rig;

