@@ -18,7 +18,7 @@ struct SimExecutor::State : std::enable_shared_from_this<State> {
     if (scheduled || paused || ready.empty()) return;
     scheduled = true;
     const Duration wait = busy_until > world.Now() ? busy_until - world.Now() : Duration(0);
-    world.After(wait + world.Between(options.min_dispatch, options.max_dispatch),
+    world.After(wait + slowness + world.Between(options.min_dispatch, options.max_dispatch),
                 [self = shared_from_this()] { self->RunOne(); });
   }
 
@@ -27,7 +27,6 @@ struct SimExecutor::State : std::enable_shared_from_this<State> {
     if (paused || ready.empty()) return;
     Task task = std::move(ready.front());
     ready.pop_front();
-    world.Take(slowness);
     task();
     task = nullptr;
     busy_until = world.Now();

@@ -38,7 +38,7 @@ class SimExecutor final : public Executor {
   // timers gather, and run after Resume. The task that is running is not affected.
   void Pause();
   void Resume();
-  // Every task takes this much longer from now on.
+  // Every task begins this much later from now on.
   void SetSlowness(Duration per_task);
   // Destroys all tasks without running them, and later ones as they are posted. Idempotent.
   void Shutdown();

@@ -140,7 +140,6 @@ Status SimFileSystem::WriteInode(SimInode& inode, const std::string& path, std::
                                  std::string_view data) {
   const Status status = BeginChange(Operation::kWrite, "write", path,
                                     std::to_string(offset) + "+" + std::to_string(data.size()));
-  inode.Settle(EventStart());
   if (!status.ok()) {
     // Nobody knows how far it got.
     if (has_power_ || interrupted_)
@@ -162,11 +161,10 @@ Status SimFileSystem::WriteInode(SimInode& inode, const std::string& path, std::
 
 Status SimFileSystem::SyncInode(SimInode& inode, const std::string& path) {
   const Status status = BeginChange(Operation::kSync, "sync", path);
-  inode.Settle(EventStart());
   if (status.ok()) {
-    inode.Sync(world_.Now());
+    inode.Sync();
   } else if (has_power_) {
-    inode.FailSync(world_.Now(), random_);
+    inode.FailSync(random_);
   }
   return status;
 }
@@ -177,38 +175,19 @@ Status SimFileSystem::CheckParent(std::string_view what, const std::string& path
   return Error(Code::kNotFound, what, path, "No such file or directory");
 }
 
-void SimFileSystem::ChangeNames(Names entries) {
-  SettleNames();
-  for (const auto& [path, inode] : entries) {
+void SimFileSystem::Apply(const NameChange& change, Names* names) {
+  for (const auto& [path, inode] : change) {
     if (inode == nullptr) {
-      names_.erase(path);
+      names->erase(path);
     } else {
-      names_[path] = inode;
-    }
-  }
-  name_changes_.push_back({.entries = std::move(entries)});
-}
-
-void SimFileSystem::ApplyDurable(const NameChange& change) {
-  for (const auto& [path, inode] : change.entries) {
-    if (inode == nullptr) {
-      durable_names_.erase(path);
-    } else {
-      durable_names_[path] = inode;
+      (*names)[path] = inode;
     }
   }
 }
 
-void SimFileSystem::SettleNames() {
-  std::vector<NameChange> left;
-  for (NameChange& change : name_changes_) {
-    if (change.durable_at && *change.durable_at <= EventStart()) {
-      ApplyDurable(change);
-    } else {
-      left.push_back(std::move(change));
-    }
-  }
-  name_changes_ = std::move(left);
+void SimFileSystem::ChangeNames(NameChange change) {
+  Apply(change, &names_);
+  name_changes_.push_back(std::move(change));
 }
 
 Result<std::unique_ptr<File>> SimFileSystem::Open(const std::string& given) {
@@ -322,15 +301,21 @@ Status SimFileSystem::SyncDirectory(const std::string& given) {
   RUTILE_RETURN_IF_ERROR(BeginChange(Operation::kSync, "sync-directory", directory));
   // From the last change back: with a renaming from elsewhere goes what was done to that name.
   std::set<std::string> paths;
+  std::vector<NameChange> durable, left;
   for (auto change = name_changes_.rbegin(); change != name_changes_.rend(); ++change) {
-    const Names& entries = change->entries;
-    const bool concerned = std::any_of(entries.begin(), entries.end(), [&](const auto& entry) {
+    const bool concerned = std::any_of(change->begin(), change->end(), [&](const auto& entry) {
       return ParentOf(entry.first) == directory || paths.contains(entry.first);
     });
-    if (!concerned) continue;
-    for (const auto& [path, inode] : entries) paths.insert(path);
-    if (!change->durable_at) change->durable_at = world_.Now();
+    if (concerned) {
+      for (const auto& [path, inode] : *change) paths.insert(path);
+    }
+    (concerned ? durable : left).push_back(std::move(*change));
   }
+  for (auto change = durable.rbegin(); change != durable.rend(); ++change) {
+    Apply(*change, &durable_names_);
+  }
+  name_changes_.assign(std::make_move_iterator(left.rbegin()),
+                       std::make_move_iterator(left.rend()));
   return {};
 }
 
@@ -359,17 +344,15 @@ void SimFileSystem::CutPower(Loss loss) {
   KillProcess();
   if (loss == Loss::kAny) loss = static_cast<Loss>(random_.Below(4));
   world_.Note("power-cut");
-  SettleNames();
   const std::size_t prefix = random_.Below(name_changes_.size() + 1);
   for (std::size_t i = 0; i < name_changes_.size(); ++i) {
     const bool kept = loss == Loss::kNone || (loss == Loss::kSuffix && i < prefix) ||
                       (loss == Loss::kScatter && random_.OneIn(2));
-    // What a sync has reached by now is settled; what one was about to reach may go either way.
-    if (kept) ApplyDurable(name_changes_[i]);
+    if (kept) Apply(name_changes_[i], &durable_names_);
   }
   name_changes_.clear();
   names_ = durable_names_;
-  for (const auto& [path, inode] : names_) inode->CutPower(EventStart(), loss, random_);
+  for (const auto& [path, inode] : names_) inode->CutPower(loss, random_);
   has_power_ = true;
   power_fails_at_.reset();
   on_power_failure_ = nullptr;

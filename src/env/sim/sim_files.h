@@ -32,6 +32,9 @@ namespace rutile::sim {
 //   - a bit flips.
 // A sector is never torn, what was synced stays, and a renaming is done whole or not at all.
 // Directories are durable when they are made.
+//
+// An operation takes its time (World::Take), but what it does it does at once. So a power cut by an
+// event of the world never falls into an operation; FailPowerAfter is how to cut there.
 class SimFileSystem final : public FileSystem {
  public:
   // A time drawn anew for each operation, uniform in [min, max].
@@ -102,10 +105,7 @@ class SimFileSystem final : public FileSystem {
   class SimLock;
   using Names = std::map<std::string, std::shared_ptr<SimInode>>;
   // Entries of directories that change together; an empty pointer removes one.
-  struct NameChange {
-    Names entries = {};
-    std::optional<Duration> durable_at = {};
-  };
+  using NameChange = Names;
 
   Latency& LatencyOf(Operation operation);
   // Takes the time of an operation, then says whether it is to be done at all.
@@ -117,10 +117,8 @@ class SimFileSystem final : public FileSystem {
                     std::string_view data);
   Status SyncInode(SimInode& inode, const std::string& path);
   Status CheckParent(std::string_view what, const std::string& path) const;
-  void ChangeNames(Names entries);
-  void ApplyDurable(const NameChange& change);
-  void SettleNames();
-  Duration EventStart() const { return world_.Now() - world_.taken(); }
+  static void Apply(const NameChange& change, Names* names);
+  void ChangeNames(NameChange change);
 
   World& world_;
   SeededRandom random_;

@@ -284,34 +284,6 @@ TEST_F(SimFilesTest, OperationsTakeTheirTime) {
   EXPECT_EQ(world_.Now() - before, Milliseconds(6) + Seconds(3) + Milliseconds(1));
 }
 
-// A sync that is under way when the power fails promises nothing, although for the code that called
-// it the call was over in one step.
-TEST(SimFiles, ASyncUnderWayDoesNotCount) {
-  std::map<std::string, int> seen;
-  for (std::uint64_t seed = 0; seed < 100; ++seed) {
-    World world(seed);
-    SimFileSystem disk(world);
-    ASSERT_TRUE(WriteFileAtomically(disk, ".", "f", "old").ok());
-    disk.SetLatency(SimFileSystem::Operation::kSync, {Milliseconds(5), Milliseconds(5)});
-    world.After(Milliseconds(1), [&] {
-      const std::unique_ptr<File> file = disk.Open("f").value();
-      EXPECT_TRUE(file->WriteAt(0, "new").ok());
-      EXPECT_TRUE(file->Sync().ok());
-      EXPECT_EQ(world.taken(), Milliseconds(5));
-    });
-    const bool during = seed % 2 == 0;
-    world.After(Milliseconds(during ? 5 : 6), [&] { disk.CutPower(); });
-    world.RunFor(Milliseconds(10));
-    const std::string left = disk.ReadAll("f").value();
-    if (during) {
-      ++seen[left];
-    } else {
-      EXPECT_EQ(left, "new");
-    }
-  }
-  EXPECT_EQ(seen.size(), 2u);
-}
-
 TEST_F(SimFilesTest, FlippedBitsAreOnTheDisk) {
   CreateDurable("f", "aaaa");
   disk_.FlipBit("f", 17);

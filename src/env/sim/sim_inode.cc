@@ -44,32 +44,20 @@ void SimInode::Truncate(std::uint64_t size) {
   Apply(changes_.back(), &contents_);
 }
 
-void SimInode::Sync(Duration at) {
-  for (Change& change : changes_) {
-    if (!change.durable_at) change.durable_at = at;
-  }
+void SimInode::Sync() {
+  for (const Change& change : changes_) Apply(change, &durable_);
+  changes_.clear();
 }
 
-void SimInode::FailSync(Duration at, Random& random) {
-  std::vector<Change> kept;
-  for (Change& change : changes_) {
-    if (change.durable_at || random.OneIn(2)) kept.push_back(std::move(change));
+void SimInode::FailSync(Random& random) {
+  for (const Change& change : changes_) {
+    if (random.OneIn(2)) Apply(change, &durable_);
   }
-  changes_ = std::move(kept);
-  Sync(at);
+  changes_.clear();
 }
 
-void SimInode::Settle(Duration now) {
-  auto change = changes_.begin();
-  for (; change != changes_.end() && change->durable_at && *change->durable_at <= now; ++change) {
-    Apply(*change, &durable_);
-  }
-  changes_.erase(changes_.begin(), change);
-}
-
-void SimInode::CutPower(Duration now, Loss loss, Random& random) {
+void SimInode::CutPower(Loss loss, Random& random) {
   RUTILE_CHECK(loss != Loss::kAny);
-  Settle(now);
   const std::size_t whole = loss == Loss::kNone     ? changes_.size()
                             : loss == Loss::kSuffix ? random.Below(changes_.size() + 1)
                                                     : 0;

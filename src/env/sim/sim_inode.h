@@ -1,13 +1,11 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/random.h"
-#include "base/time.h"
 
 namespace rutile::sim {
 
@@ -29,16 +27,13 @@ class SimInode {
 
   void Write(std::uint64_t offset, std::string_view data);
   void Truncate(std::uint64_t size);
-  // All changes so far are durable from the moment `at` on.
-  void Sync(Duration at);
+  // All changes so far are durable.
+  void Sync();
   // A sync that failed: some changes reach the disk, the others never will, although processes go
   // on seeing them and the next sync succeeds. That is what Linux does with pages that it could not
   // write (Rebello et al., "Can Applications Recover from fsync Failures?", 2020).
-  void FailSync(Duration at, Random& random);
-  // Forgets what need not be remembered because it is durable at the moment `now`.
-  void Settle(Duration now);
-  // A power cut at the moment `now`.
-  void CutPower(Duration now, Loss loss, Random& random);
+  void FailSync(Random& random);
+  void CutPower(Loss loss, Random& random);
   // Damages what lies on the disk. Requires bit / 8 < contents().size().
   void FlipBit(std::uint64_t bit);
 
@@ -48,7 +43,6 @@ class SimInode {
     std::uint64_t offset = 0;
     std::string data = {};
     bool is_truncation = false;
-    std::optional<Duration> durable_at = {};
   };
 
   static void Apply(const Change& change, std::string* contents);
@@ -57,8 +51,8 @@ class SimInode {
 
   const std::size_t sector_bytes_;
   std::string contents_;
-  std::string durable_;          // To which the changes, in order, would lead to contents_.
-  std::vector<Change> changes_;  // Those with a time come first, and their times never fall.
+  std::string durable_;
+  std::vector<Change> changes_;  // That a power cut may undo, in order.
 };
 
 }  // namespace rutile::sim

@@ -30,8 +30,8 @@ class World {
   void After(Duration delay, Task event);
 
   // The running event takes up `span`: a disk that is slow, a computation. What the event does
-  // afterwards happens that much later. Nothing else runs meanwhile, so its effects are seen at
-  // once; files know better (SimFileSystem). Without a running event the world itself moves on.
+  // posts or sends afterwards leaves that much later. What it writes to shared memory or to a disk
+  // is seen at once. Without a running event the world itself moves on.
   void Take(Duration span);
   // How much of its time the running event has taken up.
   Duration taken() const { return taken_; }

@@ -1,0 +1,139 @@
+#include "sim/cluster.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "engine/memory/memory_engine.h"
+#include "node/identity.h"
+
+namespace rutile::sim {
+namespace {
+
+std::string NameOf(std::size_t node) { return "n" + std::to_string(node + 1); }
+
+node::ClusterSpec SpecOf(std::size_t nodes) {
+  std::string list;
+  for (std::size_t i = 0; i < nodes; ++i) {
+    list += (list.empty() ? "" : ",") + NameOf(i) + "=127.0.0.1:" + std::to_string(20'160 + i);
+  }
+  return node::ClusterSpec::Parse(list, "sim").value();
+}
+
+}  // namespace
+
+Cluster::Cluster(World& world, Options options)
+    : world_(world),
+      options_(std::move(options)),
+      spec_(SpecOf(options_.machines.size())),
+      network_(world, options_.network),
+      processes_(options_.machines.size()) {
+  for (std::size_t i = 0; i < size(); ++i) {
+    Process& process = processes_[i];
+    process.machine = std::make_unique<Machine>(world_, network_, store(i), options_.machines[i]);
+    process.sink = std::make_unique<SimLogSink>(world_, store(i), options_.log);
+    process.logger = std::make_unique<Logger>(*process.sink, options_.log_level);
+  }
+}
+
+Cluster::~Cluster() {
+  for (std::size_t i = 0; i < size(); ++i) Kill(i);
+}
+
+node::Node* Cluster::node(std::size_t node) { return processes_[node].node.get(); }
+
+void Cluster::Start(std::size_t node) {
+  RUTILE_CHECK(!machine(node).is_running());
+  machine(node).Boot();
+  world_.After(Duration(0), [this, node, boot = machine(node).boots()] {
+    if (machine(node).is_running() && machine(node).boots() == boot) Recover(node);
+  });
+}
+
+void Cluster::Recover(std::size_t node) {
+  const Status status = Open(node);
+  if (!status.ok()) OnFailure(node, status);
+}
+
+Status Cluster::Open(std::size_t index) {
+  Process& process = processes_[index];
+  Machine& machine = *process.machine;
+  SimFileSystem& files = machine.disk();
+  RUTILE_ASSIGN_OR_RETURN(process.lock, files.Lock("LOCK"));
+  RUTILE_ASSIGN_OR_RETURN(node::Identity identity,
+                          node::EstablishIdentity(files, spec_, NameOf(index)));
+  process.requests = &machine.NewExecutor("requests");
+  store::Store::Executors executors;
+  executors.regions = {&machine.NewExecutor("region-1"), &machine.NewExecutor("region-2")};
+  executors.apply = {&machine.NewExecutor("apply")};
+  executors.log = &machine.NewExecutor("log");
+  executors.background = &machine.NewExecutor("background");
+  RUTILE_ASSIGN_OR_RETURN(
+      std::unique_ptr<node::Node> node,
+      node::Node::Open(
+          {.cluster = spec_,
+           .identity = std::move(identity),
+           .replica = options_.replica,
+           .wal = options_.wal},
+          {.clock = machine.clock(),
+           .random = machine.random(),
+           .files = files,
+           .transport = machine.transport(),
+           .executors = std::move(executors),
+           .logger = *process.logger,
+           .open_engine = [&files] { return engine::OpenMemoryEngine(files, "kv"); },
+           .on_failure = [this, index](const Status& failure) { OnFailure(index, failure); }}));
+  process.recovered = std::move(node);
+  // Recovery took time: until it is over nobody can reach the node.
+  world_.After(Duration(0), [this, index, boot = machine.boots()] {
+    Process& begun = processes_[index];
+    if (!begun.machine->is_running() || begun.machine->boots() != boot) return;
+    begun.node = std::move(begun.recovered);
+    begun.node->Start();
+  });
+  return {};
+}
+
+void Cluster::OnFailure(std::size_t node, const Status& status) {
+  Process& process = processes_[node];
+  SimFileSystem& disk = machine(node).disk();
+  if (disk.has_power() && !process.may_fail) {
+    violations_.push_back("node " + NameOf(node) + " stopped: " + status.ToString());
+  }
+  // The process stops, though not at this instant; what it does until then must be harmless.
+  world_.After(world_.Between(Duration(0), Milliseconds(1)),
+               [this, node, boot = machine(node).boots()] {
+                 if (machine(node).boots() != boot) return;
+                 machine(node).disk().has_power() ? Kill(node) : CutPower(node);
+               });
+}
+
+void Cluster::Forget(std::size_t node) {
+  Process& process = processes_[node];
+  process.node = nullptr;
+  process.recovered = nullptr;
+  process.lock = nullptr;
+  process.requests = nullptr;
+  process.may_fail = false;
+}
+
+void Cluster::Kill(std::size_t node) {
+  if (!machine(node).is_running()) return;
+  machine(node).Kill();
+  Forget(node);
+}
+
+void Cluster::CutPower(std::size_t node, Loss loss) {
+  if (!machine(node).is_running()) return;
+  machine(node).CutPower(loss);
+  Forget(node);
+}
+
+void Cluster::CutPowerAfter(std::size_t node, std::uint64_t changes) {
+  machine(node).disk().FailPowerAfter(changes, [this, node, boot = machine(node).boots()] {
+    world_.After(Duration(0), [this, node, boot] {
+      if (machine(node).boots() == boot) CutPower(node);
+    });
+  });
+}
+
+}  // namespace rutile::sim

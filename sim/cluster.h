@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "env/sim/machine.h"
+#include "env/sim/sim_log.h"
+#include "env/sim/sim_network.h"
+#include "env/sim/world.h"
+#include "node/cluster_spec.h"
+#include "node/node.h"
+
+namespace rutile::sim {
+
+// A whole cluster in one world: real nodes, with their logs and engines, on simulated machines. A
+// node's process may be killed at any time and started again on its disk.
+class Cluster {
+ public:
+  struct Options {
+    std::vector<Machine::Options> machines = {};  // One a node.
+    LinkOptions network = {};
+    store::ReplicaOptions replica = {};
+    wal::Options wal = {};
+    LogLevel log_level = LogLevel::kWarn;
+    std::function<void(const std::string&)> log = {};  // Gets every line.
+  };
+
+  Cluster(World& world, Options options);
+  ~Cluster();
+  Cluster(const Cluster&) = delete;
+  Cluster& operator=(const Cluster&) = delete;
+
+  // Begins the process of a node that is down. Its recovery is an event that takes time.
+  void Start(std::size_t node);
+  // Both end it if it runs. Call them from events of the world, not from the node's own tasks.
+  void Kill(std::size_t node);
+  void CutPower(std::size_t node, Loss loss = Loss::kAny);
+  // The power goes during the `changes`-th change of the disk from now.
+  void CutPowerAfter(std::size_t node, std::uint64_t changes);
+
+  std::size_t size() const { return processes_.size(); }
+  StoreId store(std::size_t node) const { return StoreId(node + 1); }
+  // Null while the node is down or recovers.
+  node::Node* node(std::size_t node);
+  bool is_up(std::size_t node) const { return processes_[node].node != nullptr; }
+  // Where requests of clients arrive, as the threads of a server. Requires the node to be up.
+  Executor& requests(std::size_t node) { return *processes_[node].requests; }
+  Machine& machine(std::size_t node) { return *processes_[node].machine; }
+  SimNetwork& network() { return network_; }
+
+  // What must never happen on its own: a node that cannot recover, or that stopped although its
+  // disk did not fail.
+  const std::vector<std::string>& violations() const { return violations_; }
+  // A disk of this node is going to fail, so its node may stop. Forgotten with the process.
+  void ExpectFailure(std::size_t node) { processes_[node].may_fail = true; }
+
+ private:
+  struct Process {
+    std::unique_ptr<Machine> machine;
+    std::unique_ptr<SimLogSink> sink;
+    std::unique_ptr<Logger> logger;
+    // Of the running process.
+    std::unique_ptr<DirectoryLock> lock = {};
+    std::unique_ptr<node::Node> recovered = {};  // Not begun yet.
+    std::unique_ptr<node::Node> node = {};
+    Executor* requests = nullptr;
+    bool may_fail = false;
+  };
+
+  void Recover(std::size_t node);
+  Status Open(std::size_t node);
+  // The node's disk has failed, or it cannot start.
+  void OnFailure(std::size_t node, const Status& status);
+  void Forget(std::size_t node);
+
+  World& world_;
+  const Options options_;
+  node::ClusterSpec spec_;
+  SimNetwork network_;
+  std::vector<Process> processes_;
+  std::vector<std::string> violations_;
+};
+
+}  // namespace rutile::sim

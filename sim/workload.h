@@ -1,0 +1,124 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "base/time.h"
+#include "env/sim/world.h"
+#include "sim/cluster.h"
+#include "sim/linearizability.h"
+#include "store/raw_kv.h"
+
+namespace rutile::sim {
+
+// Clients that read and write a few keys, each one call at a time, and remember what they saw. They
+// find the leader as real ones do: by the hint in an answer, or by trying.
+class RegisterWorkload {
+ public:
+  struct Options {
+    std::size_t clients = 4;
+    std::size_t keys = 3;
+    Duration max_think = Milliseconds(20);
+    Duration max_one_way = Milliseconds(1);  // Between client and node.
+    Duration timeout = Seconds(2);           // Of one attempt; its outcome is then unknown.
+    std::size_t value_bytes = 16;            // At least; larger ones make snapshots of many parts.
+    bool follower_reads = true;
+  };
+
+  // Both outlive the workload, which must not be destroyed before the world has stopped.
+  RegisterWorkload(World& world, Cluster& cluster, const Options& options);
+  ~RegisterWorkload();
+  RegisterWorkload(const RegisterWorkload&) = delete;
+  RegisterWorkload& operator=(const RegisterWorkload&) = delete;
+
+  void Start();
+  // Calls under way are finished or time out; none begins.
+  void Stop() { stopped_ = true; }
+  bool is_idle() const { return under_way_ == 0; }
+  // Calls that were answered.
+  std::uint64_t completed() const { return completed_; }
+  // The longest time that a call took until its answer, retries included, among those that began
+  // after ResetLongest().
+  Duration longest() const { return longest_; }
+  void ResetLongest();
+
+  // What should not have been: answers without an explanation, errors that make no sense.
+  std::vector<std::string> Check() const;
+
+ private:
+  struct Client;
+
+  void Begin(Client& client);
+  void Attempt(Client& client);
+  void Send(node::Node& node, const Client& client, std::uint64_t attempt);
+  template <class Reply>
+  void Answer(std::size_t client, std::uint64_t attempt, Reply reply);
+  void OnRefused(Client& client, const store::RegionError& error);
+  void Finish(Client& client, bool answered);
+  void Retry(Client& client);
+  void Idle(Client& client);
+  Duration OneWay() { return Draw(options_.max_one_way); }
+  Duration Draw(Duration max);
+
+  World& world_;
+  Cluster& cluster_;
+  const Options options_;
+  SeededRandom random_;
+  std::vector<std::unique_ptr<Client>> clients_;
+  std::map<std::string, std::vector<RegisterCall>> history_;  // By key.
+  std::vector<std::string> problems_;
+  std::uint64_t next_value_ = 1;
+  std::uint64_t completed_ = 0;
+  std::size_t under_way_ = 0;
+  bool stopped_ = false;
+  Duration longest_ = {};
+  Duration longest_since_ = {};
+};
+
+// Clients that ask for timestamps, which never repeat and never go back.
+class TimestampWorkload {
+ public:
+  struct Options {
+    std::size_t clients = 2;
+    Duration max_think = Milliseconds(20);
+    Duration max_one_way = Milliseconds(1);
+    Duration timeout = Seconds(1);
+  };
+  TimestampWorkload(World& world, Cluster& cluster, const Options& options);
+
+  void Start();
+  void Stop() { stopped_ = true; }
+  std::uint64_t completed() const { return completed_; }
+  std::vector<std::string> Check() const;
+
+ private:
+  struct Client {
+    std::size_t target = 0;
+    std::uint64_t attempt = 0;
+    std::uint64_t floor = 0;  // The highest timestamp that anybody had when the question was asked.
+  };
+
+  void Ask(std::size_t index);
+  void OnAnswer(std::size_t index, std::uint64_t attempt, std::uint32_t count,
+                const Result<placement::Timestamp>& answer);
+  Duration Draw(Duration max);
+
+  World& world_;
+  Cluster& cluster_;
+  const Options options_;
+  SeededRandom random_;
+  std::vector<Client> clients_;
+  std::map<std::uint64_t, std::uint64_t> granted_;  // Last to first of each answer.
+  std::uint64_t highest_ = 0;
+  std::vector<std::string> problems_;
+  std::uint64_t completed_ = 0;
+  bool stopped_ = false;
+};
+
+}  // namespace rutile::sim
