@@ -57,7 +57,7 @@ class Cluster {
   // What must never happen on its own: a node that cannot recover, or that stopped although its
   // disk did not fail.
   const std::vector<std::string>& violations() const { return violations_; }
-  // A disk of this node is going to fail, so its node may stop. Forgotten with the process.
+  // The disk of this node is going to fail, so its node may stop. Forgotten with the process.
   void ExpectFailure(std::size_t node) { processes_[node].may_fail = true; }
 
  private:

@@ -13,7 +13,11 @@ namespace {
 
 using Kind = RegisterCall::Kind;
 
-std::string Show(const std::optional<std::string>& value) { return value ? *value : "(absent)"; }
+std::string Show(const std::optional<std::string>& value) {
+  constexpr std::size_t kShown = 16;
+  if (!value) return "(absent)";
+  return value->size() <= kShown ? *value : value->substr(0, kShown) + "...";
+}
 
 // A state of the register; values are numbered, 0 is absent.
 using State = std::size_t;

@@ -89,11 +89,7 @@ void Nemesis::Bring(Fault fault, std::size_t node, Duration span) {
       cluster_.ExpectFailure(node);
       machine.disk().FailNext(random_.OneIn(2) ? SimFileSystem::Operation::kWrite
                                                : SimFileSystem::Operation::kSync);
-      // What the failed sync lost is still in the cache; the next process must not rely on it.
-      return Later(Milliseconds(100) + span, [this, node, boot = machine.boots()] {
-        Machine& failed = cluster_.machine(node);
-        if (failed.boots() == boot) cluster_.CutPower(node);
-      });
+      return;
     }
     case Fault::kDiskStall: return machine.disk().StallFor(span);
     case Fault::kSlow: {

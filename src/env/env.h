@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/ids.h"
@@ -32,12 +33,15 @@ class Clock {
 // Runs tasks one at a time, in the order in which they were posted. One Executor is one logical
 // thread: what runs on it needs no lock against what else runs on it.
 //
-// Post and PostAfter are safe from any thread and never block or run the task inline. After the
+// All are safe from any thread. Post and PostAfter never block or run the task inline. After the
 // owner has shut an executor down, tasks posted to it are destroyed without being run.
 class Executor {
  public:
   virtual ~Executor() = default;
   virtual void Post(Task task) = 0;
+  // As Post; but an idle executor may run the task before this returns, on the caller's thread,
+  // which saves a hand-off. The caller holds no lock that the task could want.
+  virtual void Dispatch(Task task) { Post(std::move(task)); }
   // Runs `task` not before `delay` has gone by. Order among delayed tasks is by due time.
   virtual void PostAfter(Duration delay, Task task) = 0;
 };

@@ -24,7 +24,26 @@ class ThreadExecutor::Loop {
     std::unique_lock lock(mutex_);
     if (stopping_) return DestroyUnlocked(std::move(task), lock);
     ready_.push_back(std::move(task));
-    Wake(lock);
+    // Whoever lends its thread calls this one when it is done.
+    if (!lent_) Wake(lock);
+  }
+
+  void Dispatch(Task task) {
+    std::unique_lock lock(mutex_);
+    if (stopping_) return DestroyUnlocked(std::move(task), lock);
+    if (lent_ || !sleeping_ || !ready_.empty()) {
+      ready_.push_back(std::move(task));
+      if (!lent_) Wake(lock);
+      return;
+    }
+    // The thread sleeps and stays asleep: the caller's takes its place for one task.
+    lent_ = true;
+    lock.unlock();
+    task();
+    task = nullptr;
+    lock.lock();
+    lent_ = false;
+    if (!ready_.empty() || stopping_ || waits_for_lender_) Wake(lock);
   }
 
   void PostAfter(Duration delay, Task task) {
@@ -91,16 +110,18 @@ class ThreadExecutor::Loop {
   void Run() {
     std::vector<Task> batch;
     std::unique_lock lock(mutex_);
-    while (!stopping_) {
+    while (!stopping_ || lent_) {
       const std::optional<Instant> next = timers_.empty() ? std::nullopt : MoveDue();
-      if (ready_.empty()) {
+      if (ready_.empty() || lent_) {
         sleeping_ = true;
-        if (next) {
+        waits_for_lender_ = lent_;
+        if (next && !lent_) {
           wake_.wait_for(lock, *next - PosixClock().Now(), [this] { return !sleeping_; });
         } else {
           wake_.wait(lock, [this] { return !sleeping_; });
         }
         sleeping_ = false;
+        waits_for_lender_ = false;
         continue;
       }
       batch.swap(ready_);
@@ -119,7 +140,9 @@ class ThreadExecutor::Loop {
   std::vector<Task> ready_;    // Guarded by mutex_, as is all that follows.
   std::vector<Timer> timers_;  // A heap; the earliest in front.
   std::uint64_t next_sequence_ = 0;
-  bool sleeping_ = false;  // The thread waits, and nobody has called it yet.
+  bool sleeping_ = false;          // The thread waits, and nobody has called it yet.
+  bool lent_ = false;              // A caller of Dispatch runs a task in the thread's place.
+  bool waits_for_lender_ = false;  // The thread has woken meanwhile, and went back to sleep.
   bool stopping_ = false;
   std::thread thread_;  // Last: it uses all of the above.
 };
@@ -127,6 +150,7 @@ class ThreadExecutor::Loop {
 ThreadExecutor::ThreadExecutor(const std::string& name) : loop_(std::make_unique<Loop>(name)) {}
 ThreadExecutor::~ThreadExecutor() { Shutdown(); }
 void ThreadExecutor::Post(Task task) { loop_->Post(std::move(task)); }
+void ThreadExecutor::Dispatch(Task task) { loop_->Dispatch(std::move(task)); }
 void ThreadExecutor::PostAfter(Duration delay, Task task) {
   loop_->PostAfter(delay, std::move(task));
 }

@@ -20,10 +20,12 @@ class ThreadExecutor final : public Executor {
   ~ThreadExecutor() override;
 
   void Post(Task task) override;
+  void Dispatch(Task task) override;
   void PostAfter(Duration delay, Task task) override;
 
-  // Waits for the task that is running, and destroys the rest without running them. Tasks posted
-  // later are destroyed too. Not from the executor's own thread. Idempotent.
+  // Waits for the task that is running, here or in a caller of Dispatch, and destroys the rest
+  // without running them. Tasks posted later are destroyed too. Not from the executor's own thread.
+  // Idempotent.
   void Shutdown();
 
  private:

@@ -15,6 +15,8 @@ namespace {
 
 using testing::Latch;
 
+const std::thread::id caller_of_test = std::this_thread::get_id();
+
 TEST(ThreadExecutor, PostsFromManyThreadsKeepEachThreadsOrder) {
   constexpr int kThreads = 4, kTasks = 2000;
   Latch done(kThreads * kTasks);
@@ -38,6 +40,70 @@ TEST(ThreadExecutor, PostsFromManyThreadsKeepEachThreadsOrder) {
     EXPECT_EQ(order.size(), std::size_t{kTasks});
     EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
   }
+}
+
+TEST(ThreadExecutor, DispatchedAndPostedTasksNeverOverlapAndKeepEachThreadsOrder) {
+  constexpr int kThreads = 4, kTasks = 2000;
+  Latch done(kThreads * kTasks);
+  std::vector<std::vector<int>> ran(kThreads);  // Only from the executor, whoever lends its thread.
+  int inside = 0;
+  ThreadExecutor executor("test");
+  std::vector<std::thread> callers;
+  for (std::size_t t = 0; t < kThreads; ++t) {
+    callers.emplace_back([&, t] {
+      for (int i = 0; i < kTasks; ++i) {
+        Task task = [&, t, i] {
+          EXPECT_EQ(++inside, 1);
+          ran[t].push_back(i);
+          --inside;
+          done.CountDown();
+        };
+        if (i % 3 == 0) {
+          executor.Post(std::move(task));
+        } else if (i % 3 == 1) {
+          executor.Dispatch(std::move(task));
+        } else {
+          // From within a dispatched task the same executor is busy: it goes behind.
+          executor.Dispatch([&executor, task = std::move(task)]() mutable {
+            executor.Dispatch(std::move(task));
+          });
+        }
+      }
+    });
+  }
+  done.Wait();
+  for (std::thread& caller : callers) caller.join();
+  executor.Shutdown();
+  for (const std::vector<int>& order : ran) EXPECT_EQ(order.size(), std::size_t{kTasks});
+}
+
+TEST(ThreadExecutor, AnIdleExecutorRunsADispatchedTaskOnTheCallersThread) {
+  ThreadExecutor executor("test");
+  // The thread may be on its way to sleep for a moment: then the task is posted.
+  bool lent = false;
+  for (int i = 0; i < 10'000 && !lent; ++i) {
+    Latch ran(1);
+    executor.Dispatch([&] {
+      lent = std::this_thread::get_id() == caller_of_test;
+      ran.CountDown();
+    });
+    ran.Wait();
+  }
+  EXPECT_TRUE(lent);
+}
+
+TEST(ThreadExecutor, ATimerThatComesDueWhileAThreadIsLentStillRuns) {
+  ThreadExecutor executor("test");
+  Latch fired(200);
+  for (int i = 0; i < 200; ++i) {
+    executor.Dispatch([&] {
+      executor.PostAfter(Microseconds(50), [&] { fired.CountDown(); });
+      const Instant end = PosixClock().Now() + Microseconds(100);
+      while (PosixClock().Now() < end) {
+      }
+    });
+  }
+  fired.Wait();
 }
 
 TEST(ThreadExecutor, ShutdownWaitsForTheRunningTask) {

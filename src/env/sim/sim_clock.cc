@@ -1,5 +1,7 @@
 #include "env/sim/sim_clock.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace rutile::sim {
@@ -17,16 +19,21 @@ Duration Scale(Duration span, std::int64_t numerator, std::int64_t denominator) 
 }  // namespace
 
 SimClock::SimClock(World& world, const Options& options)
-    : world_(world),
-      since_(world.Now()),
-      shown_(options.start),
-      drift_ppm_(options.drift_ppm),
-      wall_offset_ms_(options.wall_offset_ms) {
-  RUTILE_CHECK(drift_ppm_ > -kMillion);
+    : world_(world), wall_offset_ms_(options.wall_offset_ms) {
+  RUTILE_CHECK(options.drift_ppm > -kMillion);
+  stretches_.push_back(
+      {.from = world.Now(), .shown = Instant(options.start), .drift_ppm = options.drift_ppm});
+}
+
+Instant SimClock::ShownAt(Duration moment) const {
+  auto stretch = stretches_.rbegin();
+  while (moment < stretch->from && stretch + 1 != stretches_.rend()) ++stretch;
+  return stretch->shown + Scale(moment - stretch->from, kMillion + stretch->drift_ppm, kMillion);
 }
 
 Instant SimClock::Now() const {
-  return shown_ + Scale(world_.Now() - since_, kMillion + drift_ppm_, kMillion);
+  latest_read_ = std::max(latest_read_, world_.Now());
+  return ShownAt(world_.Now());
 }
 
 std::uint64_t SimClock::WallMillis() const {
@@ -37,13 +44,12 @@ std::uint64_t SimClock::WallMillis() const {
 
 void SimClock::SetDrift(std::int64_t drift_ppm) {
   RUTILE_CHECK(drift_ppm > -kMillion);
-  shown_ = Now();
-  since_ = world_.Now();
-  drift_ppm_ = drift_ppm;
+  const Duration from = std::max({world_.Now(), latest_read_, stretches_.back().from});
+  stretches_.push_back({.from = from, .shown = ShownAt(from), .drift_ppm = drift_ppm});
 }
 
 Duration SimClock::InWorld(Duration span) const {
-  return Scale(span, kMillion, kMillion + drift_ppm_);
+  return Scale(span, kMillion, kMillion + stretches_.back().drift_ppm);
 }
 
 }  // namespace rutile::sim

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "base/time.h"
 #include "env/env.h"
@@ -27,7 +28,8 @@ class SimClock final : public Clock {
   Instant Now() const override;
   std::uint64_t WallMillis() const override;
 
-  // From now on. The monotonic clock makes no jump.
+  // From now on, or from the latest moment at which anybody has read the clock. The monotonic clock
+  // makes no jump.
   void SetDrift(std::int64_t drift_ppm);
   // Sets the wall clock forward or back.
   void JumpWall(std::int64_t by_ms) { wall_offset_ms_ += by_ms; }
@@ -36,11 +38,20 @@ class SimClock final : public Clock {
   Duration InWorld(Duration span) const;
 
  private:
+  // From a moment of the world on the clock runs at one rate.
+  struct Stretch {
+    Duration from = {};
+    Instant shown = {};  // By the clock, at `from`.
+    std::int64_t drift_ppm = 0;
+  };
+
+  Instant ShownAt(Duration moment) const;
+
   World& world_;
-  Duration since_;  // In the world, when the drift was last set;
-  Instant shown_;   // and what the clock showed then.
-  std::int64_t drift_ppm_;
+  std::vector<Stretch> stretches_;  // In order.
   std::int64_t wall_offset_ms_;
+  // An event that took up time may have read the clock ahead of the world.
+  mutable Duration latest_read_ = {};
 };
 
 }  // namespace rutile::sim

@@ -1,5 +1,6 @@
 #include "env/sim/sim_executor.h"
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <utility>
@@ -15,7 +16,7 @@ struct SimExecutor::State : std::enable_shared_from_this<State> {
 
   // Makes sure that an event is under way when there is something to run.
   void Schedule() {
-    if (scheduled || paused || ready.empty()) return;
+    if (scheduled || running || paused || ready.empty()) return;
     scheduled = true;
     const Duration wait = busy_until > world.Now() ? busy_until - world.Now() : Duration(0);
     world.After(wait + slowness + world.Between(options.min_dispatch, options.max_dispatch),
@@ -27,8 +28,10 @@ struct SimExecutor::State : std::enable_shared_from_this<State> {
     if (paused || ready.empty()) return;
     Task task = std::move(ready.front());
     ready.pop_front();
+    running = true;  // What the task posts here waits for the end of the time that it takes.
     task();
     task = nullptr;
+    running = false;
     busy_until = world.Now();
     Schedule();
   }
@@ -39,17 +42,25 @@ struct SimExecutor::State : std::enable_shared_from_this<State> {
     Schedule();
   }
 
-  // Adds the task once `wait` has gone by in the world.
-  void AddAfter(Duration wait, Task task) {
+  // Adds the task once `wait` has gone by in the world and the clock shows `due`.
+  void AddAfter(Duration wait, Instant due, Task task) {
     if (stopped) return;
     const std::uint64_t id = next_timer++;
     timers.emplace(id, std::move(task));
-    world.After(wait, [self = shared_from_this(), id] {
+    Arm(wait, due, id);
+  }
+
+  void Arm(Duration wait, Instant due, std::uint64_t id) {
+    world.After(wait, [self = shared_from_this(), due, id] {
       const auto timer = self->timers.find(id);
       if (timer == self->timers.end()) return;
-      Task due = std::move(timer->second);
+      // The clock may have become slower meanwhile.
+      if (const Instant now = self->clock.Now(); now < due) {
+        return self->Arm(self->clock.InWorld(due - now) + Duration(1), due, id);
+      }
+      Task task = std::move(timer->second);
       self->timers.erase(timer);
-      self->Add(std::move(due));
+      self->Add(std::move(task));
     });
   }
 
@@ -63,6 +74,7 @@ struct SimExecutor::State : std::enable_shared_from_this<State> {
   Duration slowness = {};
   Duration busy_until = {};
   bool scheduled = false;
+  bool running = false;
   bool paused = false;
   bool stopped = false;
 };
@@ -79,16 +91,17 @@ SimExecutor::~SimExecutor() { Shutdown(); }
 void SimExecutor::Post(Task task) {
   // What an event posts after it has taken up time arrives only then; others may be quicker.
   if (state_->world.taken() > Duration(0)) {
-    state_->AddAfter(Duration(0), std::move(task));
+    state_->AddAfter(Duration(0), Instant::min(), std::move(task));
   } else {
     state_->Add(std::move(task));
   }
 }
 
 void SimExecutor::PostAfter(Duration delay, Task task) {
-  const Duration wait = delay > Duration(0) ? state_->clock.InWorld(delay) : Duration(0);
-  // One nanosecond for what the division may have rounded away: a timer is never early.
-  state_->AddAfter(wait + Duration(1), std::move(task));
+  delay = std::max(delay, Duration(0));
+  // One nanosecond for what the division may have rounded away.
+  state_->AddAfter(state_->clock.InWorld(delay) + Duration(1), state_->clock.Now() + delay,
+                   std::move(task));
 }
 
 void SimExecutor::Pause() { state_->paused = true; }

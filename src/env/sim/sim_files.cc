@@ -338,6 +338,7 @@ Result<std::uint64_t> SimFileSystem::FreeBytes() {
 void SimFileSystem::KillProcess() {
   ++process_;
   locks_.clear();
+  fail_next_.clear();
 }
 
 void SimFileSystem::CutPower(Loss loss) {

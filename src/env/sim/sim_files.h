@@ -84,7 +84,7 @@ class SimFileSystem final : public FileSystem {
   // How many changes there have been.
   std::uint64_t changes() const { return changes_; }
 
-  // The next `count` operations of this kind fail.
+  // The next `count` operations of this kind fail, if this process does so many.
   void FailNext(Operation operation, std::uint64_t count = 1);
   // Each operation of this kind fails with this probability.
   void SetFailureRate(Operation operation, std::uint32_t per_million);
