@@ -122,7 +122,13 @@ void Replica::Write(WriteRequest request) {
     post = incoming_writes_.empty();
     incoming_writes_.push_back(std::move(request));
   }
-  if (post) parts_.executor.Post([this] { FlushWrites(); });
+  if (!post) return;
+  // Alone, it goes at once; with others under way, more may gather until the executor gets to it.
+  if (undecided_.load(std::memory_order_relaxed) == 0) {
+    parts_.executor.Dispatch([this] { FlushWrites(); });
+  } else {
+    parts_.executor.Post([this] { FlushWrites(); });
+  }
 }
 
 void Replica::Read(ReadRequest request) {
@@ -132,11 +138,11 @@ void Replica::Read(ReadRequest request) {
     post = incoming_reads_.empty();
     incoming_reads_.push_back(std::move(request));
   }
-  if (post) parts_.executor.Post([this] { FlushReads(); });
+  if (post) parts_.executor.Dispatch([this] { FlushReads(); });
 }
 
 void Replica::OnMessage(raft::Message message) {
-  parts_.executor.Post([this, message = std::move(message)]() mutable {
+  parts_.executor.Dispatch([this, message = std::move(message)]() mutable {
     Handle(raft_.Step(parts_.clock.Now(), std::move(message)));
   });
 }
@@ -205,6 +211,7 @@ void Replica::FlushWrites() {
       proposals_.push_back({id, std::move(done)});
       id.index = id.index.Next();
     }
+    undecided_.store(proposals_.size(), std::memory_order_relaxed);
   } else {
     const bool busy = std::get<raft::ProposeError>(outcome) == raft::ProposeError::kBusy;
     for (WriteDone& done : accepted) {
@@ -391,6 +398,7 @@ void Replica::HandOut(LogSlice committed) {
       proposal.done(RegionError(StaleCommand{}));
     }
   }
+  undecided_.store(proposals_.size(), std::memory_order_relaxed);
   apply_.PushEntries(std::move(committed), std::move(proposals));
 }
 
@@ -413,6 +421,7 @@ void Replica::OnLeadershipLost() {
   // These entries may still be committed by whoever leads now.
   std::deque<Proposal> undecided;
   undecided.swap(proposals_);
+  undecided_.store(0, std::memory_order_relaxed);
   for (Proposal& proposal : undecided) {
     proposal.done(
         RegionError(Undetermined{.reason = "leadership of region " + ToString(region_id_) +

@@ -190,6 +190,7 @@ class Replica {
   Index flushed_applied_ = {};
 
   // Any thread.
+  std::atomic<std::size_t> undecided_ = 0;  // Size of proposals_: a hint whether others write too.
   ReadGate gate_;
   ApplyQueue apply_;
   Mutex mutex_;
