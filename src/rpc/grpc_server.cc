@@ -295,7 +295,7 @@ class StreamCall final : public SendQueue::Wire {
   EventOf<StreamCall> write_{this, &StreamCall::OnWritten};
   EventOf<StreamCall> finish_{this, &StreamCall::OnFinished};
   std::atomic<int> under_way_{2};  // The finish to come, and Start.
-  Status closed_;  // Written before the finish is started, read at the end.
+  Status closed_;                  // Written before the finish is started, read at the end.
   grpc::ByteBuffer received_;
   alignas(std::max_align_t) char block_[kArenaBytes];
   google::protobuf::Arena arena_{block_, kArenaBytes};  // Of the message being handled.
