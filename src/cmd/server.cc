@@ -40,7 +40,13 @@ class Server::Parts {
       : options_(options), logger_(logger), files_(options.data), random_(posix::RandomSeed()) {}
 
   ~Parts() {
-    if (grpc_ != nullptr) Stop();
+    if (grpc_ != nullptr) {
+      Stop();
+    } else if (node_ != nullptr) {
+      // Brought up as far as that, but it could not listen.
+      node_->Stop();
+      StopExecutors();
+    }
   }
 
   Status Start(std::function<void(const Status&)> on_failure);
@@ -53,6 +59,7 @@ class Server::Parts {
   Status Listen();
   void MakeTransport();
   void Drain();
+  void StopExecutors();
 
   const ServerOptions options_;
   Logger& logger_;
@@ -67,7 +74,12 @@ class Server::Parts {
 
   rpc::LogMetrics log_metrics_;
 
-  // The node outlives the threads that run its tasks, and they are stopped before it goes.
+  // Their threads are stopped before the node goes; the objects outlive whoever may still post.
+  posix::ThreadExecutor region_executor_{"region"};
+  posix::ThreadExecutor log_executor_{"log"};
+  posix::ThreadExecutor apply_executor_{"apply"};
+  posix::ThreadExecutor background_executor_{"background"};
+
   std::unique_ptr<rpc::PeerTransport> transport_;
   std::unique_ptr<node::Node> node_;
   std::unique_ptr<rpc::RawService> raw_;
@@ -77,10 +89,6 @@ class Server::Parts {
   std::unique_ptr<rpc::Server> grpc_;
   std::unique_ptr<rpc::HttpStatusServer> http_;
   std::atomic<bool> serving_ = false;
-  posix::ThreadExecutor region_executor_{"region"};
-  posix::ThreadExecutor log_executor_{"log"};
-  posix::ThreadExecutor apply_executor_{"apply"};
-  posix::ThreadExecutor background_executor_{"background"};
 };
 
 Status Server::Parts::Start(std::function<void(const Status&)> on_failure) {
@@ -184,16 +192,20 @@ void Server::Parts::Drain() {
   while (leads() && clock_.Now() < end) std::this_thread::sleep_for(kDrainPoll);
 }
 
+void Server::Parts::StopExecutors() {
+  for (posix::ThreadExecutor* executor :
+       {&region_executor_, &log_executor_, &apply_executor_, &background_executor_}) {
+    executor->Shutdown();
+  }
+}
+
 void Server::Parts::Stop() {
   serving_ = false;
   Drain();
   http_.reset();
   grpc_->Stop(kGraceTime);
   node_->Stop();
-  for (posix::ThreadExecutor* executor :
-       {&region_executor_, &log_executor_, &apply_executor_, &background_executor_}) {
-    executor->Shutdown();
-  }
+  StopExecutors();
   if (Status status = node_->Flush(); !status.ok()) {
     RUTILE_LOG(logger_, kWarn, "the engine was not flushed; the next start has more to redo",
                {"error", status.ToString()});
