@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""The parts of the style guide that a machine can check. Runs as a test, from the root of the tree.
+"""The parts of the style guide that a machine can check. A test; tidy_test.py shows that each rule bites.
 
     tools/tidy.py [ROOT]     prints one line a problem; exit code 1 if there is any
 """
 import pathlib
 import re
 import sys
+from typing import NamedTuple
 
 # Room -> the rooms that it may include. Adding an arrow is an architectural decision: do it in its
 # own commit, and say why. The DEPS in src/*/CMakeLists.txt must stay within these.
+BELOW_NODE = {'base', 'codec', 'env', 'raft', 'wal', 'engine', 'mvcc', 'txn', 'store', 'placement'}
 LAYERS = {
     'base': set(),
     'codec': {'base'},
@@ -21,50 +23,105 @@ LAYERS = {
     'store': {'base', 'codec', 'env', 'raft', 'wal', 'engine'},
     'placement': {'base', 'codec', 'env', 'raft', 'engine', 'store'},
     'client': {'base', 'env', 'proto'},
-    'node': {'base', 'codec', 'env', 'raft', 'wal', 'engine', 'mvcc', 'txn', 'store', 'placement'},
-    'rpc': {'base', 'codec', 'env', 'raft', 'wal', 'engine', 'mvcc', 'txn', 'store', 'placement', 'client',
-            'node', 'proto'},
-    'cmd': {'base', 'codec', 'env', 'raft', 'wal', 'engine', 'mvcc', 'txn', 'store', 'placement', 'client',
-            'node', 'rpc', 'proto', 'bench', 'sim'},
+    'node': BELOW_NODE,
+    'rpc': BELOW_NODE | {'client', 'node', 'proto'},
+    'cmd': BELOW_NODE | {'client', 'node', 'proto', 'rpc', 'bench', 'sim'},
+    'sim': BELOW_NODE | {'client', 'node', 'proto', 'testing'},
+    'bench': BELOW_NODE | {'client', 'node', 'proto', 'rpc', 'testing'},
     'testing': set(),
 }
 
-# Rooms without I/O, threads, clocks or serialization libraries: what they include from outside.
+# Rooms without I/O, threads, clocks, chance of their own or serialization libraries.
 PURE = ('raft',)
-IMPURE = re.compile(r'#include <(thread|mutex|atomic|future|condition_variable|chrono|fstream|iostream|filesystem'
-                    r'|random|sys/.*|unistd\.h|grpc.*|google/.*|rocksdb/.*|spdlog/.*)>')
+IMPURE = re.compile(r'thread|mutex|shared_mutex|atomic|future|condition_variable|semaphore|chrono|ctime|time\.h'
+                    r'|cstdio|fstream|iostream|filesystem|random|sys/.*|unistd\.h|fcntl\.h|grpc.*|google/.*'
+                    r'|rocksdb/.*|spdlog/.*|fmt/.*|base/mutex\.h|proto/.*')
+HEAVY = re.compile(r'iostream|regex|filesystem|future|ranges|fstream')
+FOREIGN = re.compile(r'(grpc|grpcpp|google|rocksdb|spdlog|fmt|CLI|toml\+\+|nlohmann|httplib|prometheus)[/.].*')
+DOUBLE = re.compile(r'env/sim/.*|.*testing[/.].*')
 
-# (pattern, why, path prefixes where it is allowed)
+# Where the machine is touched for real, or another's library is wrapped that touches it.
 REAL = ('src/env/posix/', 'src/rpc/', 'src/cmd/', 'src/engine/rocks/', 'bench/')
-BANNED = [
-    (r'_clock::now\(\)|\bsleep_for\b|\busleep\(|\bgettimeofday\b|\btime\(nullptr\)|\bclock_gettime\b',
-     'take an env Clock or Executor', REAL),
-    (r'\bstd::(thread|jthread|async)\b', 'take an env Executor', REAL),
-    (r'\bstd::random_device\b|\brand\(\)|std::mt19937', 'take a Random (base/random.h)', ()),
-    (r'std::uniform_\w+_distribution|std::shuffle', 'differs between libraries: use base/random.h', ()),
-    (r'#include <(fstream|filesystem)>|\bfopen\(|::open\(', 'take an env FileSystem', REAL + ('src/testing/',)),
-    (r'\bthrow\b|\bcatch \(', 'return a Status', REAL),
-    (r'std::unordered_(map|set)<', 'its order is not ours: use std::map, or say "Looked up only"', ()),
-    (r'\bstd::(cout|cerr|endl)\b', 'use RUTILE_LOG', ('src/cmd/', 'bench/')),
-    (r'if \(.*simulat', 'the code must not know where it runs', ('sim/', 'src/env/sim/')),
-    (r'\b(TODO|FIXME|XXX|HACK)\b', 'finish it', ()),
-]
-BANNED = [(re.compile(p, re.I if 'simulat' in p else 0), why, where) for p, why, where in BANNED]
-HISTORY = re.compile(r'\bissue #?\d+\b|\bthis session\b|\bAI agent\b|\bthe agent\b', re.I)
-LINE_MAX, FILE_MAX, FUNCTION_MAX = 100, 800, 70
-DOC_PATH = re.compile(r'`((?:src|docs|tests|scripts|tools|proto|bench|sim|fuzz)/[A-Za-z0-9_./-]+)`')
 
 
-def functions(lines):
-    """(name, first line, length) of each function body at namespace or class level, by our brace style."""
-    start = None
-    for i, line in enumerate(lines, 1):
-        if start is None and re.match(r'^( {2})?[A-Za-z~].*\) ?(const|noexcept|override|final|\s)*\{$', line) \
-                and not re.match(r'^\s*(namespace|if|for|while|switch|TEST|TEST_P|TEST_F|TYPED_TEST)\b', line):
-            start, name, indent = i, line.strip(), len(line) - len(line.lstrip())
-        elif start is not None and line.rstrip() == ' ' * indent + '}':
-            yield name, start, i - start + 1
-            start = None
+class Rule(NamedTuple):
+    name: str
+    pattern: str
+    why: str
+    allowed: tuple = ()   # Path prefixes.
+    tests: bool = True    # Holds for tests too.
+
+
+BANNED = (
+    Rule('clock', r'_clock::now\(|\bgettimeofday\b|\btime\((nullptr|NULL|0)\)|\bclock_gettime\b',
+         'take an env Clock', REAL),
+    Rule('sleep', r'\bsleep_(for|until)\b|\b(u|nano)?sleep\(', 'post to an Executor later',
+         ('src/env/posix/', 'src/rpc/', 'src/cmd/', 'bench/')),
+    Rule('thread', r'\bstd::(thread|jthread|async)\b|\bpthread_create\b', 'take an env Executor', REAL, tests=False),
+    Rule('mutex', r'\bstd::(recursive_|shared_|timed_)?mutex\b', 'use Mutex (base/mutex.h)',
+         REAL + ('src/base/mutex.h',), tests=False),
+    Rule('chance', r'\bstd::random_device\b|\bs?rand\(|\bstd::mt19937', 'take a Random (base/random.h)'),
+    Rule('distribution', r'\bstd::(uniform_\w+|normal|bernoulli|poisson)_distribution\b|\bstd::shuffle\b',
+         'differs between libraries: use base/random.h'),
+    Rule('file', r'\bstd::[io]?fstream\b|\bstd::filesystem\b|\bfopen\(|(?<!\w)::open\(|(?<![\w.>])::?socket\(',
+         'take an env FileSystem or Transport', REAL + ('src/testing/',), tests=False),
+    Rule('exception', r'\bthrow\b|\bcatch \(', 'return a Status', REAL, tests=False),
+    Rule('unordered', r'\bstd::unordered_(multi)?(map|set)<', 'its order is not ours: use std::map, or say "Looked up only"'),
+    Rule('console', r'\bstd::(cout|cerr|clog|endl)\b|\bf?printf\(', 'use RUTILE_LOG, or return it',
+         ('src/cmd/', 'bench/', 'src/base/check.cc'), tests=False),
+    Rule('simulated', r'(?i)\bif \(.*(simulat|is_sim\b)', 'the code must not know where it runs', ('sim/', 'src/env/sim/')),
+    Rule('namespace', r'\busing namespace (?!std::\w*literals\b)', 'name what you use'),
+    Rule('unfinished', r'\b(TODO|FIXME|XXX|HACK)\b', 'finish it'),
+)
+BANNED_PATTERNS = tuple((rule, re.compile(rule.pattern)) for rule in BANNED)
+IN_COMMENTS = ('unfinished',)  # The other rules are about code.
+
+# What a project says of how it came about: its history has that.
+HISTORY = re.compile(r'\bissues? #?\d+\b|\b(this|an?|the|last|next|later|earlier|previous) (coding )?(agent|agents|'
+                     r'(coding|developer|work) session)\b|\bAI[- ](agent|assistant|generated)\b', re.I)
+LINE_MAX, FILE_MAX, HEADER_MAX, FUNCTION_MAX = 100, 800, 300, 70
+
+
+def without_text(text):
+    """The code alone: comments gone, literals empty, every line where it was."""
+    token = re.compile(r'//[^\n]*|/\*.*?\*/|R"([^\s()\\]{0,16})\(.*?\)\1"|"(?:\\.|[^"\\\n])*"'
+                       r"|(?<![0-9A-Fa-f])'(?:\\.|[^'\\\n])+'", re.S)
+
+    def empty(match):
+        quote = '' if match[0][0] == '/' else "''" if match[0][0] == "'" else '""'
+        return quote + '\n' * match[0].count('\n')
+    return token.sub(empty, text)
+
+
+def functions(code):
+    """(first line, lines, name) of each function, lambdas and local classes counted into theirs."""
+    code = re.sub(r'^[ \t]*#(?:\\\n|[^\n])*', lambda m: '\n' * m[0].count('\n'), code, flags=re.M)
+    template = re.compile(r'template\s*<(?:[^<>]|<(?:[^<>]|<[^<>]*>)*>)*>')
+    blocks, head = [], 0  # What the open braces are, and where the text before the next one begins.
+    for match in re.finditer(r'[{};]', code):
+        at = match.start()
+        within = blocks[-1][0] if blocks else 'scope'
+        if match[0] == '{':
+            before = re.sub(r'^\s*((public|private|protected)\s*:\s*)+', '', template.sub('', code[head:at])).strip()
+            if within != 'scope' or not code[at - 1].isspace() or before.endswith(('=', ',', '(')):
+                kind = 'inner'
+            elif not before or re.match(r'(inline\s+)?(namespace|class|struct|union|enum|extern)\b', before):
+                kind = 'scope'
+            else:
+                kind = 'function' if '(' in before else 'inner'
+            begin = head + len(code[head:at]) - len(code[head:at].lstrip())
+            blocks.append((kind, begin, ' '.join(before.split())))
+            if kind != 'inner':
+                head = at + 1
+        elif match[0] == '}' and blocks:
+            kind, begin, before = blocks.pop()
+            if kind == 'function':
+                first = code.count('\n', 0, begin) + 1
+                yield first, code.count('\n', 0, at) + 2 - first, before.split('(')[0].split(' ')[-1] or before
+            if kind != 'inner':
+                head = at + 1
+        elif match[0] == ';' and within == 'scope':
+            head = at + 1
 
 
 def room_of(path):
@@ -72,82 +129,163 @@ def room_of(path):
 
 
 def is_test(path):
-    return path.stem.endswith('_test') or 'testing' in path.parts
+    return path.stem.endswith('_test') or 'testing' in path.parts or path.stem.endswith('testing')
 
 
-def check_lines(path, lines, room):
-    name = path.as_posix()
-    before = ''
+def is_double(path):
+    return is_test(path) or path.as_posix().startswith(('sim/', 'src/env/sim/'))
+
+
+def check_includes(path, lines):
+    room = room_of(path)
     for i, line in enumerate(lines, 1):
-        code = re.sub(r'"(\\.|[^"\\])*"', '""', line.split('//')[0])
-        if len(line) > LINE_MAX:
-            yield i, f'{len(line)} columns'
-        include = re.match(r'#include "([a-z_]+)/', line)
-        if include and room in LAYERS and not is_test(path):
-            if include[1] != room and include[1] not in LAYERS[room]:
-                yield i, f'{room}/ may not include {include[1]}/'
-        if room in PURE and IMPURE.match(line) and not is_test(path):
-            yield i, f'{room}/ is pure'
-        for pattern, why, where in BANNED:
-            if not pattern.search(line if line.startswith('#') else code):
-                continue
-            if any(name.startswith(prefix) for prefix in where):
-                continue
-            if 'Looked up only' in why and ('Looked up only' in line or 'Looked up only' in before):
-                continue
-            if is_test(path) and 'Clock' not in why:
-                continue
-            yield i, f'{pattern.search(line)[0].strip() if pattern.search(line) else pattern.pattern!r} is banned: {why}'
-        if HISTORY.search(line):
-            yield i, 'the project speaks of itself only'
-        before = line
+        include = re.match(r'#include ([<"])([^>"]+)[>"]', line)
+        if not include:
+            continue
+        named, top = include[2], include[2].split('/')[0]
+        if include[1] == '"' and room in LAYERS and not is_test(path):
+            if '/' not in named:
+                yield i, f'say it from the root: "{room}/{named}"'
+            elif top in LAYERS and top != room and top not in LAYERS[room]:
+                yield i, f'{room}/ may not include {top}/'
+            elif top == 'proto' and 'proto' not in LAYERS[room]:
+                yield i, f'{room}/ may not include proto/'
+        if room in PURE and IMPURE.fullmatch(named) and not is_test(path):
+            yield i, f'{room}/ is pure: it may not include {named}'
+        if DOUBLE.fullmatch(named) and not is_double(path) and room not in ('bench', 'testing'):
+            yield i, f'{named} is a double: for tests and the simulated world only'
+        if path.suffix == '.h' and not is_test(path):
+            if HEAVY.fullmatch(named) and room != 'cmd':
+                yield i, f'<{named}> is too heavy for a header'
+            if FOREIGN.fullmatch(named) and room != 'rpc':
+                yield i, f'{named} belongs into a .cc file'
 
 
 def check_source(path, text):
-    room = room_of(path)
-    lines = text.split('\n')
-    if len(lines) > FILE_MAX:
-        yield 1, f'{len(lines)} lines: split it along its meaning'
+    """Problems of one C++ file, as (line, what)."""
+    room, lines, code = room_of(path), text.split('\n'), without_text(text).split('\n')
+    limit = HEADER_MAX if path.suffix == '.h' else FILE_MAX
+    if len(lines) > limit + 1:
+        yield 1, f'{len(lines) - 1} lines, {limit} at most: split it along its meaning'
     if path.suffix == '.h' and '#pragma once' not in text:
         yield 1, 'no #pragma once'
-    yield from check_lines(path, lines, room)
-    if not is_test(path):
-        for name, start, length in functions(lines):
-            if length > FUNCTION_MAX:
-                yield start, f'{length} lines in one function: {name}'
+    yield from check_includes(path, lines)
+    for i, (line, bare) in enumerate(zip(lines, code), 1):
+        if len(line) > LINE_MAX:
+            yield i, f'{len(line)} columns, {LINE_MAX} at most'
+        for rule, pattern in BANNED_PATTERNS:
+            found = pattern.search(line if rule.name in IN_COMMENTS else bare)
+            if not found or path.as_posix().startswith(rule.allowed) or (is_test(path) and not rule.tests):
+                continue
+            if rule.name == 'unordered' and 'Looked up only' in '\n'.join(lines[max(0, i - 4):i]):
+                continue
+            yield i, f'{found[0].strip()} is banned: {rule.why}'
+        if room in PURE and not is_test(path) and re.search(r'\b(float|double)\b', bare):
+            yield i, 'no floating point where replicas must agree'
+        if HISTORY.search(line):
+            yield i, 'the project speaks of itself only'
+    for first, length, name in functions('\n'.join(code)):
+        if length > FUNCTION_MAX:
+            yield first, f'{length} lines in {name}, {FUNCTION_MAX} at most'
+
+
+def library_deps(text, room):
+    library = re.search(r'rutile_library\(\s*' + room + r'\b(.*?)\)', text, re.S)
+    deps = re.search(r'\bDEPS\b(.*?)(?:\bLIBS\b|\bSOURCES\b|$)', library[1], re.S) if library else None
+    return deps[1].split() if deps else []
 
 
 def check_build(root):
-    """Sources that no CMakeLists.txt names, and DEPS outside the layers."""
-    for cmake in sorted(root.glob('src/*/CMakeLists.txt')):
-        room = cmake.parent.name
-        text = cmake.read_text()
+    """Sources that no CMakeLists.txt names, and what a room links against its place in the layers."""
+    for cmake in sorted([*root.glob('src/*/CMakeLists.txt'), *root.glob('sim/CMakeLists.txt'),
+                         *root.glob('bench/CMakeLists.txt')]):
+        room, text = cmake.parent.name, re.sub(r'#[^\n]*', '', cmake.read_text())
         for source in sorted(cmake.parent.rglob('*.cc')):
             relative = source.relative_to(cmake.parent).as_posix()
-            if not re.search(rf'(?<![\w/]){re.escape(relative)}\b', text):
+            if not re.search(rf'(?<![\w/]){re.escape(relative)}(?!\w)', text):
                 yield source.relative_to(root), 1, 'no CMakeLists.txt names this file'
-        library = re.search(r'rutile_library\(\s*' + room + r'\b(.*?)\)', text, re.S)
-        deps = re.search(r'\bDEPS\b(.*?)(?:\bLIBS\b|$)', library[1], re.S) if library else None
-        for dep in (deps[1].split() if deps else []):
+        for dep in library_deps(text, room):
             if room in LAYERS and dep not in LAYERS[room]:
                 yield cmake.relative_to(root), 1, f'{room} may not depend on {dep}'
 
 
+class Names:
+    """What the tree defines, for the pages that speak of it."""
+
+    def __init__(self, root):
+        texts = [path.read_text() for top in ('src', 'sim', 'bench', 'fuzz', 'tests', 'proto')
+                 for path in (root / top).rglob('*') if path.suffix in ('.h', '.cc', '.go', '.rs', '.proto')]
+        everything = '\n'.join(texts)
+        self.words = set(re.findall(r'[A-Za-z_]\w*', everything))
+        self.tests = set(re.findall(r'\bTEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)\)', everything))
+        self.flags = set(re.findall(r'--[a-z][a-z-]+', '\n'.join(
+            path.read_text() for top in ('src/cmd', 'scripts', 'tests/clients', 'bench', 'sim', 'tools', 'cmake')
+            for path in (root / top).rglob('*') if path.is_file() and path.suffix in ('', '.h', '.cc', '.py', '.txt'))))
+
+
+def anchors(text):
+    """The names by which a page's headings can be linked to."""
+    titles = re.findall(r'^#+ (.*)$', text, re.M)
+    return {re.sub(r'[^\w\- ]', '', title.lower()).replace(' ', '-') for title in titles}
+
+
+def check_links(root, path, line):
+    for target in re.findall(r'\]\(([^)\s]+)\)', line):
+        if re.match(r'[a-z]+:', target):
+            continue
+        file, _, anchor = target.partition('#')
+        page = (path.parent / file).resolve() if file else path
+        if not page.exists():
+            yield f'{target} does not exist'
+        elif anchor and page.suffix == '.md' and anchor not in anchors(page.read_text()):
+            yield f'{target}: no such heading'
+
+
+def check_names(root, path, line, names):
+    for quoted in re.findall(r'`([^`]+)`', line):
+        word = quoted.split('(')[0].strip()
+        if re.fullmatch(r'(src|docs|tests|scripts|tools|proto|bench|sim|fuzz|cmake|\.ci)/[\w./-]*', word):
+            if not (root / word).exists() and not list(root.glob(word.rstrip('/') + '.*')):
+                yield f'{word} does not exist'
+        elif re.fullmatch(r'[A-Z]\w*[a-z]\w*\.[A-Z]\w*', word):
+            if word != 'Suite.Name' and tuple(word.split('.')) not in names.tests:
+                yield f'there is no test {word}'
+        elif re.fullmatch(r'\w+(::~?\w+)+|(?:[A-Z][a-z0-9]+){2,}|k[A-Z]\w+', word):
+            missing = [part for part in word.split('::') if part.lstrip('~') not in names.words]
+            if missing:
+                yield f'nothing in the code is called {missing[0]}'
+        elif 'operations' in path.parts:
+            for flag in re.findall(r'(?<![\w-])--[a-z][a-z-]+', quoted):
+                if flag not in names.flags:
+                    yield f'there is no {flag}'
+
+
 def check_docs(root):
-    for path in sorted(list(root.glob('*.md')) + list(root.glob('docs/**/*.md'))):
+    """Links, paths, types, tests and flags on the pages; and what the scripts and the build say."""
+    names = Names(root)
+    for path in sorted([*root.glob('*.md'), *root.glob('docs/**/*.md'), *root.glob('*/README.md'),
+                        *root.glob('tests/*/README.md')]):
+        fenced = False
         for i, line in enumerate(path.read_text().split('\n'), 1):
-            for named in DOC_PATH.findall(line):
-                if '<' in named or '*' in named or (root / named.rstrip('/')).exists():
-                    continue
-                if list(root.glob(named + '.*')) or list(root.glob(named + '*')):
-                    continue
-                yield path.relative_to(root), i, f'{named} does not exist'
+            fenced ^= line.startswith('```')
+            found = list(check_links(root, path, line)) if not fenced else []
+            if not fenced and not line.startswith('    '):
+                found += check_names(root, path, line, names)
             if HISTORY.search(line):
-                yield path.relative_to(root), i, 'the project speaks of itself only'
+                found.append('the project speaks of itself only')
+            for problem in found:
+                yield path.relative_to(root), i, problem
+    for path in sorted([*root.glob('scripts/*'), *root.glob('.ci/*'), *root.glob('**/CMakeLists.txt'),
+                        *root.glob('cmake/*'), *root.glob('proto/**/*.proto')]):
+        if 'build' in path.relative_to(root).parts or not path.is_file():
+            continue
+        for i, line in enumerate(path.read_text().split('\n'), 1):
+            if HISTORY.search(line) or re.search(r'\b(TODO|FIXME)\b', line):
+                yield path.relative_to(root), i, 'the project speaks of itself only, and finishes what it begins'
 
 
 def problems(root):
-    for top in ('src', 'sim', 'bench', 'fuzz', 'tests/cluster'):
+    for top in ('src', 'sim', 'bench', 'fuzz', 'tests'):
         for path in sorted((root / top).rglob('*')):
             if path.suffix in ('.h', '.cc'):
                 relative = path.relative_to(root)
