@@ -22,60 +22,58 @@ std::string Show(const std::optional<std::string>& value) {
 // A state of the register; values are numbered, 0 is absent.
 using State = std::size_t;
 
+// Depth first: each step takes one of the calls that may come next. Three things keep it small:
+//   - a call that changes nothing and whose answer fits is taken at once, and no other is tried in
+//     its place: if there is an order at all, there is one that begins with it;
+//   - a call without an answer is taken only right before one that sees its effect;
+//   - a set of calls taken that led nowhere with a state is not tried again with that state.
 class Search {
  public:
+  // `calls` are sorted by their beginning.
   explicit Search(std::vector<RegisterCall> calls) : calls_(std::move(calls)) {
-    for (const RegisterCall& call : calls_) {
+    for (std::size_t i = 0; i < calls_.size(); ++i) {
+      const RegisterCall& call = calls_[i];
       values_.push_back({.value = Number(call.value),
                          .expected = Number(call.expected),
                          .seen = Number(call.seen)});
-      if (call.returned) ++completed_;
+      places_.push_back(answered_.size());
+      (call.returned ? answered_ : unanswered_).push_back(i);
     }
-    done_.assign(calls_.size(), false);
+    taken_.assign(calls_.size(), false);
   }
 
-  // True when an order was found. Depth first: each step takes one of the calls that may come next.
+  // True when an order was found.
   bool Run() {
-    struct Step {
-      std::size_t call;
-      State before;
-    };
-    std::vector<Step> path;
-    State state = 0;
-    std::size_t left = completed_;
-    std::size_t next = 0;  // The first call to try here.
-    while (left > 0) {
-      const std::optional<std::size_t> call = NextCandidate(next, state);
-      if (call) {
-        path.push_back({*call, state});
-        done_[*call] = true;
-        state = After(*call, state);
-        if (calls_[*call].returned) --left;
-        if (visited_.insert({done_, state}).second) {
-          RememberDepth(left);
-          next = 0;
-          continue;
-        }
-      } else if (path.empty()) {
+    std::vector<std::size_t> choices = Choices();
+    while (path_.size() - unanswered_taken_ < answered_.size()) {
+      if (!choices.empty()) {
+        const std::size_t call = choices.back();
+        choices.pop_back();
+        Take(call, std::move(choices));
+        choices = visited_.insert({Key(), state_}).second ? Choices() : std::vector<std::size_t>();
+        RememberFarthest();
+      } else if (!path_.empty()) {
+        choices = TakeBack();
+      } else {
         return false;
       }
-      // Seen before, or a dead end: take the last step back and try the next call there.
-      const Step last = path.back();
-      path.pop_back();
-      done_[last.call] = false;
-      if (calls_[last.call].returned) ++left;
-      state = last.before;
-      next = last.call + 1;
     }
     return true;
   }
 
-  // The calls that could not be put in order any more, at the farthest point that was reached.
+  // The end of the longest order that was found, and the calls that could not be put behind it.
   std::string Explain() const {
+    constexpr std::size_t kBefore = 6, kBehind = 10;
+    std::vector<bool> done(calls_.size());
     std::string text;
-    int shown = 0;
-    for (std::size_t i = 0; i < calls_.size() && shown < 12; ++i) {
-      if (farthest_done_.empty() || farthest_done_[i]) continue;
+    for (std::size_t i = 0; i < farthest_.size(); ++i) {
+      done[farthest_[i]] = true;
+      if (i + kBefore >= farthest_.size()) text += "\n    " + ToString(calls_[farthest_[i]]);
+    }
+    text += "\n  and then none of";
+    std::size_t shown = 0;
+    for (std::size_t i = 0; i < calls_.size() && shown < kBehind; ++i) {
+      if (done[i]) continue;
       text += "\n    " + ToString(calls_[i]);
       ++shown;
     }
@@ -88,64 +86,126 @@ class Search {
     State expected = 0;
     State seen = 0;
   };
+  struct Step {
+    std::size_t call;
+    State before;
+    std::vector<std::size_t> others;  // Still to be tried in its place.
+  };
 
   State Number(const std::optional<std::string>& value) {
     if (!value) return 0;
     return numbers_.try_emplace(*value, numbers_.size() + 1).first->second;
   }
 
-  // The first call from `from` on that may take effect now and whose answer fits `state`. Calls are
-  // sorted by their beginning: one may come next if it began before all that are left have ended.
-  std::optional<std::size_t> NextCandidate(std::size_t from, State state) const {
-    Duration first_end = Duration::max();
-    for (std::size_t i = 0; i < calls_.size(); ++i) {
-      if (done_[i]) continue;
-      if (calls_[i].invoked > first_end) break;
-      if (calls_[i].returned) first_end = std::min(first_end, *calls_[i].returned);
-    }
-    for (std::size_t i = from; i < calls_.size() && calls_[i].invoked <= first_end; ++i) {
-      if (!done_[i] && Fits(i, state)) return i;
-    }
-    return std::nullopt;
+  void Take(std::size_t call, std::vector<std::size_t> others) {
+    path_.push_back({call, state_, std::move(others)});
+    state_ = After(call);
+    taken_[call] = true;
+    if (!calls_[call].returned) ++unanswered_taken_;
+    while (low_ < answered_.size() && taken_[answered_[low_]]) ++low_;
   }
 
-  bool Fits(std::size_t i, State state) const {
+  std::vector<std::size_t> TakeBack() {
+    Step step = std::move(path_.back());
+    path_.pop_back();
+    state_ = step.before;
+    taken_[step.call] = false;
+    if (!calls_[step.call].returned) --unanswered_taken_;
+    if (calls_[step.call].returned) low_ = std::min(low_, places_[step.call]);
+    return std::move(step.others);
+  }
+
+  // The calls that may come next: those that began before all that are left have ended.
+  std::vector<std::size_t> Choices() const {
+    Duration first_end = Duration::max();
+    std::vector<std::size_t> open;
+    for (std::size_t i = low_; i < answered_.size(); ++i) {
+      const RegisterCall& call = calls_[answered_[i]];
+      if (call.invoked > first_end) break;
+      if (taken_[answered_[i]]) continue;
+      first_end = std::min(first_end, *call.returned);
+      open.push_back(answered_[i]);
+    }
+    const bool must_see = MustSee();
+    std::vector<std::size_t> choices;
+    for (const std::size_t i : open) {
+      if (calls_[i].invoked > first_end || !Fits(i)) continue;
+      if (Sees(i) && After(i) == state_) return {i};
+      if (Sees(i) || !must_see) choices.push_back(i);
+    }
+    for (const std::size_t i : unanswered_) {
+      if (taken_[i] || calls_[i].invoked > first_end || After(i) == state_) continue;
+      const bool swaps = calls_[i].kind == Kind::kCompareAndSwap;
+      if (swaps || !must_see) choices.push_back(i);
+    }
+    return choices;
+  }
+
+  // The last call taken had no answer: the next one has to see its effect.
+  bool MustSee() const { return !path_.empty() && !calls_[path_.back().call].returned; }
+
+  bool Sees(std::size_t i) const {
+    return calls_[i].kind == Kind::kGet || calls_[i].kind == Kind::kCompareAndSwap;
+  }
+
+  // Whether the call's answer is right now.
+  bool Fits(std::size_t i) const {
     const RegisterCall& call = calls_[i];
-    if (!call.returned) return true;
     switch (call.kind) {
-      case Kind::kGet: return values_[i].seen == state;
+      case Kind::kGet: return values_[i].seen == state_;
       case Kind::kPut:
       case Kind::kDelete: return true;
       case Kind::kCompareAndSwap:
-        return values_[i].seen == state && call.swapped == (values_[i].expected == state);
+        return values_[i].seen == state_ && call.swapped == (values_[i].expected == state_);
     }
     RUTILE_UNREACHABLE();
   }
 
-  State After(std::size_t i, State state) const {
+  State After(std::size_t i) const {
     switch (calls_[i].kind) {
-      case Kind::kGet: return state;
+      case Kind::kGet: return state_;
       case Kind::kPut: return values_[i].value;
       case Kind::kDelete: return 0;
-      case Kind::kCompareAndSwap: return values_[i].expected == state ? values_[i].value : state;
+      case Kind::kCompareAndSwap: return values_[i].expected == state_ ? values_[i].value : state_;
     }
     RUTILE_UNREACHABLE();
   }
 
-  void RememberDepth(std::size_t left) {
-    if (!farthest_done_.empty() && left >= farthest_left_) return;
-    farthest_left_ = left;
-    farthest_done_ = done_;
+  // What the next choices depend on besides the state. Shortly: all answered calls below low_ are
+  // taken, and those named.
+  std::vector<std::size_t> Key() const {
+    std::vector<std::size_t> key = {MustSee() ? std::size_t{1} : 0, low_};
+    std::size_t left = path_.size() - unanswered_taken_ - low_;
+    for (std::size_t i = low_; left > 0; ++i) {
+      if (!taken_[answered_[i]]) continue;
+      key.push_back(answered_[i]);
+      --left;
+    }
+    for (const std::size_t i : unanswered_) {
+      if (taken_[i]) key.push_back(i);
+    }
+    return key;
+  }
+
+  void RememberFarthest() {
+    if (path_.size() <= farthest_.size()) return;
+    farthest_.clear();
+    for (const Step& step : path_) farthest_.push_back(step.call);
   }
 
   const std::vector<RegisterCall> calls_;
+  std::vector<std::size_t> answered_, unanswered_;  // Calls, in order of their beginning.
+  std::vector<std::size_t> places_;                 // Of a call in answered_.
   std::vector<Values> values_;
   std::map<std::string, State> numbers_;
-  std::size_t completed_ = 0;
-  std::vector<bool> done_;
-  std::set<std::pair<std::vector<bool>, State>> visited_;
-  std::size_t farthest_left_ = 0;
-  std::vector<bool> farthest_done_;
+
+  State state_ = 0;
+  std::vector<Step> path_;
+  std::vector<bool> taken_;
+  std::size_t unanswered_taken_ = 0;
+  std::size_t low_ = 0;  // The first of answered_ that is not taken.
+  std::set<std::pair<std::vector<std::size_t>, State>> visited_;
+  std::vector<std::size_t> farthest_;  // The longest order that was found.
 };
 
 // Calls without an answer that nobody can have noticed: whether they took effect does not matter,
@@ -154,6 +214,7 @@ std::vector<RegisterCall> WithoutUnnoticed(const std::vector<RegisterCall>& call
   std::set<std::string> noticed;
   for (const RegisterCall& call : calls) {
     if (call.returned && call.seen) noticed.insert(*call.seen);
+    if (!call.returned && call.expected) noticed.insert(*call.expected);
   }
   std::vector<RegisterCall> kept;
   for (const RegisterCall& call : calls) {
@@ -168,9 +229,10 @@ std::vector<RegisterCall> WithoutUnnoticed(const std::vector<RegisterCall>& call
 }  // namespace
 
 std::string ToString(const RegisterCall& call) {
-  char when[64];
-  std::snprintf(when, sizeof(when), "[%.6fs, %.6fs] ", ToSeconds(call.invoked),
-                call.returned ? ToSeconds(*call.returned) : -1.0);
+  char when[96];
+  std::snprintf(when, sizeof(when), "[%.6fs, %.6fs] store %llu ", ToSeconds(call.invoked),
+                call.returned ? ToSeconds(*call.returned) : -1.0,
+                static_cast<unsigned long long>(call.store));
   std::string text = when;
   switch (call.kind) {
     case Kind::kGet: text += "get"; break;
@@ -195,7 +257,7 @@ std::optional<std::string> FindNonLinearizable(std::vector<RegisterCall> calls) 
   });
   Search search(std::move(kept));
   if (search.Run()) return std::nullopt;
-  return "no order explains these answers:" + search.Explain();
+  return "no order explains all answers; after" + search.Explain();
 }
 
 }  // namespace rutile::sim

@@ -18,6 +18,7 @@ struct RegisterCall {
   // kGet: what was read. kCompareAndSwap: the value found before.
   std::optional<std::string> seen = {};
   bool swapped = false;
+  std::uint64_t store = 0;  // Which one was asked last; for people.
   Duration invoked = {};
   // Nothing: no answer came, so the call took effect at some time after `invoked`, or never.
   std::optional<Duration> returned = {};

@@ -71,6 +71,7 @@ void RegisterWorkload::Begin(Client& client) {
 
 void RegisterWorkload::Attempt(Client& client) {
   const std::uint64_t attempt = ++client.attempt;
+  client.call.store = cluster_.store(client.target).value();
   world_.After(OneWay(), [this, &client, attempt, target = client.target] {
     if (!cluster_.is_up(target)) return;
     cluster_.requests(target).Post([this, &client, attempt, target] {

@@ -75,6 +75,7 @@ SimulationOptions DrawOptions(std::uint64_t seed, std::function<void(const std::
   options.registers.keys = OneOf<std::size_t>(random, {1, 3, 10});
   options.registers.max_think = OneOf(random, {Milliseconds(5), Milliseconds(50)});
   options.registers.value_bytes = OneOf<std::size_t>(random, {16, 16, 2000});
+  options.registers.follower_reads = !options.cluster.replica.lease_reads;
   return options;
 }
 
