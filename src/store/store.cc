@@ -14,6 +14,22 @@ namespace {
 
 constexpr Duration kMaintainEvery = Seconds(5);
 
+// The entries after `from` up to `last`, payload and all; none when there is nothing in between.
+Result<LogSlice> ReadEnd(wal::Wal& wal, RegionId region, Index from, LogId last) {
+  LogSlice all;
+  all.prev = last;
+  for (Index prev = from; prev < last.index; prev = all.last().index) {
+    RUTILE_ASSIGN_OR_RETURN(LogSlice slice,
+                            wal.Read(region, prev, last.index, std::size_t{64} << 20));
+    if (prev == from) {
+      all = std::move(slice);
+    } else {
+      std::move(slice.entries.begin(), slice.entries.end(), std::back_inserter(all.entries));
+    }
+  }
+  return all;
+}
+
 }  // namespace
 
 Store::Store(Options options, Parts parts, std::unique_ptr<wal::Wal> wal, Observer observer)
@@ -114,6 +130,12 @@ Result<std::unique_ptr<Replica>> Store::OpenReplica(const Region& region,
   if (applied) {
     RUTILE_ASSIGN_OR_RETURN(recovered.applied, DecodeApplied(*applied));
   }
+  if (log == nullptr && applied) {
+    return Status(Code::kCorruption,
+                  "region " + ToString(region.id) + ": the data are at " +
+                      ToString(recovered.applied) +
+                      " and there is no log of it; put back all of the data directory as it was");
+  }
   recovered.fresh = log == nullptr && !applied;
   if (log != nullptr) {
     if (log->peer != self->id) {
@@ -129,25 +151,12 @@ Result<std::unique_ptr<Replica>> Store::OpenReplica(const Region& region,
                       "region " + ToString(region.id) + ": the log begins after " +
                           ToString(log->base) + ", the data ends at " +
                           ToString(recovered.applied) + " and " + file.path() +
-                          " is missing; remove the data directory so that the node is rebuilt "
-                          "from its peers");
+                          " is missing; put back all of the data directory as it was");
       }
       recovered.install_pending = true;
     }
     const Index from = std::max(log->base.index, recovered.applied.index);
-    recovered.resident.prev = log->last;
-    Index prev = from;
-    while (prev < log->last.index) {
-      RUTILE_ASSIGN_OR_RETURN(LogSlice slice,
-                              wal_->Read(region.id, prev, log->last.index, std::size_t{64} << 20));
-      if (prev == from) {
-        recovered.resident = std::move(slice);
-      } else {
-        std::move(slice.entries.begin(), slice.entries.end(),
-                  std::back_inserter(recovered.resident.entries));
-      }
-      prev = recovered.resident.last().index;
-    }
+    RUTILE_ASSIGN_OR_RETURN(recovered.resident, ReadEnd(*wal_, region.id, from, log->last));
   }
   const std::size_t lane = region.id.value();
   const Executors& executors = parts_.executors;

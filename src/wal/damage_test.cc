@@ -66,7 +66,7 @@ TEST(Damage, EveryFlippedByteIsFoundOrDoesNotMatter) {
       ++found;
       ASSERT_EQ(status.code(), Code::kCorruption) << path << " " << at;
       ASSERT_THAT(status.ToString(), HasSubstr(path));
-      ASSERT_THAT(status.ToString(), HasSubstr("rebuilt from its peers"));
+      ASSERT_THAT(status.ToString(), HasSubstr("leave this node stopped"));
     }
   }
   // Headers, and at least the payload.

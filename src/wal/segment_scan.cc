@@ -102,12 +102,13 @@ std::string_view Describe(Found found) {
 }  // namespace
 
 Status CorruptionAt(const std::string& path, std::uint64_t offset, std::string_view finding) {
-  return Status(Code::kCorruption,
-                "the log is damaged: " + path + " at offset " + std::to_string(offset) + ": " +
-                    std::string(finding) +
-                    ". The node does not start, because what it had acknowledged is not all "
-                    "there. Check the disk, then remove this node's data directory and let the "
-                    "node be rebuilt from its peers; a node without peers needs a backup");
+  return Status(
+      Code::kCorruption,
+      "the log is damaged: " + path + " at offset " + std::to_string(offset) + ": " +
+          std::string(finding) +
+          ". The node does not start, because what it had acknowledged is not all "
+          "there. Check the disk, and leave this node stopped until it can be replaced: its "
+          "peers go on without it; a node without peers needs a backup");
 }
 
 Result<SegmentEnd> ScanSegment(const std::string& path, const SegmentHeader& header,
