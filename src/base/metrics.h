@@ -129,7 +129,8 @@ class MetricRegistry {
   struct Metric;
   struct Family;
 
-  Metric& Add(Kind kind, std::string_view name, std::string_view help, Labels labels);
+  Metric& Add(Kind kind, std::string_view name, std::string_view help, Labels labels)
+      REQUIRES(mutex_);
 
   mutable Mutex mutex_;
   std::map<std::string, std::unique_ptr<Family>, std::less<>> families_ GUARDED_BY(mutex_);
