@@ -161,6 +161,7 @@ Status SimFileSystem::WriteInode(SimInode& inode, const std::string& path, std::
 
 Status SimFileSystem::SyncInode(SimInode& inode, const std::string& path) {
   const Status status = BeginChange(Operation::kSync, "sync", path);
+  if (status.ok() && lies_) return status;
   if (status.ok()) {
     inode.Sync();
   } else if (has_power_) {

@@ -90,6 +90,9 @@ class SimFileSystem final : public FileSystem {
   void SetFailureRate(Operation operation, std::uint32_t per_million);
   void SetCapacity(std::uint64_t bytes) { options_.capacity_bytes = bytes; }
   void SetLatency(Operation operation, const Latency& latency);
+  // From now on syncs report success and do nothing, as those of a disk with a cache that it does
+  // not own up to. No software survives it: for trying out those who should notice.
+  void LieAboutSyncs() { lies_ = true; }
   // Every operation of the next `span` returns only at its end.
   void StallFor(Duration span);
   // Damages what lies on disk, cached or not. Requires the file to be that long.
@@ -140,6 +143,7 @@ class SimFileSystem final : public FileSystem {
   std::map<Operation, std::uint64_t> fail_next_;
   std::map<Operation, std::uint32_t> failure_rate_;
   Duration stalled_until_ = {};
+  bool lies_ = false;
 };
 
 }  // namespace rutile::sim

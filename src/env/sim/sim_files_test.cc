@@ -230,6 +230,15 @@ TEST_F(SimFilesTest, AFailedSyncIsNotMadeGoodByTheNext) {
   EXPECT_TRUE(lost);
 }
 
+TEST_F(SimFilesTest, ALyingDiskLosesWhatItPromised) {
+  const std::unique_ptr<File> file = CreateDurable("f", "old");
+  disk_.LieAboutSyncs();
+  EXPECT_TRUE(file->WriteAt(0, "new").ok());
+  EXPECT_TRUE(file->Sync().ok());
+  disk_.CutPower(Loss::kAll);
+  EXPECT_EQ(disk_.ReadAll("f").value(), "old");
+}
+
 TEST_F(SimFilesTest, FailuresAreOfTheKindAskedFor) {
   const std::unique_ptr<File> file = CreateDurable("f", "abc");
   disk_.FailNext(SimFileSystem::Operation::kRead, 2);
