@@ -31,16 +31,20 @@ class LocalNet {
     const std::lock_guard lock(mutex_);
     receivers_.erase(store);
   }
-  void Send(StoreId from, StoreId to, const std::string& message) {
-    const std::lock_guard lock(mutex_);
-    if (const auto found = receivers_.find(to); found != receivers_.end()) {
-      found->second(from, message);
-    }
+  void Send(StoreId from, StoreId to, std::string message) {
+    // On a thread of its own, as the real one: a receiver may send in turn.
+    wire_.Post([this, from, to, message = std::move(message)] {
+      const std::lock_guard lock(mutex_);
+      if (const auto found = receivers_.find(to); found != receivers_.end()) {
+        found->second(from, message);
+      }
+    });
   }
 
  private:
   std::mutex mutex_;
   std::map<StoreId, Transport::Receiver> receivers_;
+  posix::ThreadExecutor wire_{"net"};  // Last: its tasks use the above.
 };
 
 // One node of a cluster, with threads and a directory of its own.
@@ -106,7 +110,9 @@ class TestNode {
     NetTransport(LocalNet& net, StoreId self) : net_(net), self_(self) {}
     void Start(Receiver receiver) override { net_.Connect(self_, std::move(receiver)); }
     void Stop() { net_.Disconnect(self_); }
-    void Send(StoreId to, std::string message) override { net_.Send(self_, to, message); }
+    void Send(StoreId to, std::string message) override {
+      net_.Send(self_, to, std::move(message));
+    }
 
    private:
     LocalNet& net_;
