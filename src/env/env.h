@@ -105,8 +105,8 @@ Status WriteFileAtomically(FileSystem& files, const std::string& directory, cons
 // delivers to the wrong store. There is no error to return: silence is the only failure.
 class Transport {
  public:
-  // Runs on a thread of the transport: it should only decode and post. `message` is valid during
-  // the call.
+  // Runs on a thread of the transport and must not block; it may send in turn. `message` is valid
+  // during the call.
   using Receiver = UniqueFunction<void(StoreId from, std::string_view message)>;
 
   virtual ~Transport() = default;
