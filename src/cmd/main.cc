@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   rutile::cmd::AddPlayground(app, &exit_code);
   rutile::cmd::AddKeyCommands(app, &exit_code);
   rutile::cmd::AddStatus(app, &exit_code);
+  rutile::cmd::AddBench(app, &exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
