@@ -4,8 +4,7 @@
 all: release
 
 release:
-	cmake --preset release
-	cmake --build --preset release --target rutile
+	./scripts/build release rutile
 
 test:
 	./scripts/test
