@@ -55,13 +55,12 @@ void RegisterWorkload::Begin(Client& client) {
   client.key = "key-" + std::to_string(random_.Below(options_.keys));
   client.call = {.invoked = world_.Now()};
   RegisterCall& call = client.call;
-  const std::uint64_t dice = random_.Below(10);
-  if (dice >= 5) {
+  if (random_.Below(100) < options_.read_percent) {
     call.kind = Kind::kGet;
-  } else if (dice == 0) {
+  } else if (random_.OneIn(5)) {
     call.kind = Kind::kDelete;
   } else {
-    call.kind = dice <= 3 ? Kind::kPut : Kind::kCompareAndSwap;
+    call.kind = random_.OneIn(3) ? Kind::kCompareAndSwap : Kind::kPut;
     call.value = "v" + std::to_string(next_value_++);
     call.value->resize(std::max(call.value->size(), options_.value_bytes), '.');
     call.expected = client.last_seen;

@@ -74,6 +74,9 @@ SimulationOptions DrawOptions(std::uint64_t seed, std::function<void(const std::
   options.registers.clients = OneOf<std::size_t>(random, {2, 4, 8});
   options.registers.keys = OneOf<std::size_t>(random, {1, 3, 10});
   options.registers.max_think = OneOf(random, {Milliseconds(5), Milliseconds(50)});
+  // Impatient clients turn to others while an old leader still answers some.
+  options.registers.timeout = OneOf(random, {Milliseconds(100), Milliseconds(500), Seconds(2)});
+  options.registers.read_percent = OneOf<std::uint64_t>(random, {20, 50, 90});
   options.registers.value_bytes = OneOf<std::size_t>(random, {16, 16, 2000});
   options.registers.follower_reads = !options.cluster.replica.lease_reads;
   return options;

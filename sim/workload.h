@@ -27,7 +27,8 @@ class RegisterWorkload {
     Duration max_think = Milliseconds(20);
     Duration max_one_way = Milliseconds(1);  // Between client and node.
     Duration timeout = Seconds(2);           // Of one attempt; its outcome is then unknown.
-    std::size_t value_bytes = 16;            // At least; larger ones make snapshots of many parts.
+    std::uint64_t read_percent = 50;
+    std::size_t value_bytes = 16;  // At least; larger ones make snapshots of many parts.
     // Followers serve reads too. Together with lease reads that is not linearizable: a follower may
     // have applied what its leader knows as committed and has not applied yet.
     bool follower_reads = false;
