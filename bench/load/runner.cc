@@ -65,7 +65,7 @@ class Phase {
     const std::uint64_t retries = target_.retries();
     while (true) {
       const Duration wait = StartWhatIsDue();
-      if (under_way_ == 0 && over_) break;
+      if (under_way_ == 0 && over_ && client_.Now() - begin_ >= plan_.duration) break;
       client_.Poll(wait);
       Tell(client_.Now());
     }
@@ -82,10 +82,9 @@ class Phase {
   Duration StartWhatIsDue() {
     while (!over_ && under_way_ < options_.concurrency) {
       const Instant now = client_.Now();
-      over_ = plan_.duration > Duration(0) ? now - begin_ >= plan_.duration
-                                           : started_ >= plan_.operations;
-      if (over_) break;
       const Instant due = schedule_.Next(now);
+      over_ = IsOver(now, due);
+      if (over_) break;
       if (due > now) return due - now;
       schedule_.Started();
       ++under_way_;
@@ -93,6 +92,13 @@ class Phase {
                     [this, due](const Status& status, bool found) { OnDone(due, status, found); });
     }
     return Milliseconds(20);
+  }
+
+  // With a rate, what should have started in time is started, though late, until it is hopeless.
+  bool IsOver(Instant now, Instant due) const {
+    if (plan_.duration == Duration(0)) return started_ >= plan_.operations;
+    const Instant end = begin_ + plan_.duration;
+    return due >= end || now >= end + options_.target.op_timeout;
   }
 
   void OnDone(Instant due, const Status& status, bool found) {
