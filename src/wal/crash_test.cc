@@ -343,5 +343,25 @@ TEST(Crash, RandomLives) {
   for (std::uint64_t seed = 1; seed <= lives && !HasFailure(); ++seed) RandomLife(seed);
 }
 
+// After a failed sync the system's cache goes on showing what the disk may never get, and later
+// syncs succeed. A process that is started again on the same machine reads from that cache.
+TEST(Crash, WhatRecoveryReportsIsOnTheDiskThoughASyncHadFailed) {
+  std::size_t reported = 0;
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    Rig rig(seed);
+    ASSERT_TRUE(rig.Open().ok());
+    rig.Append(Entries(1, {}, 1, 2));
+    ASSERT_TRUE(rig.Write({Entries(1, Id(2, 1), 1, 3)}).ok());
+    rig.files.FailNext(sim::SimFileSystem::Operation::kSync);
+    ASSERT_FALSE(rig.opened.wal->Sync().ok());
+    rig.Kill();
+    const std::string before = rig.Reopened();
+    if (rig.opened.regions.at(RegionId(1)).last == Id(5, 1)) ++reported;
+    ASSERT_TRUE(rig.CutPower(Loss::kAll).ok());
+    ASSERT_EQ(rig.Reopened(), before) << seed;
+  }
+  EXPECT_GT(reported, 0u);
+}
+
 }  // namespace
 }  // namespace rutile::wal

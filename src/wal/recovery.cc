@@ -90,6 +90,11 @@ class Recovery {
     if (out_.end.first_live == 0 || out_.end.first_live > number) {
       return CorruptionAt(segment->path, 0, "it says that it is not part of the log itself");
     }
+    // What was read may be only in the system's cache: after a failed sync it counts there as
+    // written, and no later sync brings it to the disk. Writing it again does.
+    RUTILE_RETURN_IF_ERROR(
+        segment->file->WriteAt(0, std::string_view(image).substr(0, out_.end.end))
+            .WithContext("write of " + segment->path));
     RUTILE_RETURN_IF_ERROR(segment->file->Sync().WithContext("sync of " + segment->path));
     out_.segments.emplace(number, segment);
     return Status();
