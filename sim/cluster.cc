@@ -98,7 +98,9 @@ void Cluster::OnFailure(std::size_t node, const Status& status) {
   SimFileSystem& disk = machine(node).disk();
   if (disk.has_power() && !process.may_fail) {
     const std::string what = "node " + NameOf(node) + " stopped: " + status.ToString();
-    if (violations_.empty() || violations_.back() != what) violations_.push_back(what);
+    if (stopped_.insert(what).second) {
+      violations_.push_back("at " + std::to_string(ToSeconds(world_.Now())) + " s: " + what);
+    }
   }
   // The process stops, though not at this instant; what it does until then must be harmless. Its
   // machine is rebooted: after a failed sync the cache shows what the disk does not have.

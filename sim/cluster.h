@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,7 @@ class Cluster {
   SimNetwork network_;
   std::vector<Process> processes_;
   std::vector<std::string> violations_;
+  std::set<std::string> stopped_;  // What was said once is not said at every further start.
 };
 
 }  // namespace rutile::sim

@@ -22,7 +22,7 @@ struct SimulationOptions {
   Duration faulty_time = Seconds(20);  // Phase one: faults. Only safety is asked for.
   // Phase two: all faults are over. Within this time every node must be back, all replicas must
   // agree, and clients must be served.
-  Duration recovery_limit = Seconds(120);  // A window of one message and slow disks take long.
+  Duration recovery_limit = Seconds(600);  // A window of one message and slow disks take long.
 };
 
 // A run's options drawn from its seed ("swarm testing": each run has some of the faults, limits and

@@ -122,11 +122,13 @@ Status SimFileSystem::Begin(Operation operation, std::string_view what, const st
 Status SimFileSystem::BeginChange(Operation operation, std::string_view what,
                                   const std::string& path, std::string_view detail) {
   interrupted_ = false;
-  RUTILE_RETURN_IF_ERROR(Begin(operation, what, path));
+  const Status status = Begin(operation, what, path);
   std::string line = std::string(what) + " " + (path.empty() ? "." : path);
   if (!detail.empty()) line.append(" ").append(detail);
+  if (!status.ok()) line += " failed";
   world_.Note(line);
   if (observer_) observer_(line);
+  RUTILE_RETURN_IF_ERROR(status);
   ++changes_;
   if (!power_fails_at_ || changes_ < *power_fails_at_) return {};
   power_fails_at_.reset();

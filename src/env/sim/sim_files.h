@@ -98,8 +98,8 @@ class SimFileSystem final : public FileSystem {
   // Damages what lies on disk, cached or not. Requires the file to be that long.
   void FlipBit(const std::string& path, std::uint64_t bit);
 
-  // Is told every change, as in "write wal/1.log 0+512", "sync-directory wal": a protocol for
-  // durability is reviewed as this text.
+  // Is told every change, as in "write wal/1.log 0+512", "sync-directory wal", "sync wal/1.log
+  // failed": a protocol for durability is reviewed as this text.
   void SetObserver(std::function<void(std::string_view)> observer);
   std::uint64_t used_bytes() const;
 
