@@ -5,7 +5,6 @@
 #include <CLI/CLI.hpp>
 #include <fstream>
 #include <optional>
-#include <sstream>
 
 namespace rutile::cmd {
 namespace {
@@ -17,15 +16,26 @@ std::optional<std::string> AsText(const toml::node& node) {
   return std::nullopt;
 }
 
+// A directory opens like a file, and only reading it fails.
+Result<std::string> ReadWhole(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::string contents;
+  char part[4096];
+  while (in) {
+    in.read(part, sizeof(part));
+    contents.append(part, static_cast<std::size_t>(in.gcount()));
+  }
+  if (!in.eof()) {
+    return Status(Code::kInvalidArgument, "--config " + path + ": the file cannot be read");
+  }
+  return contents;
+}
+
 }  // namespace
 
 Status ApplyConfigFile(const std::string& path, CLI::App& command) {
-  std::ifstream in(path);
-  if (!in) {
-    return Status(Code::kInvalidArgument, "--config " + path + ": the file cannot be read");
-  }
-  std::stringstream contents;
-  contents << in.rdbuf();
+  const Result<std::string> contents = ReadWhole(path);
+  if (!contents.ok()) return contents.status();
   std::string mistakes;
   const auto mistake = [&](const toml::source_region& where, const std::string& what) {
     mistakes += (mistakes.empty() ? "" : "\n       ") + path + ":" +
@@ -34,7 +44,7 @@ Status ApplyConfigFile(const std::string& path, CLI::App& command) {
   };
   toml::table table;
   try {
-    table = toml::parse(contents.str(), path);
+    table = toml::parse(contents.value(), path);
   } catch (const toml::parse_error& error) {
     mistake(error.source(), std::string(error.description()));
     return Status(Code::kInvalidArgument, mistakes);

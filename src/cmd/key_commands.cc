@@ -80,10 +80,7 @@ Status DoScan(const KeyFlags& flags, TextFormat format, ClientSession& session) 
 // One pair a line, key and value parted by the first tab or space.
 Result<std::vector<client::RawClient::Pair>> ReadPairs(const std::string& file, TextFormat format) {
   std::ifstream opened;
-  if (file != "-") {
-    opened.open(file);
-    if (!opened) return Status(Code::kInvalidArgument, file + ": the file cannot be read");
-  }
+  if (file != "-") opened.open(file);
   std::istream& in = file == "-" ? std::cin : opened;
   std::vector<client::RawClient::Pair> pairs;
   std::size_t number = 0;
@@ -99,6 +96,8 @@ Result<std::vector<client::RawClient::Pair>> ReadPairs(const std::string& file, 
     RUTILE_ASSIGN_OR_RETURN(std::string value, ParseBytes(format, line.substr(gap + 1)));
     pairs.emplace_back(std::move(key), std::move(value));
   }
+  // Not the end but a failure: it could not be opened, is a directory, or the disk failed.
+  if (!in.eof()) return Status(Code::kInvalidArgument, file + ": the file cannot be read");
   return pairs;
 }
 

@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -16,6 +17,16 @@ int main(int argc, char** argv) {
   rutile::cmd::AddKeyCommands(app, &exit_code);
   rutile::cmd::AddStatus(app, &exit_code);
   rutile::cmd::AddBench(app, &exit_code);
+  const std::string first = argc > 1 ? argv[1] : "";
+  const auto commands = app.get_subcommands([](const CLI::App*) { return true; });
+  const bool known = first.empty() || first.front() == '-' ||
+                     std::any_of(commands.begin(), commands.end(), [&](const CLI::App* command) {
+                       return command->get_name() == first;
+                     });
+  if (!known) {
+    std::fprintf(stderr, "error: unknown command '%s'; rutile --help lists them\n", first.c_str());
+    return rutile::cmd::kExitUsage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -169,6 +169,10 @@ void AddServe(CLI::App& app, int* exit_code) {
   serve->add_option("--max-scan-limit", server.raw.max_scan_limit, "Most pairs of one scan")
       ->capture_default_str();
   serve
+      ->add_option("--kept-log-entries", server.replica.kept_log_entries,
+                   "A replica further behind than this is sent a snapshot instead of the log")
+      ->capture_default_str();
+  serve
       ->add_option("--allow-empty-values", server.raw.allow_empty_values,
                    "Accept values without a byte")
       ->capture_default_str();
