@@ -38,6 +38,7 @@ std::optional<Route> Operations::Known(const Where& where) const {
 }
 
 void Operations::Start(std::shared_ptr<Attempt> attempt) {
+  attempt->before = false;
   const std::optional<Route> route = Known(attempt->where);
   if (!route) return LookUp(std::move(attempt), 0, 0);
   const StoreId store = route->peers[route->target].store;
@@ -52,15 +53,15 @@ void Operations::LookUp(std::shared_ptr<Attempt> attempt, std::size_t endpoint, 
     return Retry(attempt, attempt->last_error);
   }
   const Where& where = attempt->where;
-  // The region below a border is the one before that which begins there; below the end of all keys
-  // it is the last.
+  // Right below a key lies the region that holds it, unless that begins there: then the one before.
+  // Below the end of all keys it is the last.
   pdpb::GetRegionRequest by_key;
   by_key.set_region_key(where.key);
   pdpb::ScanRegionsRequest all;
   const bool scan = where.below && where.key.empty();
-  const std::string method = scan          ? "/pdpb.PD/ScanRegions"
-                             : where.below ? "/pdpb.PD/GetPrevRegion"
-                                           : "/pdpb.PD/GetRegion";
+  const std::string method = scan              ? "/pdpb.PD/ScanRegions"
+                             : attempt->before ? "/pdpb.PD/GetPrevRegion"
+                                               : "/pdpb.PD/GetRegion";
   connections_.To(options_.endpoints[endpoint])
       .Call(method, scan ? all.SerializeAsString() : by_key.SerializeAsString(),
             options_.attempt_timeout,
@@ -78,6 +79,12 @@ void Operations::LookUp(std::shared_ptr<Attempt> attempt, std::size_t endpoint, 
                 if (response.ParseFromString(bytes) && response.has_region()) {
                   route = ToRoute(response.region(), response.leader().id());
                 }
+              }
+              const Where& asked = attempt->where;
+              if (route && asked.below && !attempt->before && !asked.key.empty() &&
+                  route->start_key == asked.key) {
+                attempt->before = true;
+                return self->LookUp(attempt, endpoint, tried);
               }
               if (route && !route->peers.empty()) {
                 self->routes_.Put(*route);

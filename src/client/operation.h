@@ -60,6 +60,7 @@ class Operations : public std::enable_shared_from_this<Operations> {
     Instant deadline;
     Duration backoff;
     Status last_error;
+    bool before = false;  // The region that begins at the key is known: the one before is wanted.
     // Encodes the request for a route.
     std::function<std::string(const Route&)> encode;
     // Takes the answer in; false when it carries a region error, which is copied out.

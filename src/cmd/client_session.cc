@@ -18,7 +18,9 @@ void ClientFlags::AddTo(CLI::App& command) {
   command.add_option("--endpoint,--endpoints", endpoints, "Nodes to ask first: host:port,...")
       ->envname("RUTILE_ENDPOINTS")
       ->capture_default_str();
-  command.add_option("--timeout-ms", timeout_ms, "Give up after this time")->capture_default_str();
+  command.add_option("--timeout-ms", timeout_ms, "Give up after this time")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
 }
 
 std::vector<std::string> ClientFlags::EndpointList() const {

@@ -161,7 +161,8 @@ void AddKeyCommands(CLI::App& app, int* exit_code) {
   CLI::App* command = Add(app, "put", "Write a key", flags, DoPut, exit_code);
   command->add_option("key", flags->key, "Key")->required();
   command->add_option("value", flags->value, "Value")->required();
-  command->add_option("--ttl", flags->ttl_seconds, "Seconds until the key expires; 0: never");
+  command->add_option("--ttl", flags->ttl_seconds, "Seconds until the key expires; 0: never")
+      ->check(CLI::NonNegativeNumber);
 
   flags = make();
   command = Add(app, "get", "Read a key", flags, DoGet, exit_code);
@@ -181,7 +182,9 @@ void AddKeyCommands(CLI::App& app, int* exit_code) {
   command = Add(app, "scan", "List keys in order", flags, DoScan, exit_code);
   command->add_option("start", flags->key, "First key; reverse: the first key not listed");
   command->add_option("end", flags->end, "First key not listed; reverse: the last key");
-  command->add_option("--limit", flags->scan.limit, "Most pairs to list")->capture_default_str();
+  command->add_option("--limit", flags->scan.limit, "Most pairs to list")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   command->add_flag("--reverse", flags->scan.reverse, "From the end to the start");
   command->add_flag("--key-only", flags->scan.key_only, "Without values");
 

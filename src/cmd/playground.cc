@@ -19,6 +19,7 @@
 #include "cmd/client_session.h"
 #include "cmd/commands.h"
 #include "cmd/free_port.h"
+#include "proto/pdpb.pb.h"
 
 namespace rutile::cmd {
 namespace {
@@ -111,7 +112,7 @@ pid_t Spawn(const std::vector<std::string>& arguments, const std::string& log_pa
   ::_exit(127);
 }
 
-// Ready when a write went through.
+// Ready when a write went through and placement has a leader.
 Status WaitReady(const std::vector<Node>& nodes) {
   ClientFlags flags;
   flags.endpoints.clear();
@@ -120,9 +121,19 @@ Status WaitReady(const std::vector<Node>& nodes) {
   }
   flags.timeout_ms = 30'000;
   ClientSession session(flags);
-  return ClientSession::WaitStatus([&](const client::RawClient::StatusDone& done) {
+  RUTILE_RETURN_IF_ERROR(ClientSession::WaitStatus([&](const client::RawClient::StatusDone& done) {
     session.client().Delete("\xff\xffrutile-playground-ready", done);
-  });
+  }));
+  // The write needed the keys' region only; placement elects its leader by itself.
+  constexpr int kTries = 600;
+  for (int i = 0; i < kTries; ++i) {
+    const Result<std::string> answer =
+        session.Call(nodes.front().address(), "/pdpb.PD/GetMembers", {}, Seconds(1));
+    pdpb::GetMembersResponse members;
+    if (answer.ok() && members.ParseFromString(answer.value()) && members.has_leader()) return {};
+    ::usleep(50'000);
+  }
+  return Status(Code::kUnavailable, "placement has elected no leader");
 }
 
 void StopAll(std::vector<Node>& nodes, int signal) {
@@ -185,6 +196,10 @@ void PrintWhere(const std::vector<Node>& nodes, const std::string& dir, bool eph
 int RunPlayground(const Flags& flags) {
   if (flags.nodes < 1 || flags.nodes > 7) {
     return Fail(Status(Code::kInvalidArgument, "--nodes: 1 to 7"));
+  }
+  if (flags.base_port < 0 || flags.base_port > 65'000) {
+    return Fail(Status(Code::kInvalidArgument, "--base-port " + std::to_string(flags.base_port) +
+                                                   ": 1 to 65000, or 0 for any that are free"));
   }
   std::string dir = flags.dir;
   const bool ephemeral = dir.empty();

@@ -11,6 +11,7 @@
 #include "cmd/server.h"
 #include "cmd/stderr_log.h"
 #include "env/posix/posix_clock.h"
+#include "rpc/listen_address.h"
 
 namespace rutile::cmd {
 namespace {
@@ -48,9 +49,18 @@ Status SetTimes(std::int64_t election_timeout_ms, store::ReplicaOptions* replica
   return {};
 }
 
+// Before anything is made on disk. Empty means that there is a default.
+Status CheckAddress(const char* flag, const std::string& address) {
+  if (address.empty()) return {};
+  return rpc::CheckListenAddress(address).WithContext(flag);
+}
+
 Status Complete(Flags* flags) {
   RUTILE_RETURN_IF_ERROR(SetTimes(flags->election_timeout_ms, &flags->server.replica));
   ServerOptions& server = flags->server;
+  if (server.data.empty()) return Status(Code::kInvalidArgument, "--data: no directory is named");
+  RUTILE_RETURN_IF_ERROR(CheckAddress("--listen", server.listen));
+  RUTILE_RETURN_IF_ERROR(CheckAddress("--status-listen", server.status_listen));
   if (server.cluster.empty()) return {};
   RUTILE_ASSIGN_OR_RETURN(const node::ClusterSpec cluster,
                           node::ClusterSpec::Parse(server.cluster, server.cluster_token));
@@ -157,20 +167,26 @@ void AddServe(CLI::App& app, int* exit_code) {
                    "A leader applies what a quorum has before its own disk has it")
       ->capture_default_str();
   serve->add_option("--block-cache-bytes", server.block_cache_bytes, "Of the key-value engine")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   serve->add_option("--max-key-bytes", server.raw.max_key_bytes, "Longest key")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   serve->add_option("--max-value-bytes", server.raw.max_value_bytes, "Longest value")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   serve
       ->add_option("--max-entry-bytes", server.replica.max_entry_bytes,
                    "Most that one request may write")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   serve->add_option("--max-scan-limit", server.raw.max_scan_limit, "Most pairs of one scan")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   serve
       ->add_option("--kept-log-entries", server.replica.kept_log_entries,
                    "A replica further behind than this is sent a snapshot instead of the log")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   serve
       ->add_option("--allow-empty-values", server.raw.allow_empty_values,

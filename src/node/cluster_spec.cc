@@ -1,6 +1,7 @@
 #include "node/cluster_spec.h"
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 #include <utility>
 
@@ -32,6 +33,18 @@ Status Bad(std::string_view item, std::string_view why) {
                                             "; expected name=host:port[,name=host:port...]");
 }
 
+// What keeps others from dialling the address; null: nothing. gRPC would take a port modulo 65536.
+const char* AddressMistake(std::string_view address) {
+  const std::size_t colon = address.rfind(':');
+  if (colon == std::string_view::npos) return "no port";
+  if (colon == 0) return "no host";
+  const std::string_view port = address.substr(colon + 1);
+  std::uint32_t number = 0;
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  const bool whole = error == std::errc() && end == port.data() + port.size();
+  return whole && number >= 1 && number <= 65535 ? nullptr : "the port is not one of 1 to 65535";
+}
+
 }  // namespace
 
 Result<ClusterSpec> ClusterSpec::Parse(std::string_view list, std::string_view token) {
@@ -47,7 +60,7 @@ Result<ClusterSpec> ClusterSpec::Parse(std::string_view list, std::string_view t
     placement::Member member;
     member.name = item.substr(0, equals);
     member.address = item.substr(equals + 1);
-    if (member.address.rfind(':') == std::string::npos) return Bad(item, "no port");
+    if (const char* mistake = AddressMistake(member.address)) return Bad(item, mistake);
     if (!names.insert(member.name).second) return Bad(item, "this name is listed twice");
     if (!addresses.insert(member.address).second) return Bad(item, "this address is listed twice");
     spec.members.push_back(std::move(member));

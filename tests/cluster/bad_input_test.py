@@ -137,6 +137,7 @@ class BadInput(unittest.TestCase):
         self.assert_says(run('batch-put', self.path('absent'), **at), 2, 'cannot be read')
         self.assert_says(run('batch-put', '-', stdin='lonely\n', **at), 2, '-:1', 'expected a key')
         self.assert_says(run('get', 'ready', **at), 0, 'yes')
+        self.assert_says(run('scan', 'z', 'a', '--reverse', **at), 0, 'ready\tyes')
 
     # --- Directories.
 
