@@ -6,11 +6,18 @@
 # A room is a static library (header-only without SOURCES) that sees its own headers, those of its
 # DEPS and, privately, those of its LIBS: third-party headers stay in .cc files.
 
+include(GNUInstallDirs)
+
 add_library(rutile_options INTERFACE)
-target_include_directories(rutile_options INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
-target_compile_definitions(rutile_options INTERFACE _GLIBCXX_ASSERTIONS
-                           $<$<BOOL:${RUTILE_EXPENSIVE_CHECKS}>:RUTILE_EXPENSIVE_CHECKS>)
-target_compile_options(rutile_options INTERFACE -fno-omit-frame-pointer)
+# Programs that use the installed package include <rutile/room/header.h>.
+target_include_directories(rutile_options INTERFACE
+  "$<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src;${CMAKE_SOURCE_DIR}>"
+  "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR};${CMAKE_INSTALL_INCLUDEDIR}/rutile>")
+target_compile_features(rutile_options INTERFACE cxx_std_20)
+target_compile_definitions(rutile_options INTERFACE
+  $<BUILD_INTERFACE:_GLIBCXX_ASSERTIONS>
+  $<BUILD_INTERFACE:$<$<BOOL:${RUTILE_EXPENSIVE_CHECKS}>:RUTILE_EXPENSIVE_CHECKS>>)
+target_compile_options(rutile_options INTERFACE $<BUILD_INTERFACE:-fno-omit-frame-pointer>)
 target_link_libraries(rutile_options INTERFACE Threads::Threads)
 if(RUTILE_SANITIZE)
   target_compile_options(rutile_options INTERFACE -fsanitize=${RUTILE_SANITIZE} -fno-sanitize-recover=all)
@@ -25,7 +32,7 @@ target_compile_options(rutile_warnings INTERFACE
   $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>)
 # g++ 12 reports false positives from libstdc++ itself under the sanitizers' instrumentation.
 if(RUTILE_SANITIZE)
-  target_compile_options(rutile_warnings INTERFACE -Wno-maybe-uninitialized)
+  target_compile_options(rutile_warnings INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 endif()
 
 add_custom_target(check_headers)
@@ -51,12 +58,25 @@ function(rutile_library room)
   list(TRANSFORM ARG_DEPS PREPEND rutile_ OUTPUT_VARIABLE deps)
   if(ARG_SOURCES)
     add_library(rutile_${room} STATIC ${ARG_SOURCES})
-    target_link_libraries(rutile_${room} PUBLIC rutile_options ${deps} PRIVATE rutile_warnings ${ARG_LIBS})
+    target_link_libraries(rutile_${room} PUBLIC rutile_options ${deps}
+                          PRIVATE $<BUILD_INTERFACE:rutile_warnings> ${ARG_LIBS})
   else()
     add_library(rutile_${room} INTERFACE)
     target_link_libraries(rutile_${room} INTERFACE rutile_options ${deps})
   endif()
   rutile_check_headers(${room} ${room} ${ARG_LIBS})
+endfunction()
+
+# Makes a room a part of the package that others build with: its library, and these headers of it.
+#
+#   rutile_install(<room> [HEADERS a.h ...])
+function(rutile_install room)
+  cmake_parse_arguments(ARG "" "" "HEADERS" ${ARGN})
+  set_target_properties(rutile_${room} PROPERTIES EXPORT_NAME ${room})
+  install(TARGETS rutile_${room} EXPORT rutile
+          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT raft)
+  install(FILES ${ARG_HEADERS} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/rutile/${room}
+          COMPONENT raft)
 endfunction()
 
 # All tests share one precompiled header: gtest costs more to parse than most of our files.

@@ -13,6 +13,9 @@ enum class EntryType : std::uint8_t {
   kEmpty = 0,   // What a leader appends first in its term. No payload.
   kNormal = 1,  // A command of the state machine.
   kConfig = 2,  // An encoded raft::Configuration, in force from the moment it is appended.
+  // What a witness has in place of a kNormal entry of the same id: that it was there. No payload.
+  // Only in the logs of witnesses and in appends to them; see raft_witness.cc.
+  kStripped = 3,
 };
 
 // One entry of the log. Immutable once it is in a LogTail: it is copied by reference to its

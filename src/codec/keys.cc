@@ -12,6 +12,7 @@ constexpr char kRegion = 'R';
 constexpr char kNode = 'S';
 constexpr char kApplied = 'a';
 constexpr char kDescriptor = 'd';
+constexpr char kTombstone = 't';
 
 // The first key after all that begin with `prefix`.
 std::string After(char prefix) { return std::string(1, static_cast<char>(prefix + 1)); }
@@ -21,6 +22,11 @@ std::string KeyOfRegion(RegionId region, char suffix) {
   PutBigEndian64(&key, region.value());
   key.push_back(suffix);
   return key;
+}
+
+RegionId RegionOf(std::string_view key, char suffix) {
+  if (key.size() != 10 || key.front() != kRegion || key.back() != suffix) return {};
+  return RegionId(DecodeBigEndian64(key.data() + 1));
 }
 
 }  // namespace
@@ -44,13 +50,12 @@ std::string_view UserKey(std::string_view data_key) {
 
 std::string RegionKey(RegionId region) { return KeyOfRegion(region, kDescriptor); }
 std::string AppliedKey(RegionId region) { return KeyOfRegion(region, kApplied); }
+std::string TombstoneKey(RegionId region) { return KeyOfRegion(region, kTombstone); }
 std::string RegionKeysBegin() { return std::string(1, kRegion); }
 std::string RegionKeysEnd() { return After(kRegion); }
 
-RegionId RegionOfDescriptorKey(std::string_view key) {
-  if (key.size() != 10 || key.front() != kRegion || key.back() != kDescriptor) return {};
-  return RegionId(DecodeBigEndian64(key.data() + 1));
-}
+RegionId RegionOfDescriptorKey(std::string_view key) { return RegionOf(key, kDescriptor); }
+RegionId RegionOfTombstoneKey(std::string_view key) { return RegionOf(key, kTombstone); }
 
 std::string PlacementKey(std::string_view name) {
   std::string key(1, kPlacement);

@@ -14,6 +14,7 @@ namespace rutile::codec {
 //     'P' ...                  placement's state
 //     'R' u64be(region) 'a'    applied position of a region
 //     'R' u64be(region) 'd'    descriptor of a region
+//     'R' u64be(region) 't'    the last peer of a region that was destroyed here
 //     'S' 'i'                  identity of the node
 
 // Of a user's key. Keys of users sort as they do without the prefix.
@@ -25,11 +26,14 @@ std::string_view UserKey(std::string_view data_key);
 
 std::string RegionKey(RegionId region);
 std::string AppliedKey(RegionId region);
-// [begin, end) of all descriptors and applied positions.
+std::string TombstoneKey(RegionId region);
+// [begin, end) of all descriptors, applied positions and tombstones.
 std::string RegionKeysBegin();
 std::string RegionKeysEnd();
 // The region of a key between those, if it is that of a descriptor; zero otherwise.
 RegionId RegionOfDescriptorKey(std::string_view key);
+// The same for that of a tombstone.
+RegionId RegionOfTombstoneKey(std::string_view key);
 
 std::string PlacementKey(std::string_view name);
 std::string PlacementKeysBegin();

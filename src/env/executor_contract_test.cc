@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/check.h"
+#include "env/posix/event_loop.h"
 #include "env/posix/posix_clock.h"
 #include "env/posix/strand_pool.h"
 #include "env/posix/thread_executor.h"
@@ -34,6 +35,17 @@ class ThreadSubject final : public Subject {
  private:
   posix::PosixClock clock_;
   posix::ThreadExecutor executor_{"subject"};
+};
+
+class LoopSubject final : public Subject {
+ public:
+  Executor& executor() override { return loop_; }
+  const Clock& clock() override { return clock_; }
+  void Shutdown() override { loop_.Shutdown(); }
+
+ private:
+  posix::PosixClock clock_;
+  posix::EventLoop loop_{"subject"};
 };
 
 class StrandSubject final : public Subject {
@@ -218,6 +230,7 @@ TEST_P(ExecutorContract, DestroyedTasksMayPost) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Thread, ExecutorContract, ::testing::Values(&Make<ThreadSubject>));
+INSTANTIATE_TEST_SUITE_P(Loop, ExecutorContract, ::testing::Values(&Make<LoopSubject>));
 INSTANTIATE_TEST_SUITE_P(Strand, ExecutorContract, ::testing::Values(&Make<StrandSubject>));
 INSTANTIATE_TEST_SUITE_P(Sim, ExecutorContract, ::testing::Values(&Make<SimSubject>));
 

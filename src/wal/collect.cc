@@ -2,6 +2,8 @@
 #include <deque>
 #include <utility>
 
+#include "base/buggify.h"
+#include "base/probe.h"
 #include "wal/wal_impl.h"
 
 namespace rutile::wal {
@@ -38,6 +40,7 @@ std::optional<std::uint64_t> WalImpl::SegmentToEmpty() const {
     const std::uint64_t count = active_->header.segment - number + 1;
     const bool crowded = count > static_cast<std::uint64_t>(options_.max_segments) &&
                          index_.use().total_live_bytes() < count * options_.segment_bytes / 2;
+    RUTILE_SOMETIMES(crowded && !cheap, "wal: a segment with much in it is emptied");
     return cheap || crowded ? std::optional(number) : std::nullopt;
   }
   return std::nullopt;
@@ -60,12 +63,14 @@ Status WalImpl::MoveRemains() {
         moves.push_back({.region = id, .piece = piece});
         bytes += piece.live_bytes;
       }
-      if (bytes >= kMoveBytes) {
+      if (bytes >= kMoveBytes || RUTILE_BUGGIFY("buggify wal: less is moved in a turn")) {
         needs_collect_ = true;
         break;
       }
     }
   }
+  RUTILE_SOMETIMES(!moves.empty(), "wal: what is left of a segment is moved");
+  RUTILE_SOMETIMES(needs_collect_, "wal: a segment is emptied in several turns");
   return WriteMoves(moves);
 }
 

@@ -2,7 +2,9 @@
 #include <deque>
 #include <utility>
 
+#include "base/buggify.h"
 #include "base/mutex.h"
+#include "base/probe.h"
 #include "wal/wal.h"
 
 namespace rutile::wal {
@@ -114,6 +116,7 @@ class LogWriter::Queue : public std::enable_shared_from_this<LogWriter::Queue> {
     while (!pending_.empty() && !closed_) {
       bytes += pending_.front().bytes;
       if (bytes > options_.max_batch_bytes && !batch.empty()) break;
+      if (!batch.empty() && RUTILE_BUGGIFY("buggify wal: a batch of one write")) break;
       batch.push_back(std::move(pending_.front()));
       pending_.pop_front();
     }
@@ -159,6 +162,7 @@ class LogWriter::Queue : public std::enable_shared_from_this<LogWriter::Queue> {
       }
       pending_ = std::move(rest);
     }
+    RUTILE_SOMETIMES(!compactions.empty(), "wal: compactions pass by writes that wait for space");
     if (Status made = MakeSpace(compactions); !made.ok()) return Fail(made);
     executor_.PostAfter(kSpaceRetry, [self = shared_from_this()] { self->Run(); });
   }
@@ -184,14 +188,36 @@ class LogWriter::Queue : public std::enable_shared_from_this<LogWriter::Queue> {
     return status.code() == Code::kResourceExhausted ? Status() : status;
   }
 
-  void PrefillAndCollect() {
+  // False when the log has failed.
+  bool Prefill() {
     const Status status = wal_.Prefill();
-    if (!status.ok() && status.code() != Code::kResourceExhausted) return Fail(status);
+    const bool lacks_space = status.code() == Code::kResourceExhausted;
+    if (!status.ok() && !lacks_space) {
+      Fail(status);
+      return false;
+    }
     {
       MutexLock lock(mutex_);
       space_ = status;
     }
-    if (std::exchange(collect_armed_, true)) return;
+    // While growth is refused there may be no batch after which to find out that there is space.
+    if (lacks_space && !std::exchange(prefill_armed_, true)) {
+      executor_.PostAfter(kSpaceRetry, [self = shared_from_this()] { self->RetryPrefill(); });
+    }
+    return true;
+  }
+
+  void RetryPrefill() {
+    prefill_armed_ = false;
+    {
+      MutexLock lock(mutex_);
+      if (closed_) return;
+    }
+    Prefill();
+  }
+
+  void PrefillAndCollect() {
+    if (!Prefill() || std::exchange(collect_armed_, true)) return;
     executor_.PostAfter(options_.collect_every, [self = shared_from_this()] { self->Collect(); });
   }
 
@@ -225,6 +251,7 @@ class LogWriter::Queue : public std::enable_shared_from_this<LogWriter::Queue> {
   OnFailure on_failure_;
   OnBatch on_batch_;
   bool collect_armed_ = false;
+  bool prefill_armed_ = false;
 
   mutable Mutex mutex_;
   std::deque<Pending> pending_ GUARDED_BY(mutex_);

@@ -151,6 +151,24 @@ TEST_F(LogWriterTest, WaitsForSpaceAndCompactionsOvertake) {
   EXPECT_TRUE(failures.empty());
 }
 
+TEST_F(LogWriterTest, SeesThatSpaceIsBackWithoutBeingWrittenTo) {
+  Start({.max_batch_bytes = 2000});
+  rig.files.SetCapacity(rig.files.used_bytes() + 1000);
+  std::uint64_t last = 0;
+  while (last < 40 && writer->space().ok()) {
+    Submit(1, last++, 1000);
+    Settle();
+  }
+  ASSERT_EQ(writer->space().code(), Code::kResourceExhausted);
+  ASSERT_EQ(done.size(), last);  // Foreseen: nothing has had to wait yet.
+  world().RunFor(Seconds(10));
+  EXPECT_EQ(writer->space().code(), Code::kResourceExhausted);
+  rig.files.SetCapacity(std::uint64_t{1} << 30);
+  world().RunFor(Seconds(1));
+  EXPECT_TRUE(writer->space().ok()) << writer->space().ToString();
+  EXPECT_TRUE(failures.empty());
+}
+
 TEST_F(LogWriterTest, TasksMayOutliveTheWriter) {
   Submit(1, 0);
   writer.reset();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
+
 namespace rutile::wal {
 namespace {
 
@@ -30,6 +32,11 @@ std::vector<Piece> PiecesOf(const Item& item, std::uint64_t segment, std::uint64
 Status Contradiction(const Item& item, const std::string& what) {
   return Status(Code::kCorruption, "the record of region " + ToString(item.region) +
                                        " contradicts the ones before it: " + what);
+}
+
+// The term at `index` as the records so far tell it; the last entry's is known when its run is not.
+std::optional<Term> TermIn(const RegionIndex& region, Index index) {
+  return index == region.last.index ? region.last.term : region.TermAt(index);
 }
 
 }  // namespace
@@ -92,9 +99,9 @@ Status LogIndex::Apply(const Item& item, std::uint64_t segment, std::uint64_t bl
   region.peer = item.peer;
   region.mark_term = item.term;
   region.mark_epoch = item.epoch;
-  std::vector<Piece> pieces = PiecesOf(item, segment, block_offset);
-  RUTILE_RETURN_IF_ERROR(item.moved ? ApplyMoved(region, fresh, item, std::move(pieces))
-                                    : ApplyAppend(region, fresh, item, std::move(pieces)));
+  const std::vector<Piece> pieces = PiecesOf(item, segment, block_offset);
+  RUTILE_RETURN_IF_ERROR(item.moved ? ApplyMoved(region, fresh, item, pieces)
+                                    : ApplyAppend(region, fresh, item, pieces));
   if (item.state) region.state = *item.state;
   // Every item says where the log begins and ends, so without a state the newest one is enough.
   if (item.state || region.state.empty()) Pin(region, segment);
@@ -102,7 +109,7 @@ Status LogIndex::Apply(const Item& item, std::uint64_t segment, std::uint64_t bl
 }
 
 Status LogIndex::ApplyAppend(RegionIndex& region, bool fresh, const Item& item,
-                             std::vector<Piece> pieces) {
+                             const std::vector<Piece>& pieces) {
   if (fresh || item.reset) {
     DropAll(region);
     // The item's base is after its compaction; what it appends may begin below.
@@ -114,8 +121,7 @@ Status LogIndex::ApplyAppend(RegionIndex& region, bool fresh, const Item& item,
       return Contradiction(item, "it follows " + ToString(item.prev) + ", the log is (" +
                                      ToString(region.base) + ", " + ToString(region.last) + "]");
     }
-    const std::optional<Term> term =
-        item.prev.index == region.last.index ? region.last.term : region.TermAt(item.prev.index);
+    const std::optional<Term> term = TermIn(region, item.prev.index);
     if (term && *term != item.prev.term) {
       return Contradiction(item, "it follows " + ToString(item.prev) +
                                      ", the entry there is of term " + ToString(*term));
@@ -132,8 +138,7 @@ Status LogIndex::ApplyAppend(RegionIndex& region, bool fresh, const Item& item,
     return Contradiction(item, "its base " + ToString(item.base) + " is outside of (" +
                                    ToString(region.base) + ", " + ToString(region.last) + "]");
   }
-  const std::optional<Term> base_term =
-      item.base.index == region.last.index ? region.last.term : region.TermAt(item.base.index);
+  const std::optional<Term> base_term = TermIn(region, item.base.index);
   if (base_term && *base_term != item.base.term) {
     return Contradiction(item, "its base is " + ToString(item.base) +
                                    ", the entry there is of term " + ToString(*base_term));
@@ -143,7 +148,7 @@ Status LogIndex::ApplyAppend(RegionIndex& region, bool fresh, const Item& item,
 }
 
 Status LogIndex::ApplyMoved(RegionIndex& region, bool fresh, const Item& item,
-                            std::vector<Piece> pieces) {
+                            const std::vector<Piece>& pieces) {
   if (fresh) {
     region.base = item.base;
     region.last = item.last;
@@ -214,6 +219,7 @@ void LogIndex::DropAll(RegionIndex& region) {
 }
 
 void LogIndex::TrimFront(Piece& piece, std::uint32_t entries) {
+  RUTILE_CHECK(piece.count > 0, "a piece of the log without an entry");
   const auto freed =
       static_cast<std::uint32_t>(std::uint64_t{piece.live_bytes} * entries / piece.count);
   use_.Shrink(piece.segment, freed);

@@ -81,8 +81,10 @@ class LogIndex {
   RegionLog Describe(const RegionIndex& region) const;
 
  private:
-  Status ApplyMoved(RegionIndex& region, bool fresh, const Item& item, std::vector<Piece> pieces);
-  Status ApplyAppend(RegionIndex& region, bool fresh, const Item& item, std::vector<Piece> pieces);
+  Status ApplyMoved(RegionIndex& region, bool fresh, const Item& item,
+                    const std::vector<Piece>& pieces);
+  Status ApplyAppend(RegionIndex& region, bool fresh, const Item& item,
+                     const std::vector<Piece>& pieces);
   void Drop(const Piece& piece) { use_.Remove(piece.segment, piece.live_bytes); }
   void DropAll(RegionIndex& region);
   void CutAfter(RegionIndex& region, Index last);

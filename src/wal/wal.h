@@ -171,7 +171,8 @@ class LogWriter {
   // Bytes submitted and not yet durable.
   std::size_t pending_bytes() const;
   // kResourceExhausted while there is no space for the next segment. Writes still go on as far as
-  // the current one reaches; whoever can refuse growth should. OK again when there is space.
+  // the current one reaches; whoever can refuse growth should. OK again when there is space, which
+  // is looked for even while nothing is written.
   Status space() const;
 
  private:

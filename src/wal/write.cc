@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/buggify.h"
+#include "base/probe.h"
 #include "codec/crc32c.h"
 #include "codec/integers.h"
 #include "wal/wal_impl.h"
@@ -38,6 +40,7 @@ std::string Span(const LogId& base, const LogId& last) {
 }  // namespace
 
 Status WalImpl::Latch(Status status) {
+  RUTILE_SOMETIMES(!status.ok(), "wal: a write or a sync fails");
   if (!status.ok() && failure_.ok()) {
     failure_ = std::move(status).WithContext(
         "the log can not be written and the node must stop; nothing that was not synced was "
@@ -189,7 +192,9 @@ Status WalImpl::Append(const std::vector<PlannedItem>& items, std::uint64_t rese
   std::vector<std::uint64_t> blocks;
   std::size_t payload_bytes = 0;
   std::string bytes = Encode(items, &blocks, &payload_bytes);
-  if (end_ + bytes.size() + reserve > active_->header.bytes) {
+  const bool early =
+      end_ > kFirstBatchOffset && RUTILE_BUGGIFY("buggify wal: a segment ends early");
+  if (early || end_ + bytes.size() + reserve > active_->header.bytes) {
     RUTILE_RETURN_IF_ERROR(Rotate(bytes.size()));
     // Checksums are those of the new segment.
     bytes = Encode(items, &blocks, &payload_bytes);
@@ -227,8 +232,9 @@ Status WalImpl::Rotate(std::uint64_t batch_bytes) {
   RUTILE_RETURN_IF_ERROR(Sync());
   const std::uint64_t file_bytes = segment_files_.written_bytes();
   const std::uint64_t file_syncs = segment_files_.syncs();
-  const Status prepared = segment_files_.Prepare(
+  Status prepared = segment_files_.Prepare(
       std::max(options_.segment_bytes, kFirstBatchOffset + batch_bytes + kControlReserve));
+  RUTILE_SOMETIMES(!prepared.ok(), "wal: no room for the next segment");
   if (prepared.code() == Code::kResourceExhausted) return prepared;
   RUTILE_RETURN_IF_ERROR(Latch(prepared));
   SegmentHeader header{.segment = 1, .first_batch = next_sequence_, .first_live = first_live_};

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <span>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "engine/rocks/rocks_status.h"
 
@@ -85,10 +87,26 @@ Status ConvertRange(const RocksFamily& family, std::span<const Change> earlier, 
   return FromRocks(status, family.directory);
 }
 
-}  // namespace
+// The changes in the order of keys, each key once: RocksDB finds the place of a key faster from
+// that of the one before it, and nobody sees what is overwritten in the same batch. Requires that
+// no range is deleted, for which the order counts.
+std::vector<const Change*> InKeyOrder(std::span<const Change> changes) {
+  std::vector<const Change*> sorted;
+  sorted.reserve(changes.size());
+  for (const Change& change : changes) sorted.push_back(&change);
+  std::stable_sort(sorted.begin(), sorted.end(), [](const Change* a, const Change* b) {
+    return std::tie(a->family, a->key) < std::tie(b->family, b->key);
+  });
+  // Of each key the last one.
+  const auto last = std::unique(
+      sorted.rbegin(), sorted.rend(),
+      [](const Change* a, const Change* b) { return a->family == b->family && a->key == b->key; });
+  sorted.erase(sorted.begin(), last.base());
+  return sorted;
+}
 
-Status ConvertBatch(const WriteBatch& batch, rocksdb::DB& db, const RocksHandles& handles,
-                    const std::string& directory, rocksdb::WriteBatch* converted) {
+Status ConvertInOrder(const WriteBatch& batch, rocksdb::DB& db, const RocksHandles& handles,
+                      const std::string& directory, rocksdb::WriteBatch* converted) {
   const std::span<const Change> changes(batch.changes());
   for (std::size_t i = 0; i < changes.size(); ++i) {
     const Change& change = changes[i];
@@ -102,6 +120,24 @@ Status ConvertBatch(const WriteBatch& batch, rocksdb::DB& db, const RocksHandles
                                             changes.first(i), change, converted));
         break;
     }
+    if (!status.ok()) return FromRocks(status, directory);
+  }
+  return {};
+}
+
+}  // namespace
+
+Status ConvertBatch(const WriteBatch& batch, rocksdb::DB& db, const RocksHandles& handles,
+                    const std::string& directory, rocksdb::WriteBatch* converted) {
+  const bool has_range = std::any_of(
+      batch.changes().begin(), batch.changes().end(),
+      [](const Change& change) { return change.kind == WriteBatch::Kind::kDeleteRange; });
+  if (has_range) return ConvertInOrder(batch, db, handles, directory, converted);
+  for (const Change* change : InKeyOrder(batch.changes())) {
+    rocksdb::ColumnFamilyHandle* handle = handles[static_cast<std::size_t>(change->family)];
+    const rocksdb::Status status = change->kind == WriteBatch::Kind::kPut
+                                       ? converted->Put(handle, change->key, change->value)
+                                       : converted->Delete(handle, change->key);
     if (!status.ok()) return FromRocks(status, directory);
   }
   return {};

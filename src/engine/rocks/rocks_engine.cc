@@ -2,6 +2,7 @@
 
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/listener.h>
 
 #include <atomic>
@@ -12,6 +13,7 @@
 #include "engine/rocks/rocks_health.h"
 #include "engine/rocks/rocks_read.h"
 #include "engine/rocks/rocks_settings.h"
+#include "engine/rocks/rocks_space.h"
 #include "engine/rocks/rocks_status.h"
 
 namespace rutile::engine {
@@ -86,11 +88,14 @@ using Numbers = std::vector<std::pair<std::string, std::uint64_t>>;
 
 class RocksEngine final : public KvEngine {
  public:
-  RocksEngine(std::string directory, std::unique_ptr<rocksdb::DB> db, const RocksHandles& handles,
-              std::shared_ptr<RocksHealth> health)
+  RocksEngine(std::string directory, std::unique_ptr<rocksdb::Env> env,
+              std::unique_ptr<rocksdb::DB> db, const RocksHandles& handles,
+              std::shared_ptr<RocksHealth> health, MayWait may_wait)
       : directory_(std::move(directory)),
         handles_(handles),
         health_(std::move(health)),
+        may_wait_(std::move(may_wait)),
+        env_(std::move(env)),
         db_(std::move(db)) {
     // Without a log, what was found on disk is all there is.
     health_->RaiseDurable(db_->GetLatestSequenceNumber());
@@ -98,6 +103,7 @@ class RocksEngine final : public KvEngine {
 
   ~RocksEngine() override {
     RUTILE_CHECK(open_snapshots_ == 0, "a snapshot outlives its engine");
+    may_wait_->store(false, std::memory_order_relaxed);
     rocksdb::CancelAllBackgroundWork(db_.get(), /*wait=*/true);
     for (rocksdb::ColumnFamilyHandle* handle : handles_) {
       // Fails only for a handle of another database.
@@ -232,6 +238,8 @@ class RocksEngine final : public KvEngine {
   const std::string directory_;
   const RocksHandles handles_;
   const std::shared_ptr<RocksHealth> health_;  // Shared with the listener, which RocksDB owns.
+  const MayWait may_wait_;
+  const std::unique_ptr<rocksdb::Env> env_;  // Outlives db_.
   const std::unique_ptr<rocksdb::DB> db_;
 
   // A count for checks and for people: it orders nothing.
@@ -244,6 +252,11 @@ Result<std::unique_ptr<KvEngine>> OpenRocksEngine(const RocksOptions& options) {
   auto health = std::make_shared<RocksHealth>();
   rocksdb::Options settings;
   ConfigureRocks(options, &settings);
+  // Not while it opens: who starts a node wants to hear that the disk is full.
+  const auto may_wait = std::make_shared<std::atomic<bool>>(false);
+  std::unique_ptr<rocksdb::Env> env =
+      rocksdb::NewCompositeEnv(NewPatientFileSystem(settings.env->GetFileSystem(), may_wait));
+  settings.env = env.get();
   settings.listeners.push_back(std::make_shared<Listener>(health, options.directory));
 
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
@@ -259,8 +272,10 @@ Result<std::unique_ptr<KvEngine>> OpenRocksEngine(const RocksOptions& options) {
   RocksHandles handles;
   RUTILE_CHECK(opened.size() == handles.size());
   std::copy(opened.begin(), opened.end(), handles.begin());
+  may_wait->store(true, std::memory_order_relaxed);
   return std::unique_ptr<KvEngine>(std::make_unique<RocksEngine>(
-      options.directory, std::unique_ptr<rocksdb::DB>(db), handles, std::move(health)));
+      options.directory, std::move(env), std::unique_ptr<rocksdb::DB>(db), handles,
+      std::move(health), may_wait));
 }
 
 }  // namespace rutile::engine

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rocksdb/env.h>
+#include <rocksdb/file_system.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <thread>
 
 #include "engine/rocks/rocks_health.h"
 #include "engine/testing/engines.h"
@@ -249,6 +251,74 @@ TEST(RocksHealth, KeepsTheFirstFailureAndTheGreatestSequence) {
   EXPECT_EQ(health.Fail(Status(Code::kIoError, "first")).message(), "first");
   EXPECT_EQ(health.Fail(Status(Code::kCorruption, "second")).message(), "first");
   EXPECT_EQ(health.Check().message(), "first");
+}
+
+// --- Disks without space
+
+// A file system that has as much space as it is told.
+class LimitedSpace final : public rocksdb::FileSystemWrapper {
+ public:
+  LimitedSpace() : FileSystemWrapper(rocksdb::FileSystem::Default()) {}
+  const char* Name() const override { return "LimitedSpace"; }
+  rocksdb::IOStatus GetFreeSpace(const std::string&, const rocksdb::IOOptions&, std::uint64_t* free,
+                                 rocksdb::IODebugContext*) override {
+    ++asked;
+    *free = bytes;
+    return rocksdb::IOStatus::OK();
+  }
+  std::atomic<std::uint64_t> bytes{std::uint64_t{1} << 40};
+  std::atomic<int> asked{0};
+};
+
+class FullDisk : public ::testing::Test {
+ protected:
+  FullDisk() {
+    RocksOptions options = TinyBuffers(directory_.path());
+    options.env = env_.get();
+    engine_ = OpenRocksEngine(options).value();
+  }
+  void WriteOne() {
+    WriteBatch batch;
+    batch.Put(Family::kDefault, "key", "value");
+    ASSERT_TRUE(engine_->Write(batch).ok());
+  }
+  // Returns once a flush has met the lack of space.
+  void AwaitWaiting() const {
+    const int before = space_->asked;
+    while (space_->asked < before + 2) std::this_thread::yield();
+  }
+
+  TemporaryDirectory directory_;
+  const std::shared_ptr<LimitedSpace> space_ = std::make_shared<LimitedSpace>();
+  const std::unique_ptr<rocksdb::Env> env_ = rocksdb::NewCompositeEnv(space_);
+  std::unique_ptr<KvEngine> engine_;
+};
+
+TEST_F(FullDisk, AFlushWaitsForRoomAndThenSucceeds) {
+  WriteOne();
+  space_->bytes = 1000;
+  Status flushed(Code::kInternal, "not yet");
+  std::thread flusher([&] { flushed = engine_->Flush(); });
+  AwaitWaiting();
+  EXPECT_LT(engine_->DurableSequence(), engine_->WrittenSequence());
+  WriteOne();  // Nothing has failed.
+  space_->bytes = std::uint64_t{1} << 40;
+  flusher.join();
+  EXPECT_TRUE(flushed.ok()) << flushed.ToString();
+  EXPECT_TRUE(engine_->Flush().ok());
+  EXPECT_EQ(engine_->DurableSequence(), engine_->WrittenSequence());
+}
+
+TEST_F(FullDisk, ClosingDoesNotWait) {
+  space_->bytes = 1000;
+  const std::string value(1000, 'v');
+  for (int i = 0; i < 100; ++i) {  // More than a buffer, fewer than make a write wait.
+    WriteBatch batch;
+    batch.Put(Family::kDefault, std::to_string(i), value);
+    ASSERT_TRUE(engine_->Write(batch).ok());
+  }
+  AwaitWaiting();
+  engine_.reset();
 }
 
 }  // namespace

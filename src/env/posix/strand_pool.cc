@@ -218,7 +218,9 @@ class StrandPool::Pool : public std::enable_shared_from_this<Pool> {
     }
   }
 
-  static thread_local const Pool* current_;  // The pool whose thread this is.
+  // The pool whose thread this is; each thread has its own.
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
+  static thread_local const Pool* current_;
 
   std::mutex mutex_;
   std::deque<std::shared_ptr<Queue>> runnable_;  // Guarded by mutex_, as is all that follows.
@@ -231,6 +233,7 @@ class StrandPool::Pool : public std::enable_shared_from_this<Pool> {
   std::vector<std::thread> threads_;  // Only from the owner's thread.
 };
 
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
 thread_local const StrandPool::Pool* StrandPool::Pool::current_ = nullptr;
 
 class StrandPool::Strand final : public Executor {

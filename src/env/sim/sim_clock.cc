@@ -37,6 +37,7 @@ Instant SimClock::Now() const {
 }
 
 std::uint64_t SimClock::WallMillis() const {
+  if (frozen_wall_) return *frozen_wall_;
   const std::int64_t millis =
       static_cast<std::int64_t>(kWallStartMillis) + ToMilliseconds(world_.Now()) + wall_offset_ms_;
   return millis > 0 ? static_cast<std::uint64_t>(millis) : 0;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/time.h"
@@ -33,6 +34,9 @@ class SimClock final : public Clock {
   void SetDrift(std::int64_t drift_ppm);
   // Sets the wall clock forward or back.
   void JumpWall(std::int64_t by_ms) { wall_offset_ms_ += by_ms; }
+  // The wall clock stands still until it is thawed, and then shows what it would have shown.
+  void FreezeWall() { frozen_wall_ = WallMillis(); }
+  void ThawWall() { frozen_wall_.reset(); }
 
   // How long a span of this clock takes in the world.
   Duration InWorld(Duration span) const;
@@ -50,6 +54,7 @@ class SimClock final : public Clock {
   World& world_;
   std::vector<Stretch> stretches_;  // In order.
   std::int64_t wall_offset_ms_;
+  std::optional<std::uint64_t> frozen_wall_;
   // An event that took up time may have read the clock ahead of the world.
   mutable Duration latest_read_ = {};
 };

@@ -8,6 +8,11 @@
 #include "base/check.h"
 
 namespace rutile::sim {
+namespace {
+
+constexpr Duration kLongestSleep = Seconds(1);
+
+}  // namespace
 
 struct SimExecutor::State : std::enable_shared_from_this<State> {
   State(World& the_world, const SimClock& the_clock, std::string the_name,
@@ -51,7 +56,8 @@ struct SimExecutor::State : std::enable_shared_from_this<State> {
   }
 
   void Arm(Duration wait, Instant due, std::uint64_t id) {
-    world.After(wait, [self = shared_from_this(), due, id] {
+    // A clock that nearly stands still may run again: it is looked at now and then.
+    world.After(std::min(wait, kLongestSleep), [self = shared_from_this(), due, id] {
       const auto timer = self->timers.find(id);
       if (timer == self->timers.end()) return;
       // The clock may have become slower meanwhile.

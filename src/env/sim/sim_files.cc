@@ -105,7 +105,11 @@ SimFileSystem::Latency& SimFileSystem::LatencyOf(Operation operation) {
 Status SimFileSystem::Begin(Operation operation, std::string_view what, const std::string& path) {
   if (stalled_until_ > world_.Now()) world_.Take(stalled_until_ - world_.Now());
   const Latency& latency = LatencyOf(operation);
-  if (latency.max > Duration(0)) world_.Take(world_.Between(latency.min, latency.max));
+  if (latency.max > Duration(0)) {
+    const auto slow = slowness_.find(operation);
+    const std::int64_t factor = slow == slowness_.end() ? 1 : slow->second;
+    world_.Take(factor * world_.Between(latency.min, latency.max));
+  }
   if (!has_power_) return Error(Code::kIoError, what, path, "the power is off");
   std::uint64_t& to_fail = fail_next_[operation];
   if (to_fail > 0) {
@@ -140,8 +144,8 @@ Status SimFileSystem::BeginChange(Operation operation, std::string_view what,
 
 Status SimFileSystem::WriteInode(SimInode& inode, const std::string& path, std::uint64_t offset,
                                  std::string_view data) {
-  const Status status = BeginChange(Operation::kWrite, "write", path,
-                                    std::to_string(offset) + "+" + std::to_string(data.size()));
+  Status status = BeginChange(Operation::kWrite, "write", path,
+                              std::to_string(offset) + "+" + std::to_string(data.size()));
   if (!status.ok()) {
     // Nobody knows how far it got.
     if (has_power_ || interrupted_)
@@ -162,7 +166,7 @@ Status SimFileSystem::WriteInode(SimInode& inode, const std::string& path, std::
 }
 
 Status SimFileSystem::SyncInode(SimInode& inode, const std::string& path) {
-  const Status status = BeginChange(Operation::kSync, "sync", path);
+  Status status = BeginChange(Operation::kSync, "sync", path);
   if (status.ok() && lies_) return status;
   if (status.ok()) {
     inode.Sync();
@@ -212,7 +216,7 @@ Result<std::unique_ptr<File>> SimFileSystem::Create(const std::string& given) {
   if (path.empty() || directories_.contains(path)) {
     return Error(Code::kIoError, "create", path, "Is a directory");
   }
-  const Status status = BeginChange(Operation::kWrite, "create", path);
+  Status status = BeginChange(Operation::kWrite, "create", path);
   // As O_TRUNC does: the file that is there is emptied, not replaced by another.
   std::shared_ptr<SimInode> inode;
   if (const auto found = names_.find(path); found != names_.end()) inode = found->second;
@@ -243,7 +247,7 @@ Status SimFileSystem::Rename(const std::string& given_from, const std::string& g
     return Error(Code::kNotFound, "rename", from + " to " + to, "No such file or directory");
   }
   const std::shared_ptr<SimInode> inode = found->second;
-  const Status status = BeginChange(Operation::kWrite, "rename", from, to);
+  Status status = BeginChange(Operation::kWrite, "rename", from, to);
   // A power cut finds the change made or not; both are left open by not syncing it.
   if ((status.ok() || interrupted_) && from != to) ChangeNames({{from, nullptr}, {to, inode}});
   return status;
@@ -256,7 +260,7 @@ Status SimFileSystem::Remove(const std::string& given) {
     return Error(is_directory ? Code::kIoError : Code::kNotFound, "remove", path,
                  is_directory ? "Is a directory" : "No such file or directory");
   }
-  const Status status = BeginChange(Operation::kWrite, "remove", path);
+  Status status = BeginChange(Operation::kWrite, "remove", path);
   if (status.ok() || interrupted_) ChangeNames({{path, nullptr}});
   return status;
 }
@@ -383,6 +387,25 @@ void SimFileSystem::SetLatency(Operation operation, const Latency& latency) {
 
 void SimFileSystem::StallFor(Duration span) {
   stalled_until_ = std::max(stalled_until_, world_.Now() + span);
+}
+
+void SimFileSystem::Wipe() {
+  RUTILE_CHECK(locks_.empty());
+  names_.clear();
+  durable_names_.clear();
+  name_changes_.clear();
+  directories_.clear();
+}
+
+std::vector<std::string> SimFileSystem::Paths() const {
+  std::vector<std::string> paths;
+  for (const auto& [path, inode] : names_) paths.push_back(path);
+  return paths;
+}
+
+std::uint64_t SimFileSystem::SizeOf(const std::string& path) const {
+  const auto found = names_.find(Normal(path));
+  return found == names_.end() ? 0 : found->second->contents().size();
 }
 
 void SimFileSystem::FlipBit(const std::string& path, std::uint64_t bit) {

@@ -89,12 +89,21 @@ class SimFileSystem final : public FileSystem {
   // Each operation of this kind fails with this probability.
   void SetFailureRate(Operation operation, std::uint32_t per_million);
   void SetCapacity(std::uint64_t bytes) { options_.capacity_bytes = bytes; }
+  std::uint64_t capacity_bytes() const { return options_.capacity_bytes; }
   void SetLatency(Operation operation, const Latency& latency);
   // From now on syncs report success and do nothing, as those of a disk with a cache that it does
   // not own up to. No software survives it: for trying out those who should notice.
   void LieAboutSyncs() { lies_ = true; }
   // Every operation of the next `span` returns only at its end.
   void StallFor(Duration span);
+  void EndStall() { stalled_until_ = {}; }
+  // What of this kind takes time takes `factor` times as long. 1: as it should.
+  void SetSlowness(Operation operation, std::int64_t factor) { slowness_[operation] = factor; }
+  // Another disk is put in, with nothing on it. Call it while no process runs.
+  void Wipe();
+  // All files, in order.
+  std::vector<std::string> Paths() const;
+  std::uint64_t SizeOf(const std::string& path) const;
   // Damages what lies on disk, cached or not. Requires the file to be that long.
   void FlipBit(const std::string& path, std::uint64_t bit);
 
@@ -143,6 +152,7 @@ class SimFileSystem final : public FileSystem {
   std::map<Operation, std::uint64_t> fail_next_;
   std::map<Operation, std::uint32_t> failure_rate_;
   Duration stalled_until_ = {};
+  std::map<Operation, std::int64_t> slowness_;
   bool lies_ = false;
 };
 

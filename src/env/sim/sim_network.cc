@@ -1,6 +1,7 @@
 #include "env/sim/sim_network.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 
@@ -65,29 +66,59 @@ void SimNetwork::Send(StoreId from, StoreId to, std::string message) {
   const auto shared = std::make_shared<const std::string>(std::move(message));
   Launch(path, shared);
   if (happens(options.duplicate_per_million)) Launch(path, shared);
+  if (options.echo > Duration(0)) {
+    world_.After(options.echo, [this, path, shared] {
+      if (!links_[path].is_cut) Launch(path, shared);
+    });
+  }
 }
 
-void SimNetwork::Launch(const Path& path, std::shared_ptr<const std::string> message) {
+void SimNetwork::Launch(const Path& path, const std::shared_ptr<const std::string>& message) {
   const LinkOptions& options = OptionsOf(path);
   Link& link = links_[path];
   const auto width = static_cast<std::uint64_t>((options.max_delay - options.min_delay).count());
   Duration arrival = world_.Now() + options.min_delay +
                      Duration(static_cast<Duration::rep>(random_.Below(width + 1)));
+  if (options.tail_per_million > 0 && random_.Below(1'000'000) < options.tail_per_million) {
+    arrival += Duration(static_cast<Duration::rep>(
+        random_.Below(static_cast<std::uint64_t>(options.max_tail.count()) + 1)));
+  }
   if (options.in_order) arrival = std::max(arrival, link.last_arrival);
   link.last_arrival = std::max(arrival, link.last_arrival);
   link.queued_bytes += message->size();
-  world_.After(arrival - world_.Now(), [this, path, message, cuts = link.cuts] {
-    Link& arrived = links_[path];
-    arrived.queued_bytes -= message->size();
-    const auto to = transports_.find(path.second);
-    if (arrived.cuts != cuts || to == transports_.end() ||
-        !to->second->Deliver(path.first, *message)) {
-      ++counts_.lost;
-      return;
+  world_.After(arrival - world_.Now(), [this, path, arriving = Waiting{message, link.cuts}] {
+    Link& reached = links_[path];
+    if (reached.is_held) {
+      reached.waiting.push_back(arriving);
+    } else {
+      Arrive(path, arriving);
     }
-    ++counts_.delivered;
-    world_.Note(*message);
   });
+}
+
+void SimNetwork::Arrive(const Path& path, const Waiting& arriving) {
+  Link& link = links_[path];
+  link.queued_bytes -= arriving.message->size();
+  const auto to = transports_.find(path.second);
+  if (link.cuts != arriving.cuts || to == transports_.end() ||
+      !to->second->Deliver(path.first, *arriving.message)) {
+    ++counts_.lost;
+    return;
+  }
+  ++counts_.delivered;
+  world_.Note(*arriving.message);
+}
+
+void SimNetwork::Hold(StoreId from, StoreId to) { links_[Path(from, to)].is_held = true; }
+
+void SimNetwork::Release(StoreId from, StoreId to) {
+  const Path path(from, to);
+  Link& link = links_[path];
+  link.is_held = false;
+  for (Waiting& arriving : std::exchange(link.waiting, {})) {
+    world_.After(Duration(0),
+                 [this, path, arriving = std::move(arriving)] { Arrive(path, arriving); });
+  }
 }
 
 void SimNetwork::SetLink(StoreId from, StoreId to, const LinkOptions& options) {

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/ids.h"
 #include "base/random.h"
@@ -22,10 +23,15 @@ struct LinkOptions {
   Duration max_delay = Microseconds(500);
   std::uint32_t loss_per_million = 0;
   std::uint32_t duplicate_per_million = 0;
+  // So many are much later than the others, by up to `max_tail`.
+  std::uint32_t tail_per_million = 0;
+  Duration max_tail = {};
   // Messages arrive in the order in which they were sent, as on one connection; without it each
   // has a delay of its own.
   bool in_order = true;
   std::size_t max_queued_bytes = std::size_t{64} << 20;  // What is beyond is dropped.
+  // Above zero: every message arrives once more, so much later, in the same order.
+  Duration echo = {};
 };
 
 // The network between the stores of a world. Links are one-way: a store may hear and not be heard.
@@ -52,6 +58,11 @@ class SimNetwork {
   void Partition(const std::set<StoreId>& a, const std::set<StoreId>& b);
   void HealAll();
 
+  // What arrives from now on waits at the receiver's door until Release, and then arrives in one
+  // burst, at whoever listens there by then.
+  void Hold(StoreId from, StoreId to);
+  void Release(StoreId from, StoreId to);
+
   struct Counts {
     std::uint64_t sent = 0;
     std::uint64_t delivered = 0;  // Duplicates included.
@@ -62,15 +73,22 @@ class SimNetwork {
  private:
   class SimTransport;
   using Path = std::pair<StoreId, StoreId>;  // From, to.
+  struct Waiting {
+    std::shared_ptr<const std::string> message;
+    std::uint64_t cuts = 0;  // Of the link when the message was sent.
+  };
   struct Link {
     std::size_t queued_bytes = 0;
     Duration last_arrival = {};
     std::uint64_t cuts = 0;  // A message sent before the last cut is lost.
     bool is_cut = false;
+    bool is_held = false;
+    std::vector<Waiting> waiting = {};  // While it is held.
   };
 
   void Send(StoreId from, StoreId to, std::string message);
-  void Launch(const Path& path, std::shared_ptr<const std::string> message);
+  void Launch(const Path& path, const std::shared_ptr<const std::string>& message);
+  void Arrive(const Path& path, const Waiting& arriving);
   const LinkOptions& OptionsOf(const Path& path) const;
 
   World& world_;

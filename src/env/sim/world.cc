@@ -41,6 +41,7 @@ bool World::Step() {
   event.task = nullptr;  // What it holds may do something on its way out: still part of the event.
   in_event_ = false;
   taken_ = {};
+  if (observer_) observer_();
   return true;
 }
 

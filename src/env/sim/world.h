@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -59,6 +60,9 @@ class World {
   void Note(std::string_view bytes);
   std::uint64_t events() const { return events_; }
 
+  // Is called after each event, and must neither take time nor add events: for looking on.
+  void SetObserver(std::function<void()> observer) { observer_ = std::move(observer); }
+
  private:
   struct Event {
     Duration at;
@@ -75,6 +79,7 @@ class World {
   std::uint64_t events_ = 0;
   std::uint64_t trace_hash_ = 0x9AE16A3B2F90404Fu;
   std::vector<Event> queue_;  // A heap; the earliest in front.
+  std::function<void()> observer_;
 };
 
 }  // namespace rutile::sim
