@@ -74,9 +74,7 @@ LogId LogTail::FindAgreement(LogId id) const {
   return base_;
 }
 
-Index LogTail::first_resident() const {
-  return resident_.empty() ? last_.index.Next() : resident_.front().id.index;
-}
+Index LogTail::first_resident() const { return Index(last_.index.value() + 1 - resident_.size()); }
 
 std::optional<LogSlice> LogTail::Read(Index prev, Index to, std::size_t max_bytes) const {
   const std::optional<Term> prev_term = TermAt(prev);
@@ -92,10 +90,17 @@ std::optional<LogSlice> LogTail::Read(Index prev, Index to, std::size_t max_byte
     bytes += resident_[end].size_bytes();
     if (bytes > max_bytes && end > begin) break;
   }
-  const auto at = [this](std::size_t i) {
-    return resident_.begin() + static_cast<std::ptrdiff_t>(i);
-  };
-  slice.entries.assign(at(begin), at(end));
+  slice.entries.reserve(end - begin);
+  Index index = prev;
+  auto run = std::upper_bound(runs_.begin(), runs_.end(), prev.Next(),
+                              [](Index i, const TermRun& r) { return i < r.start; });
+  for (std::size_t i = begin; i < end; ++i) {
+    index = index.Next();
+    if (run != runs_.end() && run->start == index) ++run;
+    slice.entries.push_back({.id = {std::prev(run)->term, index},
+                             .type = resident_[i].type,
+                             .payload = resident_[i].payload});
+  }
   return slice;
 }
 
@@ -209,7 +214,7 @@ void LogTail::CompactTo(Index index) {
   if (index <= base_.index) return;
   RUTILE_CHECK(index <= std::min(applied_, durable_), DebugString());
   base_ = {*TermAt(index), index};
-  while (!resident_.empty() && resident_.front().id.index <= index) PopFront();
+  while (!resident_.empty() && first_resident() <= index) PopFront();
   auto run = std::upper_bound(runs_.begin(), runs_.end(), index.Next(),
                               [](Index i, const TermRun& r) { return i < r.start; });
   runs_.erase(runs_.begin(), std::prev(run));
@@ -224,8 +229,7 @@ void LogTail::CompactTo(Index index) {
 std::size_t LogTail::Evict(std::size_t keep_bytes) {
   const std::size_t before = resident_bytes_;
   const Index limit = std::min(durable_, applying_);
-  while (resident_bytes_ > keep_bytes && !resident_.empty() &&
-         resident_.front().id.index <= limit) {
+  while (resident_bytes_ > keep_bytes && !resident_.empty() && first_resident() <= limit) {
     PopFront();
   }
   CheckInvariants();
@@ -234,7 +238,7 @@ std::size_t LogTail::Evict(std::size_t keep_bytes) {
 
 void LogTail::CutFrom(Index index) {
   RUTILE_CHECK(committed_ < index && index <= last_.index, DebugString());
-  while (!resident_.empty() && resident_.back().id.index >= index) {
+  for (Index end = last_.index; !resident_.empty() && end >= index; end = end.Prev()) {
     resident_bytes_ -= resident_.back().size_bytes();
     resident_.pop_back();
   }
@@ -262,7 +266,7 @@ void LogTail::PushEntry(Entry entry) {
   }
   last_ = entry.id;
   resident_bytes_ += entry.size_bytes();
-  resident_.push_back(std::move(entry));
+  resident_.push_back({.type = entry.type, .payload = std::move(entry.payload)});
 }
 
 void LogTail::PopFront() {
@@ -293,13 +297,8 @@ void LogTail::CheckInvariants() const {
 
 bool LogTail::ContentIsConsistent() const {
   std::size_t bytes = 0;
-  Index expected = first_resident();
-  for (const Entry& entry : resident_) {
-    if (entry.id.index != expected || !Contains(entry.id)) return false;
-    bytes += entry.size_bytes();
-    expected = expected.Next();
-  }
-  if (bytes != resident_bytes_ || expected != last_.index.Next()) return false;
+  for (std::size_t i = 0; i < resident_.size(); ++i) bytes += resident_[i].size_bytes();
+  if (bytes != resident_bytes_) return false;
   if (runs_.empty()) return base_ == last_;
   if (runs_.front().start != base_.index.Next() || runs_.front().term < base_.term) return false;
   for (std::size_t i = 1; i < runs_.size(); ++i) {

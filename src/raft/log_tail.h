@@ -1,11 +1,11 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "raft/ring_queue.h"
 #include "raft/types.h"
 
 namespace rutile::raft {
@@ -165,6 +165,13 @@ class LogTail {
     Index at = {};     // First index that was removed.
   };
 
+  // An entry without its id, which follows from its place and from runs_.
+  struct Resident {
+    EntryType type = EntryType::kEmpty;
+    Bytes payload = {};
+    std::size_t size_bytes() const { return Entry::kOverheadBytes + payload.size(); }
+  };
+
   // Removes entries >= index, moves every cursor with them and raises the epoch.
   void CutFrom(Index index);
   void RecordCut(Index at);
@@ -178,8 +185,8 @@ class LogTail {
 
   LogId base_ = {};
   LogId last_ = {};
-  std::vector<TermRun> runs_ = {};   // Of (base, last]; strictly rising in both fields.
-  std::deque<Entry> resident_ = {};  // The end of the log; empty or up to last.
+  std::vector<TermRun> runs_ = {};     // Of (base, last]; strictly rising in both fields.
+  RingQueue<Resident> resident_ = {};  // The end of the log, up to last.
   std::size_t resident_bytes_ = 0;
 
   Index applied_ = {};

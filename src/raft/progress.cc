@@ -11,7 +11,8 @@ bool Progress::CanSend(const Window& window) const {
   switch (state_) {
     case State::kProbe: return !probe_sent_;
     case State::kReplicate:
-      return inflight_.size() < window.messages && inflight_bytes_ < window.bytes;
+      return inflight_.size() < window.messages && inflight_bytes_ < window.bytes &&
+             inflight_bytes_ < room_;
     case State::kSnapshot: return false;
   }
   RUTILE_UNREACHABLE();

@@ -2,9 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <string_view>
 
+#include "raft/ring_queue.h"
 #include "raft/types.h"
 
 namespace rutile::raft {
@@ -15,6 +15,9 @@ namespace rutile::raft {
 //               an answer of any kind
 //   kReplicate  appends follow each other without waiting, within a window
 //   kSnapshot   what the follower needs is compacted: nothing is sent until it, or the host, tells
+//
+// What it says that it takes bounds the window further. kProbe goes on with empty appends when that
+// is nothing.
 //
 // Laws: match < next; the follower's log is durable and ours up to match; every state is left by an
 // answer, a heartbeat's answer or the host's report, so that none can last for ever.
@@ -63,6 +66,10 @@ class Progress {
   // Lets the next attempt wait for a sign of life. kProbe only.
   void Pause();
 
+  // The commit index that it was told last, by an append or a heartbeat that may be lost.
+  Index told_commit() const { return told_commit_; }
+  void set_told_commit(Index commit) { told_commit_ = commit; }
+
   // Has answered since the leader last looked (CheckQuorum).
   bool active() const { return active_; }
   void set_active(bool active) { active_ = active; }
@@ -72,6 +79,21 @@ class Progress {
   // The newest heartbeat round that it has answered.
   Round answered_round() const { return answered_round_; }
   void OnRoundAnswered(Round round);
+
+  // How far it has applied, and how many bytes of entries it takes, by its newest answer. Answers
+  // come out of order: neither is more than a hint.
+  Index applied() const { return applied_; }
+  std::uint64_t room() const { return room_; }
+  void NoteStanding(Index applied, std::uint64_t room) {
+    applied_ = applied;
+    room_ = room;
+  }
+  // Has stopped its clock in the newest round that proposed it.
+  bool agreed() const { return agreed_; }
+  void set_agreed(bool agreed) { agreed_ = agreed; }
+  // As it has told; see Raft::SetPriority().
+  std::int32_t priority() const { return priority_; }
+  void set_priority(std::int32_t priority) { priority_ = priority; }
 
   void CheckInvariants() const;
 
@@ -90,9 +112,14 @@ class Progress {
   bool probe_sent_ = false;  // kProbe: the one append is on its way.
   bool reading_ = false;
   bool active_ = false;
+  Index told_commit_ = {};
+  bool agreed_ = false;
+  std::int32_t priority_ = 0;
+  Index applied_ = {};
+  std::uint64_t room_ = kAnyRoom;
   Round asked_at_ = {};
   Round answered_round_ = {};
-  std::deque<InFlight> inflight_ = {};  // kReplicate only; `last` rises.
+  RingQueue<InFlight> inflight_ = {};  // kReplicate only; `last` rises.
   std::size_t inflight_bytes_ = 0;
 };
 

@@ -19,7 +19,7 @@ bool Supersedes(const Message& newer, const Message& older) {
 
 }  // namespace
 
-void Promises::Hold(Message message, const Mark& mark) {
+void Promises::Hold(Message&& message, const Mark& mark) {
   auto& queue = mark.index.IsZero() ? of_state_ : of_log_;
   RUTILE_CHECK(queue.empty() || queue.back().mark.write <= mark.write);
   // A leader that repeats itself to a slow disk does not fill the memory.

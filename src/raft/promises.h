@@ -1,10 +1,10 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
 #include <vector>
 
 #include "raft/log_tail.h"
+#include "raft/ring_queue.h"
 #include "raft/types.h"
 
 namespace rutile::raft {
@@ -19,7 +19,7 @@ class Promises {
   // `mark.write` is the write to wait for, never before that of an earlier call of the same kind.
   // `mark.index` is the last entry that the message acknowledges, zero for none; `mark.epoch` is
   // the tail's.
-  void Hold(Message message, const Mark& mark);
+  void Hold(Message&& message, const Mark& mark);
   // Moves to `out`, in order, what the tail says is durable and still current; what is durable but
   // was cut since is dropped. Of several acknowledgements to one peer only the last is sent.
   void Release(const LogTail& tail, std::vector<Message>& out);
@@ -33,8 +33,8 @@ class Promises {
   };
 
   // Apart, because those that wait for the hard state must not queue behind a slow log write.
-  std::deque<Held> of_state_ = {};
-  std::deque<Held> of_log_ = {};
+  RingQueue<Held> of_state_ = {};
+  RingQueue<Held> of_log_ = {};
 };
 
 }  // namespace rutile::raft

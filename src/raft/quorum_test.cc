@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <functional>
 #include <map>
+#include <optional>
+#include <vector>
 
 namespace rutile::raft {
 namespace {
@@ -82,6 +86,62 @@ TEST(Quorum, VotesAreCountedByTheDefinitionForAllSmallConfigurations) {
       }
     }
   }
+}
+
+// All sizes of two sets of up to 5 voters that share so many: which ids they have does not matter.
+void ForAllShapes(const std::function<void(const Configuration&, unsigned peers)>& run) {
+  for (unsigned only_in = 0; only_in <= 5; ++only_in) {
+    for (unsigned both = 0; only_in + both <= 5; ++both) {
+      for (unsigned only_out = 0; both + only_out <= 5; ++only_out) {
+        if (only_in + both == 0) continue;
+        const unsigned in = (1u << (only_in + both)) - 1;
+        const unsigned out = ((1u << (both + only_out)) - 1) << only_in;
+        run({.voters = Subset(in), .outgoing = Subset(both + only_out == 0 ? 0 : out)},
+            only_in + both + only_out);
+      }
+    }
+  }
+}
+
+TEST(Quorum, AllOfUpToFiveAndFiveVotersByBruteForce) {
+  std::size_t shapes = 0;
+  std::size_t cases = 0;
+  ForAllShapes([&](const Configuration& all, unsigned peers) {
+    ++shapes;
+    unsigned codes = 1;
+    for (unsigned i = 0; i < peers; ++i) codes *= 3;
+    // Each peer has answered yes, no or nothing; and is at 0, 1 or 2.
+    for (unsigned code = 0; code < codes; ++code, ++cases) {
+      std::array<unsigned, 10> digits = {};
+      unsigned rest = code;
+      for (unsigned i = 0; i < peers; ++i, rest /= 3) digits[i] = rest % 3;
+      const auto majority_at = [&](const std::vector<PeerId>& voters, unsigned least) {
+        std::size_t there = 0;
+        for (PeerId id : voters) there += digits[id.value() - 1] >= least ? 1u : 0u;
+        return 2 * there > voters.size();
+      };
+      const auto quorum_at = [&](unsigned least) {
+        return majority_at(all.voters, least) &&
+               (!all.IsJoint() || majority_at(all.outgoing, least));
+      };
+      const unsigned reached = quorum_at(2) ? 2 : (quorum_at(1) ? 1 : 0);
+      ASSERT_EQ(reached, QuorumReached(all, [&](PeerId id) {
+                  return std::uint64_t{digits[id.value() - 1]};
+                }));
+      // 2 is yes, 1 is silence, 0 is no: with silence as yes it may still be won.
+      const VoteResult expected = quorum_at(2)   ? VoteResult::kWon
+                                  : quorum_at(1) ? VoteResult::kPending
+                                                 : VoteResult::kLost;
+      ASSERT_EQ(expected, CountVotes(all,
+                                     [&](PeerId id) {
+                                       const unsigned digit = digits[id.value() - 1];
+                                       return digit == 1 ? std::nullopt : std::optional(digit == 2);
+                                     }))
+          << ToString(all) << " votes " << code;
+    }
+  });
+  EXPECT_EQ(85u, shapes);
+  EXPECT_GT(cases, 100'000u);
 }
 
 TEST(Quorum, WithoutVotersNothingIsDecided) {

@@ -36,6 +36,11 @@ std::pair<std::variant<Proposed, ProposeError>, Effects> Raft::Propose(
   return core_->Propose(now, std::move(payloads));
 }
 
+std::pair<Result<Proposed>, Effects> Raft::ProposeChange(Instant now,
+                                                         const ConfigurationChange& change) {
+  return core_->ProposeChange(now, change);
+}
+
 Effects Raft::ReadIndex(Instant now, ReadId id) { return core_->ReadIndex(now, id); }
 
 std::optional<Instant> Raft::LeaseUntil() const { return core_->LeaseUntil(); }
@@ -46,6 +51,10 @@ Effects Raft::TransferLeadership(Instant now, PeerId to) {
   return core_->TransferLeadership(now, to);
 }
 
+Effects Raft::SetPriority(Instant now, std::int32_t priority) {
+  return core_->SetPriority(now, priority);
+}
+Effects Raft::SetLimits(Instant now, const Limits& limits) { return core_->SetLimits(now, limits); }
 Effects Raft::OnDurable(Instant now, const Mark& mark) { return core_->OnDurable(now, mark); }
 
 Effects Raft::OnApplied(Instant now, Index index) { return core_->OnApplied(now, index); }
@@ -71,7 +80,16 @@ PeerId Raft::leader() const { return core_->leader(); }
 const HardState& Raft::hard_state() const { return core_->hard_state(); }
 const LogTail& Raft::tail() const { return core_->tail(); }
 const Configuration& Raft::configuration() const { return core_->configuration(); }
+const Configuration& Raft::ConfigurationAt(Index index) const {
+  return core_->ConfigurationAt(index);
+}
+Limits Raft::limits() const { return core_->limits(); }
+Index Raft::configuration_since() const { return core_->configuration_since(); }
 bool Raft::HasCommittedInTerm() const { return core_->HasCommittedInTerm(); }
+Effects Raft::OnPeerLiveness(Instant now, PeerId peer, bool live) {
+  return core_->OnPeerLiveness(now, peer, live);
+}
+bool Raft::is_quiet() const { return core_->is_quiet(); }
 bool Raft::poisoned() const { return core_->poisoned(); }
 std::vector<PeerStatus> Raft::Peers() const { return core_->Peers(); }
 Index Raft::LowestMatch() const { return core_->LowestMatch(); }

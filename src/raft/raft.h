@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "base/random.h"
+#include "base/status.h"
+#include "raft/conf_change.h"
 #include "raft/log_tail.h"
 #include "raft/types.h"
 
@@ -19,6 +21,8 @@ namespace rutile::raft {
 
 enum class Role : std::uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
 std::string_view ToString(Role role);
+
+class Observer;  // observer.h
 
 struct Options {
   PeerId id = {};
@@ -37,7 +41,36 @@ struct Options {
   std::size_t max_hand_out_bytes = std::size_t{4} << 20;  // Of one Effects::committed.
   // Proposals are refused while entries of this size in total are not committed.
   std::size_t max_uncommitted_bytes = std::size_t{64} << 20;
+  // Entries of this size in total may be on their way to this peer's own disk and to apply. Beyond,
+  // a leader refuses proposals, and a follower tells its leader to wait.
+  std::size_t max_backlog_bytes = std::size_t{64} << 20;
   bool apply_before_durable = true;
+  // Followers are told of a new commit index at once, by an append without entries if there is
+  // nothing else to say; else the next append or heartbeat says so. One message to each of them for
+  // each advance: for hosts whose followers shall be close behind.
+  bool announce_commit = false;
+  // Of the voters that are fit to lead, those of the highest priority do; see SetPriority().
+  std::int32_t priority = 0;
+  // This peer is a witness (Configuration::witnesses): it votes and acknowledges, and never leads.
+  // Chosen when the peer is made, for life. What it is given to apply has entries without payload
+  // (EntryType::kStripped), to be passed over; a snapshot for it is the place and the
+  // configuration.
+  bool witness = false;
+  // A group with nothing to do stops its clock: no ticks, no messages. For hosts that watch which
+  // nodes live, once for all groups, and tell with OnPeerLiveness().
+  bool quiet = false;
+  Observer* observer = nullptr;  // Looks on; outlives the core. For tests and simulations.
+};
+
+// The options that may change while all runs. Zeroes count as ones.
+struct Limits {
+  std::size_t max_inflight_messages = 0;
+  std::size_t max_inflight_bytes = 0;
+  std::size_t max_append_bytes = 0;
+  std::size_t max_uncommitted_bytes = 0;
+  std::size_t max_backlog_bytes = 0;
+
+  friend bool operator==(const Limits&, const Limits&) = default;
 };
 
 // One write for the log writer. Writes must reach the disk in the order in which they were taken,
@@ -60,10 +93,11 @@ struct ColdRead {
 struct SnapshotWanted {
   PeerId to_peer = {};
   Index at_least = {};
+  bool witness = false;  // `to_peer` keeps no data: the place and the configuration are all of it.
 };
 
 // The answer to ReadIndex(): the state machine that has applied `index` may answer. A zero index:
-// leadership was lost or the leader is unknown; ask again.
+// leadership was lost or the leader is unknown; ask again. (Or this is a witness: ask others.)
 struct ReadReady {
   ReadId id = {};
   Index index = {};
@@ -96,10 +130,11 @@ struct Effects {
 enum class ProposeError : std::uint8_t {
   kNotLeader,
   kTransferring,  // Leadership is being handed over.
-  kBusy,          // max_uncommitted_bytes is reached.
+  kBusy,          // max_uncommitted_bytes or max_backlog_bytes is reached.
   kPoisoned,
 };
 
+// Where a batch of proposals stands in the log, if it stays there.
 struct Proposed {
   LogId id = {};  // Of the first entry of the batch.
 };
@@ -111,7 +146,12 @@ struct PeerStatus {
   Index next = {};
   std::string state = {};  // "probe", "replicate", "snapshot"
   bool active = false;
+  bool paused = false;  // Nothing more is sent before it answers.
   std::size_t inflight = 0;
+  // As it told last; none until it did.
+  std::int32_t priority = 0;
+  Index applied = {};
+  std::uint64_t room = kAnyRoom;  // Bytes of entries that it takes.
 };
 
 // One member of one Raft group: a state machine without I/O, threads or clocks.
@@ -153,6 +193,17 @@ class Raft {
   // is empty.
   std::pair<std::variant<Proposed, ProposeError>, Effects> Propose(Instant now,
                                                                    std::vector<Bytes> payloads);
+  // Appends a change of configuration, which is in force at once. Refused, with nothing changed and
+  // empty Effects, and worth another try: with kUnavailable when this peer does not lead, hands
+  // leadership over, has no committed entry of its term, or has the last change (or the automatic
+  // leave that follows it) not behind it, applied; with kResourceExhausted where Propose() would
+  // say kBusy. Not worth one: with kFailedPrecondition, as conf_change.h says.
+  //
+  // Whoever is added must not be somebody who was a member before: a peer that comes back has
+  // forgotten its votes, and takes an id of its own. A leader that is no voter any more steps down
+  // when that is committed; a removed peer is not told, and its host must find out.
+  std::pair<Result<Proposed>, Effects> ProposeChange(Instant now,
+                                                     const ConfigurationChange& change);
   // Asks at which index a linearizable read may be served. On a follower the question goes to the
   // leader. Answered once in a later (or this) Effects::reads, unless the core is destroyed.
   Effects ReadIndex(Instant now, ReadId id);
@@ -163,9 +214,19 @@ class Raft {
   // Campaigns at once: without pre-vote, and without regard to a lease that may still count on this
   // peer's refusal to vote. For tests, and for the only voter of a group.
   Effects Campaign(Instant now);
-  // Hands leadership to `to`, which must be a voter: waits until it has the log, then tells it to
-  // campaign. Given up after an election timeout. The lease ends before the order is sent.
+  // Hands leadership to `to`, which must be a voter and stay one: waits until it has all of the log
+  // on disk and has applied nearly all that is committed, then tells it to campaign. Given up after
+  // an election timeout. The lease ends before the order is sent.
   Effects TransferLeadership(Instant now, PeerId to);
+
+  // How much this peer is wanted as a leader, next to others. A preference and never a condition: a
+  // voter lets another of higher priority go first, for three election timeouts without a leader at
+  // the most; a leader hands over to a voter of higher priority that has kept up.
+  Effects SetPriority(Instant now, std::int32_t priority);
+
+  // In force at once. What is on its way, not committed, or not worked off beyond a smaller limit
+  // stays, and no more comes before it is within it.
+  Effects SetLimits(Instant now, const Limits& limits);
 
   // --- Completions. Each may come late, repeated or after it has become void.
 
@@ -177,6 +238,12 @@ class Raft {
   Effects OnSnapshotSent(Instant now, PeerId to_peer, LogId id, bool sent);
   // The connection to a peer is down: optimistic replication to it stops until it answers.
   Effects OnUnreachable(Instant now, PeerId peer);
+
+  // Whether the node of `peer` lives, as far as the host can tell; it does not before the host has
+  // said so. A process that was started again, and one in which a replica has stopped to act, is to
+  // be told as one that died and lives. Only for Options::quiet: nothing that a group decides rests
+  // on it, but a quiet follower campaigns only when its leader's node is dead.
+  Effects OnPeerLiveness(Instant now, PeerId peer, bool live);
 
   // Lets go of the log up to `index`, clamped to what is applied and durable. Payloads beyond
   // `keep_bytes` are evicted. Neither has effects.
@@ -191,11 +258,18 @@ class Raft {
   bool is_leader() const { return role() == Role::kLeader; }
   PeerId leader() const;  // Zero: unknown.
   const HardState& hard_state() const;
+  Limits limits() const;
   const LogTail& tail() const;
-  const Configuration& configuration() const;
+  const Configuration& configuration() const;  // In force: the newest in the log.
+  // The one in force at `index`, which must not be below tail().base(): what a snapshot is of.
+  const Configuration& ConfigurationAt(Index index) const;
+  // The entry that brought configuration(); not above tail().base() for those from before the log.
+  Index configuration_since() const;
   // Whether an entry of the leader's own term is committed (Raft 6.4: reads may be served).
   bool HasCommittedInTerm() const;
   bool poisoned() const;
+  // Needs no ticks: they change nothing until a call of another kind has made this false.
+  bool is_quiet() const;
   std::vector<PeerStatus> Peers() const;  // Empty unless leader.
   // Lowest match of all members; last index when alone. What the log may be compacted to without
   // forcing anybody to take a snapshot. Leader only, else zero.

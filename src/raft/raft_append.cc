@@ -3,13 +3,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/probe.h"
 #include "raft/raft_core.h"
 
 namespace rutile::raft {
 
 void Raft::Core::HandleAppend(Message& message) {
+  if (!message.slice.Validate() || message.slice.last().term > message.term) return;
+  if (!TakeAsKept(message.slice)) return;
   const LogSlice& slice = message.slice;
-  if (!slice.Validate() || slice.last().term > message.term) return;
   if (!HearLeader(message.from)) return;
 
   Message reply = Make(MessageType::kAppendReply, message.from);
@@ -18,6 +20,7 @@ void Raft::Core::HandleAppend(Message& message) {
     if (slice.prev.index <= tail_.committed()) {
       return Poison("the leader's log lacks what is committed here: " + ToString(message));
     }
+    RUTILE_SOMETIMES(slice.prev.index <= tail_.last().index, "raft: another entry stands there");
     reply.rejected = true;
     reply.match = slice.prev.index;
     reply.hint = tail_.FindAgreement(slice.prev);
@@ -31,14 +34,23 @@ void Raft::Core::HandleAppend(Message& message) {
                   [](const Entry& entry) { return entry.type == EntryType::kConfig; });
   const std::vector<Entry> configurations = configures ? slice.entries : std::vector<Entry>();
   const Epoch epoch = tail_.epoch();
+  const Index cached_from = tail_.first_resident();
   if (!tail_.Append(std::move(message.slice))) {
     return Poison("the leader replaces what is committed here: up to " + ToString(verified));
   }
   if (configures || tail_.epoch() != epoch) NoteConfigurations(configurations);
+  const bool cut = tail_.epoch() != epoch;
+  RUTILE_SOMETIMES(cut, "raft: a follower's log was cut");
+  RUTILE_SOMETIMES(cut && message.commit >= verified.index && cached_from <= verified.index,
+                   "raft: one message replaces cached entries and commits the new ones");
+  RUTILE_SOMETIMES(verified.index <= tail_.base().index, "raft: all of it is compacted here");
+  RUTILE_SOMETIMES(verified.index < tail_.last().index,
+                   "raft: an old message says less than is here");
   // Raft 5.3: beyond what this message has verified the log may still differ from the leader's.
   tail_.CommitTo(std::min(message.commit, verified.index));
   reply.match = std::max(verified.index, tail_.committed());
-  Promise(std::move(reply), reply.match);
+  const Index promised = reply.match;
+  Promise(std::move(reply), promised);
 }
 
 }  // namespace rutile::raft

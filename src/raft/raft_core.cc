@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/buggify.h"
 #include "base/check.h"
+#include "base/probe.h"
 
 namespace rutile::raft {
 
@@ -37,33 +39,61 @@ Raft::Core::Core(const Options& options, Start start, Random& random, Instant no
     NoteConfigurations(tail_.Read(resident.Prev(), tail_.last().index, SIZE_MAX)->entries);
   }
   ResetElectionTimer();
-  out_ = {};
   CheckInvariants();
+  if (options_.observer != nullptr) options_.observer->OnStart(View(), hard_state_);
 }
 
-void Raft::Core::Begin(Instant now) {
+void Raft::Core::Begin(Instant now, const CoreInput& input, Effects& effects) {
   RUTILE_CHECK(now >= now_, "time went back");
   now_ = now;
-  out_ = {};
-  fresh_.clear();
+  out_ = &effects;
+  if (options_.observer != nullptr && !poisoned()) options_.observer->OnInput(View(), input);
+  if (options_.quiet && !poisoned()) WakeFor(input);
 }
 
-Effects Raft::Core::Finish() {
+CoreView Raft::Core::View() const {
+  return {.id = id(),
+          .term = term(),
+          .vote = hard_state_.vote,
+          .role = role_,
+          .leader = leader_,
+          .base = tail_.base(),
+          .last = tail_.last(),
+          .applied = tail_.applied(),
+          .applying = tail_.applying(),
+          .committed = tail_.committed(),
+          .durable = tail_.durable(),
+          .submitted = tail_.submitted(),
+          .first_resident = tail_.first_resident(),
+          .resident_bytes = tail_.resident_bytes(),
+          .apply_before_durable = options_.apply_before_durable,
+          .configuration = &configuration(),
+          .base_configuration = &configurations_.front().second,
+          .tail = &tail_};
+}
+
+void Raft::Core::Finish() {
   if (poisoned()) {
     // Only what tells the host; nothing that the broken state would say to others.
-    Effects last{.reads = std::move(out_.reads), .state_changed = true, .poisoned = poisoned_};
-    out_ = {};
-    return last;
+    fresh_.clear();
+    *out_ = {.reads = std::move(out_->reads), .state_changed = true, .poisoned = poisoned_};
+    if (options_.observer != nullptr) options_.observer->OnFinish(View(), *out_);
+    return;
   }
   TakeWrite();
-  for (auto& [message, covers] : fresh_) Settle(std::move(message), covers);
-  fresh_.clear();
-  out_.committed = tail_.HandOut({.is_leader = role_ == Role::kLeader,
-                                  .term = term(),
-                                  .before_durable = options_.apply_before_durable,
-                                  .max_bytes = options_.max_hand_out_bytes});
+  TellRoom();
+  // Its memory is let go of too: an idle group has nothing to promise.
+  for (auto& [message, covers] : std::exchange(fresh_, {})) Settle(std::move(message), covers);
+  const std::size_t page_bytes =
+      RUTILE_BUGGIFY("buggify raft: one entry is handed out") ? 0 : options_.max_hand_out_bytes;
+  out_->committed = tail_.HandOut({.is_leader = role_ == Role::kLeader,
+                                   .term = term(),
+                                   .before_durable = options_.apply_before_durable,
+                                   .max_bytes = page_bytes});
+  NotePressure();
+  RUTILE_SOMETIMES(tail_.applying() > tail_.durable(), "raft: handed out before it is durable");
   CheckInvariants();
-  return std::exchange(out_, {});
+  if (options_.observer != nullptr) options_.observer->OnFinish(View(), *out_);
 }
 
 void Raft::Core::TakeWrite() {
@@ -78,14 +108,14 @@ void Raft::Core::TakeWrite() {
     write.hard_state = submitted_state_ = hard_state_;
   }
   if (new_state || reset) state_write_ = write.log.mark.write;
-  out_.write = std::move(write);
+  out_->write = std::move(write);
 }
 
-void Raft::Core::Promise(Message message, Index covers) {
+void Raft::Core::Promise(Message&& message, Index covers) {
   fresh_.emplace_back(std::move(message), covers);
 }
 
-void Raft::Core::Settle(Message message, Index covers) {
+void Raft::Core::Settle(Message&& message, Index covers) {
   RUTILE_CHECK(covers <= tail_.last().index, ToString(message));
   // What it acknowledges is in the newest write at the latest, or on disk.
   const bool log_waits = covers > tail_.durable();
@@ -98,24 +128,32 @@ void Raft::Core::Settle(Message message, Index covers) {
 }
 
 Effects Raft::Core::OnDurable(Instant now, const Mark& mark) {
-  Begin(now);
-  if (poisoned()) return {};
-  const bool moved = tail_.OnDurable(mark);
-  promises_.Release(tail_, out_.messages);
-  if (own_vote_pending_ && state_write_ <= tail_.durable_write()) {
-    own_vote_pending_ = false;
-    RecordVote(id(), true);
-  }
-  if (moved && role_ == Role::kLeader) MaybeCommit();
-  return Finish();
+  return Run(now, {.kind = CoreInput::Kind::kDurable, .mark = &mark}, [&] {
+    RUTILE_SOMETIMES(mark.epoch < tail_.epoch(), "raft: a write is acknowledged after a cut");
+    RUTILE_SOMETIMES(mark.term < term(), "raft: a write of an older term is acknowledged");
+    const bool moved = tail_.OnDurable(mark);
+    writing_.DoneUpTo(tail_.durable_write().value());
+    promises_.Release(tail_, out_->messages);
+    if (own_vote_pending_ && state_write_ <= tail_.durable_write()) {
+      own_vote_pending_ = false;
+      Tell(CoreChange::kOwnVote);
+      RecordVote(id(), true);
+    }
+    if (moved && role_ == Role::kLeader) {
+      Tell(CoreChange::kOwnDurable);
+      MaybeCommit();
+      SendToWitnesses();
+    }
+  });
 }
 
 Effects Raft::Core::OnApplied(Instant now, Index index) {
-  Begin(now);
-  if (poisoned()) return {};
-  // After a reset completions of what was handed out before it are still on their way.
-  if (index > tail_.applied() && index <= tail_.applying()) tail_.OnApplied(index);
-  return Finish();
+  return Run(now, {.kind = CoreInput::Kind::kApplied, .index = index}, [&] {
+    // After a reset completions of what was handed out before it are still on their way.
+    RUTILE_SOMETIMES(index <= tail_.applied(), "raft: applied before a reset is told after it");
+    if (index > tail_.applied() && index <= tail_.applying()) tail_.OnApplied(index);
+    applying_.DoneUpTo(tail_.applied().value());
+  });
 }
 
 void Raft::Core::CompactTo(Index index) {
@@ -124,28 +162,13 @@ void Raft::Core::CompactTo(Index index) {
   while (configurations_.size() > 1 && configurations_[1].first.index <= tail_.base().index) {
     configurations_.erase(configurations_.begin());
   }
+  if (options_.observer != nullptr) options_.observer->OnLetGo(View());
 }
 
-void Raft::Core::NoteConfigurations(const std::vector<Entry>& entries) {
-  const std::size_t before = configurations_.size();
-  while (configurations_.size() > 1 && !tail_.Contains(configurations_.back().first)) {
-    configurations_.pop_back();
-  }
-  bool changed = configurations_.size() != before;
-  for (const Entry& entry : entries) {
-    if (entry.type != EntryType::kConfig || entry.id.index <= tail_.base().index) continue;
-    if (entry.id.index <= configurations_.back().first.index) continue;
-    std::optional<Configuration> configuration = DecodeConfiguration(entry.payload.view());
-    if (!configuration) return Poison("undecodable configuration at " + ToString(entry.id));
-    configurations_.emplace_back(entry.id, *std::move(configuration));
-    changed = true;
-  }
-  if (changed) ConfigurationChanged();
-}
-
-void Raft::Core::ConfigurationChanged() {
-  out_.state_changed = true;
-  if (role_ == Role::kLeader) SyncPeers();
+std::size_t Raft::Core::Evict(std::size_t keep_bytes) {
+  const std::size_t freed = tail_.Evict(keep_bytes);
+  if (freed > 0 && options_.observer != nullptr) options_.observer->OnLetGo(View());
+  return freed;
 }
 
 bool Raft::Core::HasCommittedInTerm() const {
@@ -170,6 +193,7 @@ void Raft::Core::Poison(std::string why) {
   votes_.clear();
   own_vote_pending_ = false;
   promises_.DropAll();
+  quiet_ = false;
   poisoned_ = std::move(why) + ": " + DebugString();
 }
 
@@ -180,6 +204,7 @@ void Raft::Core::CheckInvariants() const {
   RUTILE_CHECK(leads == (leader_ == id()), DebugString());
   RUTILE_CHECK(leads || (peers_.empty() && transferee_.IsZero()), DebugString());
   RUTILE_CHECK(role_ != Role::kCandidate || hard_state_.vote == id(), DebugString());
+  RUTILE_CHECK(!quiet_ || leads || role_ == Role::kFollower, DebugString());
   RUTILE_CHECK(!own_vote_pending_ || role_ == Role::kCandidate, DebugString());
   RUTILE_CHECK(!configurations_.empty());
   for (const auto& [peer, progress] : peers_) {
@@ -190,13 +215,19 @@ void Raft::Core::CheckInvariants() const {
 
 std::vector<PeerStatus> Raft::Core::Peers() const {
   std::vector<PeerStatus> all;
+  all.reserve(peers_.size());
   for (const auto& [peer, progress] : peers_) {
     all.push_back({.id = peer,
                    .match = progress.match(),
                    .next = progress.next(),
                    .state = std::string(ToString(progress.state())),
-                   .active = progress.active(),
-                   .inflight = progress.inflight()});
+                   // Nobody answers a quiet leader.
+                   .active = quiet_ ? IsLive(peer) : progress.active(),
+                   .paused = !progress.CanSend(window()),
+                   .inflight = progress.inflight(),
+                   .priority = progress.priority(),
+                   .applied = progress.applied(),
+                   .room = progress.room()});
   }
   return all;
 }
@@ -210,8 +241,9 @@ Index Raft::Core::LowestMatch() const {
 
 std::string Raft::Core::DebugString() const {
   std::string text = "peer " + ToString(id()) + " " + std::string(raft::ToString(role_)) +
-                     " leader " + ToString(leader_) + " " + raft::ToString(hard_state_) + " " +
-                     raft::ToString(configuration()) + " log " + tail_.DebugString();
+                     (quiet_ ? " quiet" : "") + " leader " + ToString(leader_) + " " +
+                     raft::ToString(hard_state_) + " " + raft::ToString(configuration()) + " log " +
+                     tail_.DebugString();
   for (const auto& [peer, progress] : peers_) {
     text += " [" + ToString(peer) + " " + std::string(raft::ToString(progress.state())) +
             " match " + ToString(progress.match()) + " next " + ToString(progress.next()) + "]";

@@ -1,11 +1,16 @@
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "raft/backlog.h"
+#include "raft/observer.h"
 #include "raft/progress.h"
 #include "raft/promises.h"
 #include "raft/raft.h"
@@ -14,8 +19,9 @@
 namespace rutile::raft {
 
 // What is behind Raft. Each public member of Raft has its like here: it takes the input in, and
-// ends with Finish(), which turns what changed into Effects in the order of the design's third
-// rule: by then the log is cut, appended to and committed, so it is written and handed out last.
+// ends with Finish() (see Run()), which turns what changed into Effects in the order of the
+// design's third rule: by then the log is cut, appended to and committed, so it is written and
+// handed out last.
 //
 // Handlers of messages are one file each: raft_<message>.cc.
 class Raft::Core {
@@ -23,20 +29,27 @@ class Raft::Core {
   Core(const Options& options, Start start, Random& random, Instant now);
 
   Effects Tick(Instant now);
-  Effects Step(Instant now, Message message);
+  Effects Step(Instant now, Message&& message);
   std::pair<std::variant<Proposed, ProposeError>, Effects> Propose(Instant now,
                                                                    std::vector<Bytes> payloads);
+  std::pair<Result<Proposed>, Effects> ProposeChange(Instant now,
+                                                     const ConfigurationChange& change);
   Effects ReadIndex(Instant now, ReadId id);
   std::optional<Instant> LeaseUntil() const;
   Effects Campaign(Instant now);
   Effects TransferLeadership(Instant now, PeerId to);
+  Effects SetPriority(Instant now, std::int32_t priority);
+  Effects SetLimits(Instant now, const Limits& limits);
+  Limits limits() const;
   Effects OnDurable(Instant now, const Mark& mark);
   Effects OnApplied(Instant now, Index index);
   Effects OnColdRead(Instant now, const ColdRead& read, LogSlice slice);
   Effects OnSnapshotSent(Instant now, PeerId to_peer, LogId id, bool sent);
   Effects OnUnreachable(Instant now, PeerId peer);
+  Effects OnPeerLiveness(Instant now, PeerId peer, bool live);
+  bool is_quiet() const { return quiet_; }
   void CompactTo(Index index);
-  std::size_t Evict(std::size_t keep_bytes) { return tail_.Evict(keep_bytes); }
+  std::size_t Evict(std::size_t keep_bytes);
 
   PeerId id() const { return options_.id; }
   Term term() const { return hard_state_.term; }
@@ -45,6 +58,8 @@ class Raft::Core {
   const HardState& hard_state() const { return hard_state_; }
   const LogTail& tail() const { return tail_; }
   const Configuration& configuration() const { return configurations_.back().second; }
+  const Configuration& ConfigurationAt(Index index) const;
+  Index configuration_since() const { return configurations_.back().first.index; }
   bool HasCommittedInTerm() const;
   bool poisoned() const { return !poisoned_.empty(); }
   std::vector<PeerStatus> Peers() const;
@@ -54,13 +69,40 @@ class Raft::Core {
  private:
   using Peer = std::pair<PeerId, Progress>;
 
-  // --- Every call begins and ends with these (raft_core.cc).
-  void Begin(Instant now);
-  Effects Finish();
+  // --- Every call is one of these: begins, does its work unless the core is poisoned, finishes.
+  template <class Work>
+  Effects Run(Instant now, const CoreInput& input, Work work) {
+    Effects effects;
+    Run(now, input, effects, std::move(work));
+    return effects;
+  }
+  template <class Work>
+  void Run(Instant now, const CoreInput& input, Effects& effects, Work work) {
+    Begin(now, input, effects);
+    if (!poisoned()) {
+      work();
+      if (unsettled_ && role_ == Role::kLeader) SettleMembership();
+      Finish();
+    }
+    out_ = nullptr;
+  }
+  void Begin(Instant now, const CoreInput& input, Effects& effects);
+  void Finish();
   void TakeWrite();
   // Decides when `message` leaves: now if what it promises is durable, else with a later OnDurable.
-  void Settle(Message message, Index covers);
+  void Settle(Message&& message, Index covers);
   void CheckInvariants() const;
+
+  // --- For who looks on.
+  CoreView View() const;
+  void Tell(CoreChange change) const {
+    if (options_.observer != nullptr) options_.observer->OnChange(View(), change);
+  }
+  void TellProgress(PeerId peer, const Progress& progress) const {
+    if (options_.observer != nullptr) {
+      options_.observer->OnProgress(View(), peer, progress.match(), progress.next());
+    }
+  }
 
   // --- Roles (raft_roles.cc). Role, term and leader change nowhere else.
   void BecomeFollower(Term term, PeerId leader);
@@ -92,22 +134,59 @@ class Raft::Core {
 
   Message Make(MessageType type, PeerId to) const;
   // For messages that promise nothing.
-  void Send(Message message) { out_.messages.push_back(std::move(message)); }
+  void Send(Message&& message) { out_->messages.push_back(std::move(message)); }
   // For all others. `covers` is the last entry that it acknowledges, zero for none.
-  void Promise(Message message, Index covers);
+  void Promise(Message&& message, Index covers);
 
   // --- Elections (raft_vote.cc).
   bool IsSoleVoter() const;
+  bool MayCampaign() const;
   bool RefusesVotes() const;
   void RecordVote(PeerId from, bool granted);
   void CountVotesNow();
   void TickFollower();
 
+  // --- Priorities (raft_priority.cc).
+  bool MayDefer() const;
+  int Deference() const;
+  bool Outranks(const Message& candidate) const;
+  void NotePriorities();
+  void MaybeHandOver();
+
+  // --- Witnesses (raft_witness.cc).
+  // Whether a peer of this kind may have such entries; makes them what it keeps.
+  bool TakeAsKept(LogSlice& slice) const;
+  // The last entry that may be sent to `to`; sends to witnesses when theirs has moved.
+  Index SendLimit(PeerId to) const;
+  bool DecidesWithWitnesses() const;
+  void NoteWhoHasData();
+  void SendToWitnesses();
+  // A voter with data, now and in the configuration to come.
+  bool MayLead(PeerId peer) const;
+
+  // --- Quiet groups (raft_quiet.cc).
+  bool IsLive(PeerId peer) const;
+  bool HasNothingToDo() const;
+  void NoteIdleTick();
+  bool ProposesQuiet() const;
+  void OnQuietProposed(Round round);
+  void OnQuietAnswer(const Message& message, Progress& peer);
+  void MaybeGoQuiet();
+  bool AgreesToQuiet(const Message& heartbeat);
+  void WakeFor(const CoreInput& input);
+  void WakeUp(bool leader_is_dead);
+
+  // --- Limits and pressure (raft_limits.cc).
+  std::size_t backlog_bytes() const { return writing_.bytes() + applying_.bytes(); }
+  bool IsBusy() const;
+  std::uint64_t Room() const;
+  void NotePressure();
+  void TellRoom();
+
   // --- Leading (raft_replicate.cc, raft_heartbeat.cc).
   void TickLeader();
   void CheckQuorum();
   Progress* FindPeer(PeerId id);
-  void SyncPeers();
   void BroadcastAppend();
   void SendAppends(PeerId to, Progress& peer);
   // One append from peer.next() on, empty if there is nothing more. False if none could be read.
@@ -119,8 +198,10 @@ class Raft::Core {
   void Nudge(PeerId to, Progress& peer);
   void WantSnapshot(PeerId to, Progress& peer);
   void MaybeCommit();
+  // Options::announce_commit: says so to whom it may help, and who can be sent to.
+  void AnnounceCommit(PeerId to, Progress& peer);
   Index AgreementWith(LogId hint) const;
-  void BroadcastHeartbeat();
+  void BroadcastHeartbeat(bool quiet = false);
   Progress::Window window() const {
     return {options_.max_inflight_messages, options_.max_inflight_bytes};
   }
@@ -133,15 +214,27 @@ class Raft::Core {
   void StartWantedRound();
   void AbandonReads();
   void AbandonForwarded();
+  void BeginTransfer(PeerId to);
+  // Whether this voter could lead soon after it is told to. The few entries that it may lack or
+  // have not applied are there before clients that wait for it lose patience.
+  static constexpr std::uint64_t kCloseEntries = 64;
+  bool IsWarm(const Progress& peer) const;
   void MaybeOrderTransfer();
   void TickTransfer();
   void EndTransfer();
 
-  // --- Configurations (raft_core.cc). In force from append, reverted with a cut.
+  // --- Configurations (raft_configure.cc). In force from append, reverted with a cut.
+  Result<Configuration> Judge(const ConfigurationChange& change) const;
+  // Last in a call: may commit.
+  void AppendConfiguration(const Configuration& next, std::string_view context);
+  // What a leader owes to the configuration by itself. Ends every call, while unsettled_.
+  void SettleMembership();
+  void Resign();
   void NoteConfigurations(const std::vector<Entry>& entries);
   void ConfigurationChanged();
+  void SyncPeers();
 
-  const Options options_;
+  Options options_;  // Of what may change, the present value.
   Random& random_;
   Instant now_;
   std::string poisoned_ = {};  // Why; empty while all is well.
@@ -157,6 +250,23 @@ class Raft::Core {
   int ticks_ = 0;    // Since the election timer was reset; on a leader since the last quorum check.
   int timeout_ = 0;  // Of the election timer, drawn anew at each reset.
   Instant refuse_votes_until_;
+  // Priorities (raft_priority.cc).
+  int leaderless_ticks_ = 0;          // Since the last word of a leader.
+  std::int32_t preferred_ = kNobody;  // Of the voter that is to follow the leader.
+  int handover_ticks_ = 0;            // Since the last handover for priority.
+  int handover_pause_ = 0;            // Until the next one, at least.
+  static constexpr std::int32_t kNobody = std::numeric_limits<std::int32_t>::min();
+
+  // Quiet groups (raft_quiet.cc).
+  std::vector<PeerId> live_ = {};  // Whose nodes live, sorted.
+  bool quiet_ = false;             // The clock is stopped.
+  int idle_ticks_ = 0;             // A leader's, with nothing to do.
+  Round quiet_round_ = {};         // The newest that proposed to go quiet; zero since that is void.
+
+  // Given away and not worked off (raft_limits.cc): to the log writer by write, to apply by index.
+  Backlog writing_ = {};
+  Backlog applying_ = {};
+  std::uint64_t told_room_ = kAnyRoom;  // The leader knows.
 
   // Candidates only.
   std::vector<std::pair<PeerId, bool>> votes_ = {};
@@ -164,6 +274,8 @@ class Raft::Core {
 
   // Leaders only.
   std::vector<Peer> peers_ = {};  // All members but this one, by id.
+  bool alone_ = false;            // No other voter with data answers (raft_witness.cc).
+  bool unsettled_ = false;        // The configuration calls for SettleMembership(), some time.
   std::size_t uncommitted_bytes_ = 0;
   int heartbeat_ticks_ = 0;
   Round clock_round_ = {};  // The newest round that the clock, not a read, has sent.
@@ -178,7 +290,7 @@ class Raft::Core {
 
   Promises promises_ = {};
   std::vector<std::pair<Message, Index>> fresh_ = {};  // Of this call, with what they cover.
-  Effects out_ = {};                                   // Of this call.
+  Effects* out_ = nullptr;                             // Of this call, on its stack.
 };
 
 }  // namespace rutile::raft

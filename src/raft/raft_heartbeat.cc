@@ -4,18 +4,22 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/probe.h"
 #include "raft/quorum.h"
 #include "raft/raft_core.h"
 
 namespace rutile::raft {
 
 void Raft::Core::TickLeader() {
+  if (++ticks_ >= options_.election_ticks) CheckQuorum();
+  if (role_ != Role::kLeader) return;
+  NoteIdleTick();
   if (++heartbeat_ticks_ >= options_.heartbeat_ticks) {
     clock_round_ = rounds_.sent().Next();
-    BroadcastHeartbeat();
+    BroadcastHeartbeat(ProposesQuiet());
+    if (quiet_) return;
   }
   TickTransfer();
-  if (++ticks_ >= options_.election_ticks) CheckQuorum();
 }
 
 // A leader that a quorum has not answered for an election timeout makes way: its clients would wait
@@ -26,22 +30,31 @@ void Raft::Core::CheckQuorum() {
     const Progress* progress = FindPeer(peer);
     return std::optional(peer == id() || (progress != nullptr && progress->active()));
   });
+  RUTILE_SOMETIMES(result != VoteResult::kWon, "raft: a leader without a quorum makes way");
   if (result != VoteResult::kWon) return BecomeFollower(term(), PeerId());
+  NotePriorities();
+  MaybeHandOver();
+  NoteWhoHasData();
   for (auto& [id, peer] : peers_) peer.set_active(false);
 }
 
-void Raft::Core::BroadcastHeartbeat() {
+void Raft::Core::BroadcastHeartbeat(bool quiet) {
   heartbeat_ticks_ = 0;
   const Round round = rounds_.Start(now_);
-  out_.messages.reserve(out_.messages.size() + peers_.size());
-  for (const auto& [to, peer] : peers_) {
+  quiet_round_ = quiet ? round : Round();
+  out_->messages.reserve(out_->messages.size() + peers_.size());
+  for (auto& [to, peer] : peers_) {
     Message message = Make(MessageType::kHeartbeat, to);
     message.round = round;
     // Only as far as its log is known to be ours: beyond that it may hold other entries.
     message.commit = std::min(peer.match(), tail_.committed());
+    peer.set_told_commit(message.commit);
+    message.priority = preferred_;
+    message.quiet = quiet && IsLive(to);
     Send(std::move(message));
   }
   ConfirmRounds();  // Enough for who decides alone.
+  if (quiet) OnQuietProposed(round);
 }
 
 void Raft::Core::HandleHeartbeat(const Message& message) {
@@ -51,8 +64,11 @@ void Raft::Core::HandleHeartbeat(const Message& message) {
     return Poison("acknowledged entries are missing: " + ToString(message));
   }
   tail_.CommitTo(message.commit);
+  preferred_ = message.priority;
   Message reply = Make(MessageType::kHeartbeatReply, message.from);
   reply.round = message.round;
+  reply.priority = options_.priority;
+  reply.quiet = quiet_ = AgreesToQuiet(message);
   Promise(std::move(reply), Index());
 }
 
@@ -60,12 +76,17 @@ void Raft::Core::HandleHeartbeatReply(const Message& message) {
   Progress* peer = FindPeer(message.from);
   if (role_ != Role::kLeader || peer == nullptr || message.round > rounds_.sent()) return;
   peer->set_active(true);
+  RUTILE_SOMETIMES(message.round < peer->answered_round(), "raft: an old round's answer is late");
   peer->OnRoundAnswered(message.round);
+  peer->set_priority(message.priority);
+  peer->NoteStanding(message.applied, message.room);
   ConfirmRounds();
   // Once for each beat of the clock, however many rounds reads send in between.
   if (message.round >= clock_round_ && clock_round_ > peer->asked_at()) {
     Nudge(message.from, *peer);
   }
+  MaybeOrderTransfer();
+  OnQuietAnswer(message, *peer);
 }
 
 }  // namespace rutile::raft

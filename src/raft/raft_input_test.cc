@@ -166,6 +166,17 @@ TEST_F(RaftInput, SnapshotOfAnOldTermIsInstalledAndMakesNobodyLeader) {
   EXPECT_EQ(Index(9), durable.messages[0].match);
 }
 
+TEST_F(RaftInput, SnapshotsOfWhatCannotBeAreIgnored) {
+  Message message = FromLeader(MessageType::kSnapshot);
+  const auto impossible = {LogId{Term(2), Index(~std::uint64_t{0})}, LogId{Term(3), Index(9)}};
+  for (LogId id : impossible) {
+    message.snapshot = SnapshotMeta{.id = id, .configuration = raft_->configuration()};
+    EXPECT_FALSE(raft_->Step(now_, message).install.has_value()) << ToString(id);
+  }
+  EXPECT_EQ(Index(2), raft_->tail().last().index);
+  EXPECT_FALSE(raft_->poisoned());
+}
+
 // In force from append, reverted with the cut, and kept when the log behind it is let go of.
 TEST_F(RaftInput, ConfigurationFollowsTheLog) {
   const Configuration before = raft_->configuration();

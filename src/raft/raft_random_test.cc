@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "raft/testing/test_cluster.h"
 
@@ -22,6 +24,7 @@ std::uint64_t FromEnvironment(const char* name, std::uint64_t otherwise) {
 }
 
 constexpr int kSteps = 4000;
+constexpr std::size_t kMostMembers = 7;
 
 class Calamity {
  public:
@@ -35,6 +38,9 @@ class Calamity {
     slow_disks_ = random_.OneIn(2);
     compacts_ = random_.OneIn(2);
     transfers_ = random_.OneIn(3);
+    changes_ = random_.OneIn(2);
+    priorities_ = random_.OneIn(2);
+    limits_ = random_.OneIn(3);
     without_lease_ = Swarm(seed).options.lease == Duration::zero();
   }
 
@@ -50,6 +56,7 @@ class Calamity {
   }
 
   // The next number depends on everything that was drawn before.
+  int changes_made() const { return changes_made_; }
   std::uint64_t Fingerprint() { return random_.Next(); }
   std::string Trace() { return cluster_.TakeTrace(); }
 
@@ -59,14 +66,22 @@ class Calamity {
     TestCluster::Setup setup{.voters = random.OneIn(2) ? 3u : 5u,
                              .learners = random.OneIn(3) ? 1u : 0u,
                              .options = testing::SmallOptions(),
-                             .seed = seed};
-    if (random.OneIn(10)) setup.voters = random.OneIn(2) ? 1 : 2;
+                             .seed = seed,
+                             // Whoever is added knows nothing of the first members.
+                             .begins = {Term(1), Index(1)}};
+    if (random.OneIn(3)) setup.witnesses = 1 + random.Below(setup.voters / 2);
+    if (random.OneIn(10)) {
+      setup.voters = random.OneIn(2) ? 1 : 2;
+      setup.witnesses = std::min(setup.witnesses, setup.voters / 2);
+    }
     // Tiny limits reach rare code.
     setup.options.max_inflight_messages = 1 + random.Below(4);
     setup.options.max_inflight_bytes = 1 + random.Below(400);
     setup.options.max_append_bytes = 1 + random.Below(200);
     setup.options.max_hand_out_bytes = 1 + random.Below(200);
     setup.options.max_uncommitted_bytes = 200 + random.Below(1000);
+    setup.options.max_backlog_bytes = 100 + random.Below(1000);
+    setup.options.quiet = random.OneIn(2);
     setup.options.apply_before_durable = !random.OneIn(3);
     if (random.OneIn(2)) setup.options.lease = Duration::zero();
     return setup;
@@ -80,7 +95,7 @@ class Calamity {
     if (dice < 40) return DeliverSomething();
     if (dice < 52) return Ticks();
     if (!cluster_.alive(id)) {
-      if (random_.OneIn(4)) cluster_.Restart(id);
+      if (!cluster_.destroyed(id) && random_.OneIn(4)) Restart(id);
       return;
     }
     if (dice < 66) return Disk(id);
@@ -139,6 +154,7 @@ class Calamity {
       return;
     }
     if (!cluster_.raft(id).is_leader()) return;
+    if (changes_ && random_.OneIn(3)) return ChangeMembers(id);
     std::vector<Bytes> batch;
     for (std::uint64_t n = 1 + random_.Below(3); n > 0; --n) {
       batch.emplace_back("p" + std::to_string(proposals_++) + std::string(random_.Below(60), '.'));
@@ -155,8 +171,29 @@ class Calamity {
     }
   }
 
+  // A few steps of all kinds, of which some make no sense.
+  void ChangeMembers(std::size_t id) {
+    const Configuration current = cluster_.raft(id).configuration();
+    std::vector<PeerId> members = current.Members();
+    ConfigurationChange change{.transition = static_cast<Transition>(random_.Below(3))};
+    // An explicit joint configuration is left by a change without steps.
+    for (std::uint64_t n = current.IsJoint() ? 0 : 1 + random_.Below(3); n > 0; --n) {
+      const bool add = members.size() < kMostMembers && random_.OneIn(2);
+      const PeerId who = add ? PeerId(cluster_.size() + 1) : members[random_.Below(members.size())];
+      const auto kind =
+          add ? ChangeStep::Kind::kAddLearner : static_cast<ChangeStep::Kind>(random_.Below(4));
+      change.steps.push_back({!add               ? kind
+                              : random_.OneIn(4) ? ChangeStep::Kind::kAddWitness
+                              : random_.OneIn(2) ? ChangeStep::Kind::kAddVoter
+                                                 : kind,
+                              who});
+      if (add) members.push_back(who);
+    }
+    if (cluster_.ProposeChange(id, change).ok()) ++changes_made_;
+  }
+
   void Trouble(std::size_t id) {
-    switch (random_.Below(8)) {
+    switch (random_.Below(12)) {
       case 0:
         if (crashes_) {
           cluster_.Crash(id, random_.Below(cluster_.writes_in_flight(id) + 1), random_.OneIn(2));
@@ -177,17 +214,60 @@ class Calamity {
         // Anybody, however unfit; a lease that counts on its refusal to vote would not survive it.
         if (without_lease_) cluster_.Campaign(id);
         return;
+      case 7:
+        if (changes_ && cluster_.removed(id)) cluster_.Destroy(id);
+        return;
+      case 8:
+        if (priorities_) cluster_.SetPriority(id, static_cast<std::int32_t>(random_.Below(5)) - 2);
+        return;
+      case 9:
+        if (limits_) SetLimits(id);
+        return;
+      case 10: return Liveness(id);
       default: return;
     }
+  }
+
+  // The truth, or a lie: at worst it costs messages, and time until the truth is told.
+  void Liveness(std::size_t id) {
+    if (random_.OneIn(3)) return cluster_.SetLive(id, AnyNode(), random_.OneIn(2));
+    for (std::size_t peer = 1; peer <= cluster_.size(); ++peer) {
+      TellTruth(id, peer);
+    }
+  }
+
+  void TellTruth(std::size_t id, std::size_t peer) {
+    if (restarted_.erase({id, peer}) != 0) cluster_.SetLive(id, peer, false);
+    cluster_.SetLive(id, peer, cluster_.alive(peer));
+  }
+
+  void Restart(std::size_t id) {
+    cluster_.Restart(id);
+    for (std::size_t other = 1; other <= cluster_.size(); ++other) restarted_.insert({other, id});
+  }
+
+  // Smaller and larger than what is on its way; zeroes too.
+  void SetLimits(std::size_t id) {
+    cluster_.SetLimits(id, {.max_inflight_messages = random_.Below(5),
+                            .max_inflight_bytes = random_.Below(400),
+                            .max_append_bytes = random_.Below(200),
+                            .max_uncommitted_bytes = random_.Below(1000),
+                            .max_backlog_bytes = random_.Below(1000)});
   }
 
   std::string HealAndProgress() {
     cluster_.Heal();
     for (std::size_t id = 1; id <= cluster_.size(); ++id) {
-      if (!cluster_.alive(id)) cluster_.Restart(id);
+      if (cluster_.destroyed(id)) continue;
+      if (!cluster_.alive(id)) Restart(id);
       // What the disk has done, the core will hear of.
       for (const Mark& mark : std::exchange(cluster_.marks(id), {})) {
         cluster_.TellDurable(id, mark);
+      }
+    }
+    for (std::size_t id = 1; id <= cluster_.size(); ++id) {
+      for (std::size_t peer = 1; peer <= cluster_.size() && cluster_.alive(id); ++peer) {
+        TellTruth(id, peer);
       }
     }
     std::size_t leader = 0;
@@ -196,7 +276,8 @@ class Calamity {
       if (!cluster_.violation().empty()) return cluster_.violation() + " while healing";
       if (leader == 0) {
         for (std::size_t id = 1; id <= cluster_.size(); ++id) {
-          if (cluster_.raft(id).is_leader() && cluster_.Propose(id, "last")) leader = id;
+          if (!cluster_.alive(id) || !cluster_.raft(id).is_leader()) continue;
+          if (cluster_.Propose(id, "last")) leader = id;
         }
       } else if (!cluster_.raft(leader).is_leader()) {
         leader = 0;
@@ -206,16 +287,20 @@ class Calamity {
     }
     std::string state = "no progress:";
     for (std::size_t id = 1; id <= cluster_.size(); ++id) {
-      state += "\n" + cluster_.raft(id).DebugString();
+      if (cluster_.alive(id)) state += "\n" + cluster_.raft(id).DebugString();
     }
     return state;
   }
 
   bool AllApplied(std::size_t leader) {
     const LogId last = cluster_.raft(leader).tail().last();
-    for (std::size_t id = 1; id <= cluster_.size(); ++id) {
+    const Configuration& all = cluster_.raft(leader).configuration();
+    if (all.auto_leave || !all.IsVoter(PeerId(leader))) return false;  // Not at rest yet.
+    for (PeerId member : all.Members()) {
+      const std::size_t id = member.value();
       if (cluster_.machine(id).applied != last) return false;
-      if (cluster_.machine(id).hash != cluster_.machine(leader).hash) return false;
+      const testing::MachineState& state = cluster_.machine(id);
+      if (!state.witness && state.hash != cluster_.machine(leader).hash) return false;
     }
     return true;
   }
@@ -231,6 +316,12 @@ class Calamity {
   bool compacts_ = false;
   bool transfers_ = false;
   bool without_lease_ = false;
+  bool changes_ = false;
+  bool priorities_ = false;
+  bool limits_ = false;
+  // Who has not heard yet that who else is another process now.
+  std::set<std::pair<std::size_t, std::size_t>> restarted_ = {};
+  int changes_made_ = 0;
   std::uint64_t proposals_ = 0;
 };
 
@@ -238,12 +329,15 @@ TEST(RaftRandom, SafeUnderCalamitiesAndLiveAfterThem) {
   const char* one = std::getenv("RUTILE_SEED");
   const std::uint64_t first = FromEnvironment("RUTILE_SEED", 1);
   const std::uint64_t seeds = one != nullptr ? 1 : 400 * FromEnvironment("RUTILE_TEST_SCALE", 1);
+  int changes = 0;
   for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
     Calamity calamity(seed);
     const std::string wrong = calamity.Run(kSteps);
     if (!wrong.empty() && one != nullptr) std::cerr << calamity.Trace();
     ASSERT_EQ("", wrong) << "RUTILE_SEED=" << seed;
+    changes += calamity.changes_made();
   }
+  EXPECT_TRUE(one != nullptr || changes > 200) << changes << " changes of members";
 }
 
 // If this fails, no seed means anything.

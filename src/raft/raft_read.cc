@@ -2,29 +2,29 @@
 
 #include <utility>
 
+#include "base/probe.h"
 #include "raft/quorum.h"
 #include "raft/raft_core.h"
 
 namespace rutile::raft {
 
 Effects Raft::Core::ReadIndex(Instant now, ReadId id) {
-  Begin(now);
-  if (poisoned()) {
-    Effects effects;
-    effects.reads.push_back({.id = id});
-    return effects;
-  }
-  if (role_ == Role::kLeader) {
-    AddRead({.from = this->id(), .id = id});
-    StartWantedRound();
-  } else if (leader_.IsZero()) {
-    out_.reads.push_back({.id = id});
-  } else {
-    Message message = Make(MessageType::kReadIndex, leader_);
-    message.read = forwarded_.Add(id, options_.election_ticks);
-    Send(std::move(message));
-  }
-  return Finish();
+  if (poisoned()) return {.reads = {{.id = id}}};
+  return Run(now, {.kind = CoreInput::Kind::kReadIndex}, [&] {
+    if (options_.witness) {
+      out_->reads.push_back({.id = id});  // It has nothing to serve.
+    } else if (role_ == Role::kLeader) {
+      AddRead({.from = this->id(), .id = id});
+      StartWantedRound();
+    } else if (leader_.IsZero()) {
+      RUTILE_SOMETIMES(true, "raft: a read while no leader is known");
+      out_->reads.push_back({.id = id});
+    } else {
+      Message message = Make(MessageType::kReadIndex, leader_);
+      message.read = forwarded_.Add(id, options_.election_ticks);
+      Send(std::move(message));
+    }
+  });
 }
 
 std::optional<Instant> Raft::Core::LeaseUntil() const {
@@ -42,17 +42,19 @@ bool Raft::Core::LeaseIsValid() const {
 void Raft::Core::AddRead(const ReadRounds::Read& read) {
   if (!HasCommittedInTerm()) {
     // What was committed before this term is not known yet.
+    RUTILE_SOMETIMES(true, "raft: a read before the term's first commit");
     early_reads_.push_back(read);
   } else if (LeaseIsValid()) {
     AnswerRead(read, tail_.committed());
   } else {
+    RUTILE_SOMETIMES(read.from != id(), "raft: a follower's read waits for a round");
     rounds_.Add({.from = read.from, .id = read.id, .index = tail_.committed()});
   }
 }
 
 void Raft::Core::AnswerRead(const ReadRounds::Read& read, Index index) {
   if (read.from == id()) {
-    out_.reads.push_back({.id = read.id, .index = index});
+    out_->reads.push_back({.id = read.id, .index = index});
     return;
   }
   Message reply = Make(MessageType::kReadIndexReply, read.from);
@@ -77,6 +79,7 @@ void Raft::Core::ConfirmRounds() {
 
 void Raft::Core::HandleReadIndex(const Message& message) {
   const ReadRounds::Read read{.from = message.from, .id = message.read};
+  RUTILE_SOMETIMES(role_ != Role::kLeader, "raft: a read forwarded to who does not lead");
   if (role_ != Role::kLeader) return AnswerRead(read, Index());
   AddRead(read);
   StartWantedRound();
@@ -85,13 +88,14 @@ void Raft::Core::HandleReadIndex(const Message& message) {
 void Raft::Core::HandleReadIndexReply(const Message& message) {
   // Whoever it came from: the number was never used for another question.
   if (const std::optional<ReadId> id = forwarded_.Take(message.read)) {
-    out_.reads.push_back({.id = *id, .index = message.read_index});
+    out_->reads.push_back({.id = *id, .index = message.read_index});
   }
 }
 
 // Others see the term change, or lose patience, by themselves.
 void Raft::Core::AbandonReads() {
   for (const ReadRounds::Read& read : rounds_.Abandon()) {
+    RUTILE_SOMETIMES(true, "raft: leadership is lost in a read's round");
     if (read.from == id()) AnswerRead(read, Index());
   }
   for (const ReadRounds::Read& read : std::exchange(early_reads_, {})) {
@@ -100,7 +104,7 @@ void Raft::Core::AbandonReads() {
 }
 
 void Raft::Core::AbandonForwarded() {
-  for (ReadId id : forwarded_.Abandon()) out_.reads.push_back({.id = id});
+  for (ReadId id : forwarded_.Abandon()) out_->reads.push_back({.id = id});
 }
 
 }  // namespace rutile::raft

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/buggify.h"
 #include "base/check.h"
+#include "base/probe.h"
 #include "raft/quorum.h"
 #include "raft/raft_core.h"
+#include "raft/witness.h"
 
 namespace rutile::raft {
 
@@ -15,18 +18,19 @@ std::pair<std::variant<Proposed, ProposeError>, Effects> Raft::Core::Propose(
   if (poisoned()) return {ProposeError::kPoisoned, Effects()};
   if (role_ != Role::kLeader) return {ProposeError::kNotLeader, Effects()};
   if (!transferee_.IsZero()) return {ProposeError::kTransferring, Effects()};
-  if (uncommitted_bytes_ >= options_.max_uncommitted_bytes) {
-    return {ProposeError::kBusy, Effects()};
-  }
-  Begin(now);
-  const Proposed proposed{.id = {term(), tail_.last().index.Next()}};
-  for (Bytes& payload : payloads) {
-    uncommitted_bytes_ += Entry::kOverheadBytes + payload.size();
-    tail_.AppendOwn(term(), EntryType::kNormal, std::move(payload));
-  }
-  // Before our own disk has them: it is one vote among others, and counts itself when it has.
-  BroadcastAppend();
-  return {proposed, Finish()};
+  if (IsBusy()) return {ProposeError::kBusy, Effects()};
+  std::pair<std::variant<Proposed, ProposeError>, Effects> outcome(
+      Proposed{.id = {term(), tail_.last().index.Next()}}, Effects());
+  Run(now, {.kind = CoreInput::Kind::kPropose}, outcome.second, [&] {
+    for (Bytes& payload : payloads) {
+      uncommitted_bytes_ += Entry::kOverheadBytes + payload.size();
+      tail_.AppendOwn(term(), EntryType::kNormal, std::move(payload));
+      Tell(CoreChange::kOwnEntry);
+    }
+    // Before our own disk has them: it is one vote among others, and counts itself when it has.
+    BroadcastAppend();
+  });
+  return outcome;
 }
 
 Progress* Raft::Core::FindPeer(PeerId id) {
@@ -36,46 +40,41 @@ Progress* Raft::Core::FindPeer(PeerId id) {
   return it != peers_.end() && it->first == id ? &it->second : nullptr;
 }
 
-// Whoever is new is probed at the end of the log; who is not a member any more is forgotten, so
-// that nothing is left for the next who comes with its id.
-void Raft::Core::SyncPeers() {
-  std::vector<Peer> peers;
-  for (PeerId member : configuration().Members()) {
-    if (member == id()) continue;
-    Progress* known = FindPeer(member);
-    peers.emplace_back(member,
-                       known != nullptr ? std::move(*known) : Progress(tail_.last().index.Next()));
-  }
-  peers_ = std::move(peers);
-}
-
 void Raft::Core::BroadcastAppend() {
-  out_.messages.reserve(out_.messages.size() + peers_.size());
+  out_->messages.reserve(out_->messages.size() + peers_.size());
   for (auto& [to, peer] : peers_) SendAppends(to, peer);
 }
 
 void Raft::Core::SendAppends(PeerId to, Progress& peer) {
-  while (peer.next() <= tail_.last().index && peer.CanSend(window())) {
+  while (peer.next() <= SendLimit(to) && peer.CanSend(window())) {
     if (!SendAppend(to, peer)) return;
   }
 }
 
 bool Raft::Core::SendAppend(PeerId to, Progress& peer) {
+  const Index limit = SendLimit(to);
+  if (peer.room() == 0 ||
+      peer.next() > limit.Next()) {  // A probe; it takes no entries, or none yet.
+    SendEmptyAppend(to, peer);
+    return false;
+  }
   const Index prev = peer.next().Prev();
   const std::optional<Term> prev_term = tail_.TermAt(prev);
   if (!prev_term) {
     WantSnapshot(to, peer);
     return false;
   }
-  std::optional<LogSlice> slice = tail_.Read(prev, tail_.last().index, options_.max_append_bytes);
+  const std::size_t most = std::min<std::uint64_t>(options_.max_append_bytes, peer.room());
+  const std::size_t max_bytes = RUTILE_BUGGIFY("buggify raft: an append of one entry") ? 0 : most;
+  std::optional<LogSlice> slice = tail_.Read(prev, limit, max_bytes);
   if (!slice) {
     // Evicted, hence durable: the host reads it back. Up to where memory takes over.
     peer.set_reading(true);
-    out_.cold_reads.push_back({.to_peer = to,
-                               .term = term(),
-                               .prev = {*prev_term, prev},
-                               .to = tail_.first_resident().Prev(),
-                               .max_bytes = options_.max_append_bytes});
+    out_->cold_reads.push_back({.to_peer = to,
+                                .term = term(),
+                                .prev = {*prev_term, prev},
+                                .to = std::min(limit, tail_.first_resident().Prev()),
+                                .max_bytes = most});
     return false;
   }
   SendSlice(to, peer, *std::move(slice));
@@ -83,15 +82,18 @@ bool Raft::Core::SendAppend(PeerId to, Progress& peer) {
 }
 
 void Raft::Core::SendSlice(PeerId to, Progress& peer, LogSlice slice) {
+  if (configuration().IsWitness(to)) StripData(slice);
   std::size_t bytes = 0;
   for (const Entry& entry : slice.entries) bytes += entry.size_bytes();
   if (!slice.empty() || peer.state() == Progress::State::kProbe) {
     peer.OnSent(slice.last().index, bytes);
   }
   peer.set_asked_at(rounds_.sent());
+  quiet_round_ = Round();  // Who has agreed to it is woken by this.
   Message message = Make(MessageType::kAppend, to);
   message.slice = std::move(slice);
   message.commit = tail_.committed();
+  peer.set_told_commit(message.commit);
   Send(std::move(message));
 }
 
@@ -112,8 +114,8 @@ void Raft::Core::Nudge(PeerId to, Progress& peer) {
       if (peer.CanSend(window())) SendAppend(to, peer);
       return;
     case Progress::State::kReplicate:
-      if (peer.match() == tail_.last().index || peer.reading()) return;
-      if (peer.next() <= tail_.last().index && peer.CanSend(window())) {
+      if (peer.match() >= SendLimit(to) || peer.reading()) return;
+      if (peer.next() <= SendLimit(to) && peer.CanSend(window())) {
         SendAppends(to, peer);
       } else {
         SendEmptyAppend(to, peer);
@@ -126,14 +128,21 @@ void Raft::Core::HandleAppendReply(const Message& message) {
   Progress* peer = FindPeer(message.from);
   if (role_ != Role::kLeader || peer == nullptr) return;
   peer->set_active(true);
+  peer->NoteStanding(message.applied, message.room);
   if (message.rejected) {
+    RUTILE_SOMETIMES(message.match <= peer->match(), "raft: an old rejection comes late");
     if (!peer->OnRejected(message.match, AgreementWith(message.hint))) return;
   } else {
     if (message.match > tail_.last().index) return;  // Nobody can have what we have not.
     peer->OnAccepted(message.match, tail_.base().index);
+    TellProgress(message.from, *peer);
     MaybeCommit();
+    SendToWitnesses();
+    // What it has just acknowledged may be committed already.
+    if (options_.announce_commit) AnnounceCommit(message.from, *peer);
   }
   SendAppends(message.from, *peer);
+  TellProgress(message.from, *peer);
   MaybeOrderTransfer();
 }
 
@@ -142,6 +151,7 @@ void Raft::Core::HandleAppendReply(const Message& message) {
 Index Raft::Core::AgreementWith(LogId hint) const {
   const LogId agreement = tail_.FindAgreement(hint);
   const bool found = agreement.index <= hint.index && agreement.term <= hint.term;
+  RUTILE_SOMETIMES(!found, "raft: logs that agree on nothing that is kept");
   // Not even base: it needs a snapshot.
   return found ? agreement.index : agreement.index.Prev();
 }
@@ -153,49 +163,67 @@ void Raft::Core::MaybeCommit() {
     return progress == nullptr ? std::uint64_t{0} : progress->match().value();
   }));
   // Raft 5.4.2: an entry of an older term may be on a majority and still be replaced.
+  RUTILE_SOMETIMES(reached > tail_.committed() && tail_.TermAt(reached) != std::optional(term()),
+                   "raft: a quorum has entries of an older term only");
+  RUTILE_SOMETIMES(reached > tail_.durable(), "raft: committed before the leader's disk has it");
   if (reached <= tail_.committed() || tail_.TermAt(reached) != std::optional(term())) return;
   const bool first = !HasCommittedInTerm();
   uncommitted_bytes_ -= tail_.BytesBetween(tail_.committed(), reached);
   tail_.CommitTo(reached);
+  Tell(CoreChange::kCommitted);
+  if (options_.announce_commit) {
+    for (auto& [to, peer] : peers_) AnnounceCommit(to, peer);
+  }
   if (!first) return;
   // Now this leader knows of all that was committed before it, and may answer (Raft 6.4).
   for (ReadRounds::Read& read : std::exchange(early_reads_, {})) AddRead(read);
   StartWantedRound();
 }
 
+void Raft::Core::AnnounceCommit(PeerId to, Progress& peer) {
+  // Beyond what it was sent it can commit nothing.
+  const Index useful = std::min(tail_.committed(), peer.next().Prev());
+  if (peer.told_commit() >= useful || !peer.CanSend(window())) return;
+  if (peer.next() <= SendLimit(to)) {
+    SendAppend(to, peer);
+  } else {
+    SendEmptyAppend(to, peer);
+  }
+}
+
 Effects Raft::Core::OnColdRead(Instant now, const ColdRead& read, LogSlice slice) {
-  Begin(now);
-  Progress* peer = FindPeer(read.to_peer);
-  // Another term: of another leadership, whose reads are none of ours.
-  if (poisoned() || role_ != Role::kLeader || read.term != term() || peer == nullptr ||
-      !peer->reading()) {
-    return poisoned() ? Effects() : Finish();
-  }
-  peer->set_reading(false);
-  if (peer->state() == Progress::State::kSnapshot) return Finish();
-  if (slice.empty()) {
-    peer->Pause();
-    peer->set_asked_at(rounds_.sent());
-    return Finish();
-  }
-  // A leader's log only grows in its term, so what is on disk is what it had asked for; but a read
-  // by bare index is never believed.
-  const bool wanted = slice.prev == read.prev && slice.prev.index == peer->next().Prev() &&
-                      slice.Validate() && tail_.Contains(slice.prev) &&
-                      tail_.Contains(slice.last());
-  if (wanted) SendSlice(read.to_peer, *peer, std::move(slice));
-  SendAppends(read.to_peer, *peer);
-  return Finish();
+  return Run(now, {.kind = CoreInput::Kind::kColdRead}, [&] {
+    Progress* peer = FindPeer(read.to_peer);
+    // Another term: of another leadership, whose reads are none of ours.
+    if (role_ != Role::kLeader || read.term != term() || peer == nullptr || !peer->reading()) {
+      return;
+    }
+    peer->set_reading(false);
+    if (peer->state() == Progress::State::kSnapshot) return;
+    if (slice.empty()) {
+      RUTILE_SOMETIMES(true, "raft: a cold read fails");
+      peer->Pause();
+      peer->set_asked_at(rounds_.sent());
+      return;
+    }
+    // A leader's log only grows in its term, so what is on disk is what it had asked for; but a
+    // read by bare index is never believed.
+    const bool wanted = slice.prev == read.prev && slice.prev.index == peer->next().Prev() &&
+                        slice.Validate() && tail_.Contains(slice.prev) &&
+                        tail_.Contains(slice.last());
+    RUTILE_SOMETIMES(!wanted, "raft: a cold read comes too late");
+    if (wanted) SendSlice(read.to_peer, *peer, std::move(slice));
+    SendAppends(read.to_peer, *peer);
+  });
 }
 
 Effects Raft::Core::OnUnreachable(Instant now, PeerId peer) {
-  Begin(now);
-  if (poisoned()) return {};
-  if (Progress* progress = FindPeer(peer)) {
+  return Run(now, {.kind = CoreInput::Kind::kUnreachable}, [&] {
+    Progress* progress = FindPeer(peer);
+    if (progress == nullptr) return;
     progress->OnUnreachable();
     progress->set_asked_at(rounds_.sent());
-  }
-  return Finish();
+  });
 }
 
 }  // namespace rutile::raft

@@ -44,6 +44,62 @@ TEST(RaftReplication, LeaderSendsBeforeItsOwnDiskAndCountsItselfAfter) {
   EXPECT_EQ("", cluster.violation());
 }
 
+TEST(RaftReplication, TheCommitIndexIsAnnouncedIfTheHostWantsIt) {
+  for (const bool announce : {false, true}) {
+    TestCluster::Setup setup;
+    setup.options.announce_commit = announce;
+    TestCluster cluster(setup);
+    cluster.Elect(1);
+    ASSERT_TRUE(cluster.Propose(1, "x"));
+    cluster.Settle();
+    EXPECT_EQ(Index(2), cluster.raft(1).tail().committed());
+    EXPECT_EQ(Index(announce ? 2 : 1), cluster.raft(2).tail().committed()) << announce;
+    // Once for each advance: who knows is not told again.
+    cluster.TakeTrace();
+    cluster.Settle();
+    EXPECT_EQ("", cluster.TakeTrace());
+    EXPECT_EQ("", cluster.violation());
+  }
+}
+
+TEST(RaftReplication, ALateAnswerIsToldWhatIsCommittedMeanwhile) {
+  TestCluster::Setup setup;
+  setup.options.announce_commit = true;
+  TestCluster cluster(setup);
+  cluster.Elect(1);
+  cluster.PauseWriter(3);
+  ASSERT_TRUE(cluster.Propose(1, "x"));
+  cluster.Settle();
+  ASSERT_EQ(Index(2), cluster.raft(1).tail().committed());
+  // What it was told while it had nothing to commit is lost.
+  cluster.Isolate(3);
+  ASSERT_TRUE(cluster.Propose(1, "y"));
+  cluster.Settle();
+  cluster.Heal();
+  cluster.PauseWriter(3, false);
+  cluster.TickAll(4);
+  EXPECT_EQ(Index(3), cluster.raft(3).tail().committed());
+  EXPECT_EQ("", cluster.violation());
+}
+
+TEST(RaftReplication, NobodyIsToldOfACommitWhileItCanBeSentNothing) {
+  TestCluster::Setup setup;
+  setup.options.announce_commit = true;
+  setup.options.max_inflight_messages = 1;
+  TestCluster cluster(setup);
+  cluster.Elect(1);
+  cluster.hold = [](const Message& m) { return m.to == PeerId(3); };
+  ASSERT_TRUE(cluster.Propose(1, "x"));
+  ASSERT_TRUE(cluster.Propose(1, "y"));
+  cluster.Settle();
+  EXPECT_EQ(Index(3), cluster.raft(1).tail().committed());
+  EXPECT_EQ(Index(3), cluster.raft(2).tail().committed());
+  EXPECT_TRUE(Peer(cluster, 1, 3).paused);
+  EXPECT_FALSE(Peer(cluster, 1, 2).paused);
+  EXPECT_EQ(1u, Count(cluster, MessageType::kAppend, 3)) << "the window is full";
+  EXPECT_EQ("", cluster.violation());
+}
+
 TEST(RaftReplication, SlowDiskOfTheLeaderHoldsNobodyBack) {
   TestCluster cluster({});
   cluster.Elect(1);

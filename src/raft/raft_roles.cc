@@ -17,10 +17,12 @@ void Raft::Core::BecomeFollower(Term term, PeerId leader) {
   }
   role_ = Role::kFollower;
   leader_ = leader;
+  quiet_ = false;
   votes_.clear();
   own_vote_pending_ = false;
-  out_.state_changed = true;
+  out_->state_changed = true;
   ResetElectionTimer();
+  Tell(CoreChange::kFollower);
 }
 
 void Raft::Core::BecomePreCandidate() {
@@ -30,13 +32,15 @@ void Raft::Core::BecomePreCandidate() {
   leader_ = PeerId();
   votes_.clear();
   own_vote_pending_ = false;
-  out_.state_changed = true;
+  out_->state_changed = true;
   ResetElectionTimer();
+  Tell(CoreChange::kPreCandidate);
   for (PeerId peer : configuration().Members()) {
     if (peer == id() || !configuration().IsVoter(peer)) continue;
     Message message = Make(MessageType::kPreVote, peer);
     message.term = term().Next();
     message.last_log = tail_.last();
+    message.priority = options_.priority;
     Send(std::move(message));
   }
   // Changes nothing that could be lost, so it needs no disk.
@@ -52,8 +56,9 @@ void Raft::Core::BecomeCandidate(bool transfer) {
   leader_ = PeerId();
   votes_.clear();
   own_vote_pending_ = true;
-  out_.state_changed = true;
+  out_->state_changed = true;
   ResetElectionTimer();
+  Tell(CoreChange::kCandidate);
   // Raft 5.2. The requests, like the own vote, promise that no other vote is given in this term.
   for (PeerId peer : configuration().Members()) {
     if (peer == id() || !configuration().IsVoter(peer)) continue;
@@ -69,15 +74,22 @@ void Raft::Core::BecomeLeader() {
   role_ = Role::kLeader;
   leader_ = id();
   votes_.clear();
-  out_.state_changed = true;
+  out_->state_changed = true;
   ticks_ = 0;
   heartbeat_ticks_ = 0;
   clock_round_ = Round();
   transfer_ordered_ = false;
+  leaderless_ticks_ = 0;
+  alone_ = false;
+  idle_ticks_ = 0;
+  quiet_round_ = Round();
+  preferred_ = kNobody;
   uncommitted_bytes_ = tail_.BytesBetween(tail_.committed(), tail_.last().index);
   SyncPeers();
+  Tell(CoreChange::kLeader);
   // Raft 5.4.2, 6.4: only an entry of the own term commits what came before it.
   tail_.AppendOwn(term(), EntryType::kEmpty, Bytes());
+  Tell(CoreChange::kOwnEntry);
   uncommitted_bytes_ += Entry::kOverheadBytes;
   BroadcastAppend();
 }
@@ -103,28 +115,29 @@ bool Raft::Core::HearLeader(PeerId from) {
   }
   if (role_ != Role::kFollower || leader_ != from) BecomeFollower(term(), from);
   ticks_ = 0;
+  leaderless_ticks_ = 0;
   // Measured from the receipt, while the leader's lease runs from the sending before it.
   refuse_votes_until_ = now_ + options_.vote_refusal;
   return true;
 }
 
 Effects Raft::Core::Tick(Instant now) {
-  Begin(now);
-  if (poisoned()) return {};
-  if (role_ == Role::kLeader) {
-    TickLeader();
-  } else {
-    TickFollower();
-  }
-  return Finish();
+  return Run(now, {.kind = CoreInput::Kind::kTick}, [this] {
+    if (quiet_) return;
+    ++handover_ticks_;
+    if (role_ == Role::kLeader) {
+      TickLeader();
+    } else {
+      TickFollower();
+    }
+  });
 }
 
-Effects Raft::Core::Step(Instant now, Message message) {
-  Begin(now);
-  if (poisoned()) return {};
-  if (message.to != id() || message.from == id() || message.from.IsZero()) return Finish();
-  if (AdmitTerm(message)) Dispatch(message);
-  return Finish();
+Effects Raft::Core::Step(Instant now, Message&& message) {
+  return Run(now, {.kind = CoreInput::Kind::kMessage, .message = &message}, [&] {
+    if (message.to != id() || message.from == id() || message.from.IsZero()) return;
+    if (AdmitTerm(message)) Dispatch(message);
+  });
 }
 
 // Raft 5.1: whoever sees a higher term steps down; who sends a lower one is told. Returns whether

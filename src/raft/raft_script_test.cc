@@ -5,6 +5,7 @@
 //   logs 1=1,1,2 2=1,1                        before it: the terms of entries that nodes have
 //   campaign n | elect n                      campaign, and (elect) settle with all that follows
 //   propose n [count=k]                       k payloads in one call
+//   change n voter=4 learner=5,6 remove=2 [transition=explicit]   in this order; none: leave joint
 //   read n | transfer n to=m | unreachable n peer=m
 //   tick n [times=k] | tickall [times=k]      tickall settles after each
 //   isolate n | cut n to=m | heal
@@ -84,6 +85,8 @@ class Script {
       c.Elect(id);
     } else if (d.command == "propose") {
       c.ProposeBatch(id, std::vector<Bytes>(Number(d, "count", 1), Bytes("x")));
+    } else if (d.command == "change") {
+      Change(d, id);
     } else if (d.command == "read") {
       c.ReadIndex(id);
     } else if (d.command == "transfer") {
@@ -103,6 +106,26 @@ class Script {
       return ActOnDisk(d, id);
     }
     return true;
+  }
+
+  void Change(const Directive& d, std::size_t id) {
+    ConfigurationChange change;
+    if (const auto it = d.args.find("transition"); it != d.args.end()) {
+      change.transition = it->second == "explicit" ? Transition::kExplicit : Transition::kImplicit;
+    }
+    using Kind = ChangeStep::Kind;
+    for (const auto& [word, kind] :
+         {std::pair("voter", Kind::kAddVoter), std::pair("learner", Kind::kAddLearner),
+          std::pair("remove", Kind::kRemove)}) {
+      const auto it = d.args.find(word);
+      if (it == d.args.end()) continue;
+      std::istringstream in(it->second);
+      for (std::string peer; std::getline(in, peer, ',');) {
+        change.steps.push_back({kind, PeerId(std::stoull(peer))});
+      }
+    }
+    const auto result = cluster_->ProposeChange(id, change);
+    if (!result.ok()) said_ += result.status().ToString() + "\n";
   }
 
   bool ActOnDisk(const Directive& d, std::size_t id) {

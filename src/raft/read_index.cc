@@ -6,7 +6,7 @@
 
 namespace rutile::raft {
 
-void ReadRounds::Add(const Read& read) { waiting_.emplace_back(sent_.Next(), read); }
+void ReadRounds::Add(const Read& read) { waiting_.push_back({sent_.Next(), read}); }
 
 bool ReadRounds::WantsRound() const {
   return !waiting_.empty() && waiting_.back().first > sent_ && carries_reads_ <= confirmed_;
@@ -14,7 +14,7 @@ bool ReadRounds::WantsRound() const {
 
 Round ReadRounds::Start(Instant now) {
   sent_ = sent_.Next();
-  unanswered_.emplace_back(sent_, now);
+  unanswered_.push_back({sent_, now});
   if (!waiting_.empty() && waiting_.back().first == sent_) carries_reads_ = sent_;
   return sent_;
 }
@@ -42,7 +42,8 @@ void ReadRounds::ForgetLease() {
 
 std::vector<ReadRounds::Read> ReadRounds::Abandon() {
   std::vector<Read> reads;
-  for (const auto& [round, read] : waiting_) reads.push_back(read);
+  reads.reserve(waiting_.size());
+  for (std::size_t i = 0; i < waiting_.size(); ++i) reads.push_back(waiting_[i].second);
   *this = ReadRounds();
   return reads;
 }
@@ -76,6 +77,7 @@ std::vector<ReadId> ForwardedReads::Tick() {
 
 std::vector<ReadId> ForwardedReads::Abandon() {
   std::vector<ReadId> all;
+  all.reserve(questions_.size());
   for (const auto& [number, question] : questions_) all.push_back(question.id);
   questions_.clear();
   return all;

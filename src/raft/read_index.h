@@ -1,13 +1,13 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "base/time.h"
+#include "raft/ring_queue.h"
 #include "raft/types.h"
 
 namespace rutile::raft {
@@ -39,6 +39,8 @@ class ReadRounds {
 
   // When the newest round that a quorum answered was sent.
   std::optional<Instant> lease_start() const { return lease_start_; }
+  bool HasWaiting() const { return !waiting_.empty(); }
+
   // Only rounds that are sent from now on count for the lease.
   void ForgetLease();
 
@@ -46,8 +48,8 @@ class ReadRounds {
   std::vector<Read> Abandon();
 
  private:
-  std::deque<std::pair<Round, Read>> waiting_ = {};        // Rounds never fall.
-  std::deque<std::pair<Round, Instant>> unanswered_ = {};  // Rounds sent, not yet confirmed.
+  RingQueue<std::pair<Round, Read>> waiting_ = {};        // Rounds never fall.
+  RingQueue<std::pair<Round, Instant>> unanswered_ = {};  // Rounds sent, not yet confirmed.
   Round sent_ = {};
   Round confirmed_ = {};
   Round carries_reads_ = {};  // The newest round with reads on it.
@@ -70,6 +72,7 @@ class ForwardedReads {
   // One tick has gone by: returns the questions that are given up.
   std::vector<ReadId> Tick();
   std::vector<ReadId> Abandon();
+  bool empty() const { return questions_.empty(); }
 
  private:
   struct Question {

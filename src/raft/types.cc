@@ -7,7 +7,9 @@
 namespace rutile::raft {
 namespace {
 
-constexpr std::uint8_t kConfigurationVersion = 1;
+constexpr std::uint8_t kConfigurationVersion = 2;
+constexpr std::uint8_t kAutoLeave = 1;
+constexpr std::uint8_t kHasWitnesses = 2;
 
 bool Has(const std::vector<PeerId>& sorted, PeerId id) {
   return std::binary_search(sorted.begin(), sorted.end(), id);
@@ -18,6 +20,12 @@ bool IsStrictlyRising(const std::vector<PeerId>& ids) {
     if (ids[i - 1] >= ids[i]) return false;
   }
   return ids.empty() || !ids.front().IsZero();
+}
+
+bool HasFewerThanMajority(const std::vector<PeerId>& voters, const std::vector<PeerId>& some) {
+  const auto count =
+      std::count_if(some.begin(), some.end(), [&voters](PeerId id) { return Has(voters, id); });
+  return static_cast<std::size_t>(count) <= voters.size() / 2;
 }
 
 void PutU64(std::string& out, std::uint64_t value) {
@@ -52,11 +60,17 @@ std::string Join(const std::vector<PeerId>& ids) {
   return text;
 }
 
+std::string RoomText(const Message& message) {
+  return message.room == kAnyRoom ? "" : " room " + std::to_string(message.room);
+}
+
 }  // namespace
 
 bool Configuration::IsVoter(PeerId id) const { return Has(voters, id) || Has(outgoing, id); }
 
 bool Configuration::IsMember(PeerId id) const { return IsVoter(id) || Has(learners, id); }
+
+bool Configuration::IsWitness(PeerId id) const { return Has(witnesses, id); }
 
 std::vector<PeerId> Configuration::Members() const {
   std::vector<PeerId> all = voters;
@@ -72,32 +86,67 @@ bool Configuration::IsValid() const {
     return false;
   }
   if (voters.empty() && IsJoint()) return false;
+  if (!IsJoint() && (auto_leave || !learners_next.empty())) return false;
+  const bool leave_in_order =
+      IsStrictlyRising(learners_next) &&
+      std::all_of(learners_next.begin(), learners_next.end(),
+                  [this](PeerId id) { return Has(outgoing, id) && !Has(voters, id); });
+  if (!leave_in_order) return false;
+  if (!IsStrictlyRising(witnesses) || !HasFewerThanMajority(voters, witnesses) ||
+      !HasFewerThanMajority(outgoing, witnesses)) {
+    return false;
+  }
+  if (!std::all_of(witnesses.begin(), witnesses.end(), [this](PeerId id) { return IsVoter(id); })) {
+    return false;
+  }
+  if (std::any_of(witnesses.begin(), witnesses.end(),
+                  [this](PeerId id) { return Has(learners_next, id); })) {
+    return false;
+  }
   return std::none_of(learners.begin(), learners.end(), [this](PeerId id) { return IsVoter(id); });
 }
 
-// One byte of version, then for voters, outgoing and learners: count and ids, 64 bits each, little
-// endian.
-Bytes EncodeConfiguration(const Configuration& configuration) {
+// A byte of version, a byte of flags, then for voters, outgoing, learners and learners-next: count
+// and ids, 64 bits each, little endian; for witnesses, if there are any, too. Last the context:
+// length and bytes.
+Bytes EncodeConfiguration(const Configuration& configuration, std::string_view context) {
   std::string out;
   out.push_back(static_cast<char>(kConfigurationVersion));
-  for (const auto* ids :
-       {&configuration.voters, &configuration.outgoing, &configuration.learners}) {
+  const bool has_witnesses = !configuration.witnesses.empty();
+  out.push_back(static_cast<char>((configuration.auto_leave ? kAutoLeave : 0) |
+                                  (has_witnesses ? kHasWitnesses : 0)));
+  for (const auto* ids : {&configuration.voters, &configuration.outgoing, &configuration.learners,
+                          &configuration.learners_next}) {
     PutU64(out, ids->size());
     for (PeerId id : *ids) PutU64(out, id.value());
   }
+  if (has_witnesses) {
+    PutU64(out, configuration.witnesses.size());
+    for (PeerId id : configuration.witnesses) PutU64(out, id.value());
+  }
+  PutU64(out, context.size());
+  out += context;
   return Bytes(std::move(out));
 }
 
-std::optional<Configuration> DecodeConfiguration(std::string_view in) {
-  if (in.empty() || static_cast<std::uint8_t>(in.front()) != kConfigurationVersion) {
+std::optional<Configuration> DecodeConfiguration(std::string_view in, std::string_view* context) {
+  if (in.size() < 2 || static_cast<std::uint8_t>(in[0]) != kConfigurationVersion) {
     return std::nullopt;
   }
-  in.remove_prefix(1);
-  Configuration configuration;
+  const auto flags = static_cast<std::uint8_t>(in[1]);
+  if (flags > (kAutoLeave | kHasWitnesses)) return std::nullopt;
+  in.remove_prefix(2);
+  Configuration configuration{.auto_leave = (flags & kAutoLeave) != 0};
+  const bool has_witnesses = (flags & kHasWitnesses) != 0;
+  std::uint64_t size = 0;
   if (!GetIds(in, configuration.voters) || !GetIds(in, configuration.outgoing) ||
-      !GetIds(in, configuration.learners) || !in.empty() || !configuration.IsValid()) {
+      !GetIds(in, configuration.learners) || !GetIds(in, configuration.learners_next) ||
+      (has_witnesses && !GetIds(in, configuration.witnesses)) ||
+      has_witnesses == configuration.witnesses.empty() || !GetU64(in, size) || size != in.size() ||
+      !configuration.IsValid()) {
     return std::nullopt;
   }
+  if (context != nullptr) *context = in;
   return configuration;
 }
 
@@ -127,16 +176,19 @@ std::string ToString(const Message& m) {
     case MessageType::kVote:
       return s + " last " + ToString(m.last_log) + (m.transfer ? " transfer" : "");
     case MessageType::kPreVoteReply:
-    case MessageType::kVoteReply: return s + (m.granted ? " granted" : " refused");
+    case MessageType::kVoteReply:
+      return s + (m.granted ? " granted" : m.rejected ? " outranked" : " refused");
     case MessageType::kAppend:
       return s + " prev " + ToString(m.slice.prev) + " +" + std::to_string(m.slice.entries.size()) +
              " commit " + ToString(m.commit);
     case MessageType::kAppendReply:
       if (m.rejected) return s + " rejected " + ToString(m.match) + " hint " + ToString(m.hint);
-      return s + " match " + ToString(m.match);
+      return s + " match " + ToString(m.match) + RoomText(m);
     case MessageType::kHeartbeat:
-      return s + " round " + ToString(m.round) + " commit " + ToString(m.commit);
-    case MessageType::kHeartbeatReply: return s + " round " + ToString(m.round);
+      return s + " round " + ToString(m.round) + " commit " + ToString(m.commit) +
+             (m.quiet ? " quiet" : "");
+    case MessageType::kHeartbeatReply:
+      return s + " round " + ToString(m.round) + RoomText(m) + (m.quiet ? " quiet" : "");
     case MessageType::kSnapshot:
       return s + (m.snapshot ? " at " + ToString(m.snapshot->id) : " empty");
     case MessageType::kTimeoutNow: return s;
@@ -156,6 +208,13 @@ std::string ToString(const Configuration& configuration) {
   std::string text = "voters (" + Join(configuration.voters) + ")";
   if (configuration.IsJoint()) text += " outgoing (" + Join(configuration.outgoing) + ")";
   if (!configuration.learners.empty()) text += " learners (" + Join(configuration.learners) + ")";
+  if (!configuration.learners_next.empty()) {
+    text += " learners next (" + Join(configuration.learners_next) + ")";
+  }
+  if (!configuration.witnesses.empty()) {
+    text += " witnesses (" + Join(configuration.witnesses) + ")";
+  }
+  if (configuration.auto_leave) text += " auto leave";
   return text;
 }
 

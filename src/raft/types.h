@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -59,9 +60,17 @@ struct Configuration {
   std::vector<PeerId> voters = {};
   std::vector<PeerId> outgoing = {};
   std::vector<PeerId> learners = {};
+  // Voters of `outgoing` only, who become learners when the joint configuration is left.
+  std::vector<PeerId> learners_next = {};
+  // Voters, of either set, that keep what entries there are and not what they say. They are fewer
+  // than a majority of each set, so every quorum has somebody who has the data.
+  std::vector<PeerId> witnesses = {};
+  // Joint only: whoever leads leaves it by itself, as soon as it is committed and applied.
+  bool auto_leave = false;
 
   bool IsVoter(PeerId id) const;
   bool IsMember(PeerId id) const;
+  bool IsWitness(PeerId id) const;
   // All voters and learners, sorted, each once.
   std::vector<PeerId> Members() const;
   bool IsJoint() const { return !outgoing.empty(); }
@@ -71,10 +80,15 @@ struct Configuration {
   friend bool operator==(const Configuration&, const Configuration&) = default;
 };
 
-// The payload of a kConfig entry: the same bytes for the same configuration, always.
-Bytes EncodeConfiguration(const Configuration& configuration);
-// Nothing when the bytes are not the encoding of a valid configuration.
-std::optional<Configuration> DecodeConfiguration(std::string_view in);
+// The payload of a kConfig entry: the same bytes for the same configuration and context, always.
+// The entry says what is in force from it on, not what changes: a reader needs no other entry, and
+// a log that is cut needs no undoing. `context` is the host's (what its state machine must know
+// beyond ids).
+Bytes EncodeConfiguration(const Configuration& configuration, std::string_view context = {});
+// Nothing when the bytes are not the encoding of a valid configuration. `context`, if asked for,
+// becomes a part of `in`.
+std::optional<Configuration> DecodeConfiguration(std::string_view in,
+                                                 std::string_view* context = nullptr);
 
 // The place in the log that a snapshot stands for. Its data is the host's business.
 struct SnapshotMeta {
@@ -100,6 +114,9 @@ enum class MessageType : std::uint8_t {
   kReadIndexReply = 12,
 };
 
+// Nothing stands in the way of more entries.
+inline constexpr std::uint64_t kAnyRoom = std::numeric_limits<std::uint64_t>::max();
+
 // One message between two peers of a group. Fields not named for a type are at their defaults.
 struct Message {
   MessageType type = MessageType::kAppend;
@@ -115,11 +132,24 @@ struct Message {
   LogSlice slice = {};  // kAppend: what follows slice.prev; may be empty (a probe).
   Index commit = {};    // kAppend, kHeartbeat: the sender's commit index, capped for the receiver.
 
-  bool rejected = false;  // kAppendReply.
+  // kAppendReply. kPreVoteReply: the sender's priority is higher, and it campaigns itself.
+  bool rejected = false;
+  // kAppendReply, kHeartbeatReply: how far the sender has applied, and how many bytes of entries
+  // more it takes.
+  Index applied = {};
+  std::uint64_t room = kAnyRoom;
   Index match = {};  // kAppendReply: accepted up to here (durable); on reject, slice.prev's index.
   LogId hint = {};   // kAppendReply, rejected: the last id the receiver may share (see Raft 5.3).
 
   Round round = {};  // kHeartbeat, kHeartbeatReply.
+
+  // kHeartbeat: nothing is left to do, and the receiver may stop its clock; see Options::quiet.
+  // kHeartbeatReply: it has.
+  bool quiet = false;
+
+  // kPreVote, kHeartbeatReply: the sender's. kHeartbeat: the highest of the voters that the sender
+  // would be followed by.
+  std::int32_t priority = 0;
 
   std::optional<SnapshotMeta> snapshot = {};  // kSnapshot.
 

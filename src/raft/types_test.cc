@@ -8,12 +8,18 @@ namespace {
 TEST(Configuration, EncodingIsRoundTripAndFixed) {
   const Configuration all{.voters = {PeerId(1), PeerId(2)},
                           .outgoing = {PeerId(2), PeerId(3)},
-                          .learners = {PeerId(9)}};
-  const Bytes bytes = EncodeConfiguration(all);
-  EXPECT_EQ(1u + 3 * 8 + 5 * 8, bytes.size());
-  EXPECT_EQ(std::string("\x01\x02\0\0\0\0\0\0\0\x01", 10), bytes.view().substr(0, 10));
-  EXPECT_EQ(all, DecodeConfiguration(bytes.view()));
-  EXPECT_EQ(Configuration(), DecodeConfiguration(EncodeConfiguration({}).view()));
+                          .learners = {PeerId(9)},
+                          .learners_next = {PeerId(3)},
+                          .auto_leave = true};
+  const Bytes bytes = EncodeConfiguration(all, "ctx");
+  EXPECT_EQ(2u + 5 * 8 + 6 * 8 + 3, bytes.size());
+  EXPECT_EQ(std::string("\x02\x01\x02\0\0\0\0\0\0\0\x01", 11), bytes.view().substr(0, 11));
+  EXPECT_EQ(std::string("\x03\0\0\0\0\0\0\0ctx", 11), bytes.view().substr(bytes.size() - 11));
+  std::string_view context;
+  EXPECT_EQ(all, DecodeConfiguration(bytes.view(), &context));
+  EXPECT_EQ("ctx", context);
+  EXPECT_EQ(Configuration(), DecodeConfiguration(EncodeConfiguration({}).view(), &context));
+  EXPECT_EQ("", context);
 }
 
 TEST(Configuration, DamagedEncodingIsRefused) {
@@ -22,14 +28,35 @@ TEST(Configuration, DamagedEncodingIsRefused) {
     EXPECT_FALSE(DecodeConfiguration(good.substr(0, size)).has_value()) << size;
   }
   EXPECT_FALSE(DecodeConfiguration(good + "x").has_value());
-  EXPECT_FALSE(DecodeConfiguration("\x02" + good.substr(1)).has_value()) << "a later version";
+  EXPECT_FALSE(DecodeConfiguration("\x03" + good.substr(1)).has_value()) << "a later version";
+  EXPECT_FALSE(DecodeConfiguration("\x02\x02" + good.substr(2)).has_value()) << "a flag of others";
   std::string huge = good;
-  huge[8] = '\x7f';  // A count that would not fit in memory.
+  huge[9] = '\x7f';  // A count that would not fit in memory.
   EXPECT_FALSE(DecodeConfiguration(huge).has_value());
   const Configuration unsorted{.voters = {PeerId(2), PeerId(1)}};
   EXPECT_FALSE(DecodeConfiguration(EncodeConfiguration(unsorted).view()).has_value());
   const Configuration both{.voters = {PeerId(1)}, .learners = {PeerId(1)}};
   EXPECT_FALSE(DecodeConfiguration(EncodeConfiguration(both).view()).has_value());
+}
+
+TEST(Configuration, WhatOnlyAJointOneMayHave) {
+  Configuration joint{.voters = {PeerId(1)},
+                      .outgoing = {PeerId(1), PeerId(2)},
+                      .learners_next = {PeerId(2)},
+                      .auto_leave = true};
+  EXPECT_TRUE(joint.IsValid());
+  EXPECT_EQ("voters (1) outgoing (1,2) learners next (2) auto leave", ToString(joint));
+  Configuration plain = joint;
+  plain.outgoing.clear();
+  EXPECT_FALSE(plain.IsValid());
+  plain.learners_next.clear();
+  EXPECT_FALSE(plain.IsValid());
+  plain.auto_leave = false;
+  EXPECT_TRUE(plain.IsValid());
+  joint.learners_next = {PeerId(1)};
+  EXPECT_FALSE(joint.IsValid()) << "a voter that stays one";
+  joint.learners_next = {PeerId(3)};
+  EXPECT_FALSE(joint.IsValid()) << "not an outgoing voter";
 }
 
 TEST(Configuration, Members) {

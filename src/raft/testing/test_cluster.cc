@@ -28,17 +28,20 @@ Options SmallOptions() {
           .vote_refusal = Milliseconds(900)};
 }
 
-TestCluster::TestCluster(Setup setup) : setup_(std::move(setup)), checker_(setup_.voters) {
+TestCluster::TestCluster(Setup setup) : setup_(std::move(setup)) {
   const std::size_t count = setup_.voters + setup_.learners;
   for (std::size_t id = 1; id <= count; ++id) {
     (id <= setup_.voters ? configuration_.voters : configuration_.learners).emplace_back(id);
+    const bool witness = id <= setup_.voters && id + setup_.witnesses > setup_.voters;
+    if (witness) configuration_.witnesses.emplace_back(id);
   }
-  nodes_.resize(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    Node& node = nodes_[i];
-    node.id = PeerId(i + 1);
-    node.random = std::make_unique<SeededRandom>(setup_.seed * 1000 + i);
-    if (i < setup_.voters) voter_disks_.push_back(&node.disk);
+  for (std::size_t i = 0; i < count + setup_.spares; ++i) {
+    Node& node = AddNode();
+    if (i >= count) continue;
+    node.disk.base = setup_.begins;
+    node.witness = configuration_.IsWitness(node.id);
+    node.machine = {
+        .applied = setup_.begins, .configuration = configuration_, .witness = node.witness};
     if (i < setup_.logs.size()) {
       LogSlice slice;
       for (std::uint64_t term : setup_.logs[i]) {
@@ -59,6 +62,14 @@ TestCluster::TestCluster(Setup setup) : setup_(std::move(setup)), checker_(setup
   }
 }
 
+TestCluster::Node& TestCluster::AddNode() {
+  Node& node = nodes_.emplace_back();
+  node.id = PeerId(nodes_.size());
+  node.random = std::make_unique<SeededRandom>(setup_.seed * 1000 + nodes_.size() - 1);
+  disks_[node.id] = &node.disk;
+  return node;
+}
+
 Raft& TestCluster::raft(std::size_t id) {
   RUTILE_CHECK(alive(id));
   return *At(id).raft;
@@ -70,6 +81,8 @@ void TestCluster::Start(Node& node, bool fresh) {
     node.machine = node.snapshots.at(node.disk.base);
   }
   node.flushed = node.machine;
+  node.joined = false;  // What was not flushed is forgotten.
+  NoteJoined(node);
   LogTail::Recovered found{.base = node.disk.base,
                            .committed = node.disk.hard_state.commit,
                            .applied = node.machine.applied};
@@ -85,17 +98,19 @@ void TestCluster::Start(Node& node, bool fresh) {
   }
   Options options = setup_.options;
   options.id = node.id;
+  options.witness = node.witness;
   Raft::Start start{.hard_state = node.disk.hard_state,
                     .tail = LogTail::Recover(std::move(found)),
-                    .configuration = configuration_,
+                    .configuration = node.machine.configuration,
                     .fresh = fresh};
   node.raft = std::make_unique<Raft>(options, std::move(start), *node.random, now_);
+  checker_.OnStart(node.id, node.disk, node.machine);
 }
 
 void TestCluster::Absorb(Node& node, Effects effects) {
   if (!effects.poisoned.empty()) {
     Trace(ToString(node.id) + " is poisoned");
-    checker_.Violate("poisoned: " + effects.poisoned);
+    if (!setup_.may_poison) checker_.Violate("poisoned: " + effects.poisoned);
   }
   for (Message& message : effects.messages) {
     checker_.OnSend(message, node.disk, *node.raft);
@@ -103,7 +118,13 @@ void TestCluster::Absorb(Node& node, Effects effects) {
     network_.push_back(std::move(message));
   }
   if (effects.write) {
-    checker_.OnWrite(node.id, effects.write->log.slice);
+    for (const Entry& entry : effects.write->log.slice.entries) {
+      const EntryType wrong = node.witness ? EntryType::kNormal : EntryType::kStripped;
+      if (entry.type == wrong)
+        checker_.Violate("W1: " + ToString(entry.id) + " is of the wrong kind");
+    }
+    const auto& installed = effects.install;
+    checker_.OnWrite(node.id, effects.write->log.slice, installed ? &*installed : nullptr);
     node.writes.push_back(*std::move(effects.write));
   }
   if (effects.install) {
@@ -126,7 +147,7 @@ void TestCluster::Absorb(Node& node, Effects effects) {
   }
   for (const ColdRead& read : effects.cold_reads) node.cold_reads.push_back(read);
   for (const SnapshotWanted& wanted : effects.snapshots) node.snapshots_wanted.push_back(wanted);
-  checker_.OnStep(*node.raft, now_, voter_disks_);
+  checker_.OnStep(*node.raft, now_, disks_);
 }
 
 void TestCluster::Tick(std::size_t id) {
@@ -152,6 +173,50 @@ std::variant<Proposed, ProposeError> TestCluster::ProposeBatch(std::size_t id,
   return result;
 }
 
+Result<Proposed> TestCluster::ProposeChange(std::size_t id, const ConfigurationChange& change) {
+  auto [result, effects] = raft(id).ProposeChange(now_, change);
+  if (result.ok()) {
+    for (PeerId peer : raft(id).configuration().Members()) {
+      RUTILE_CHECK(peer.value() <= size() + 1, "numbers follow each other");
+      if (peer.value() <= size()) continue;
+      Node& node = AddNode();
+      node.witness = node.machine.witness = raft(id).configuration().IsWitness(peer);
+      Start(node, true);
+    }
+  }
+  if (result.ok()) {
+    Trace(ToString(At(id).id) + " changes at " + ToString(result.value().id) + ": " +
+          ToString(raft(id).configuration()));
+  }
+  Absorb(At(id), std::move(effects));
+  return result;
+}
+
+bool TestCluster::ProposeSomeChange(std::size_t id, Random& random, std::size_t most) {
+  ConfigurationChange change{.transition = static_cast<Transition>(random.Below(3))};
+  // A joint configuration is left by a change without steps.
+  const std::uint64_t steps = raft(id).configuration().IsJoint() ? 0 : 1 + random.Below(2);
+  for (std::uint64_t n = 0; n < steps; ++n) {
+    change.steps.push_back({static_cast<ChangeStep::Kind>(random.Below(3)),
+                            PeerId(1 + random.Below(std::min(most, size() + 1)))});
+  }
+  return ProposeChange(id, change).ok();
+}
+
+void TestCluster::Wipe(std::size_t id) {
+  if (alive(id)) Crash(id);
+  Node& node = At(id);
+  node.disk = {};
+  node.machine = node.flushed = {};
+  node.snapshots.clear();
+  Trace(ToString(node.id) + " forgets everything");
+}
+
+void TestCluster::Destroy(std::size_t id) {
+  Wipe(id);
+  At(id).destroyed = true;
+}
+
 ReadId TestCluster::ReadIndex(std::size_t id) {
   const ReadId read = next_read_;
   next_read_ = next_read_.Next();
@@ -164,6 +229,18 @@ void TestCluster::Campaign(std::size_t id) { Absorb(At(id), raft(id).Campaign(no
 
 void TestCluster::Transfer(std::size_t from, std::size_t to) {
   Absorb(At(from), raft(from).TransferLeadership(now_, PeerId(to)));
+}
+
+void TestCluster::SetPriority(std::size_t id, std::int32_t priority) {
+  Absorb(At(id), raft(id).SetPriority(now_, priority));
+}
+
+void TestCluster::SetLimits(std::size_t id, const Limits& limits) {
+  Absorb(At(id), raft(id).SetLimits(now_, limits));
+}
+
+void TestCluster::SetLive(std::size_t id, std::size_t peer, bool live) {
+  Absorb(At(id), raft(id).OnPeerLiveness(now_, PeerId(peer), live));
 }
 
 void TestCluster::Compact(std::size_t id, std::uint64_t index) {
@@ -188,6 +265,11 @@ std::size_t TestCluster::Leader() const {
     if (leader == 0 || node.raft->term() > At(leader).raft->term()) leader = node.id.value();
   }
   return leader;
+}
+
+bool TestCluster::removed(std::size_t id) const {
+  const Node& node = At(id);
+  return node.joined && !node.machine.configuration.IsMember(node.id);
 }
 
 std::string TestCluster::Log(std::size_t id) const {
@@ -309,12 +391,18 @@ bool TestCluster::ApplyOne(std::size_t id) {
   node.apply.pop_front();
   if (!item.entry) {
     node.machine = item.install;
+    NoteJoined(node);
     checker_.OnInstall(node.id, node.machine);
     Trace(ToString(node.id) + " installs " + ToString(node.machine.applied));
     return true;
   }
   const MachineState before = node.machine;
-  node.machine = {.applied = item.entry->id, .hash = Mix(before.hash, *item.entry)};
+  node.machine.applied = item.entry->id;
+  if (!node.witness) node.machine.hash = Mix(before.hash, *item.entry);
+  if (item.entry->type == EntryType::kConfig) {
+    node.machine.configuration = DecodeConfiguration(item.entry->payload.view()).value();
+    NoteJoined(node);
+  }
   checker_.OnApply(node.id, before, *item.entry, node.machine);
   Trace(ToString(node.id) + " applies " + ToString(item.entry->id));
   Absorb(node, node.raft->OnApplied(now_, item.entry->id.index));
@@ -347,7 +435,9 @@ bool TestCluster::SendSnapshot(std::size_t id, bool fail) {
   if (node.raft == nullptr || node.snapshots_wanted.empty()) return false;
   const SnapshotWanted wanted = node.snapshots_wanted.front();
   node.snapshots_wanted.pop_front();
-  const MachineState state = node.machine;
+  MachineState state = node.machine;
+  state.witness = wanted.witness;
+  if (wanted.witness) state.hash = 0;
   if (fail || state.applied.index < wanted.at_least) {
     Absorb(node, node.raft->OnSnapshotSent(now_, wanted.to_peer, {}, false));
     return true;
@@ -363,7 +453,13 @@ void TestCluster::OfferSnapshot(std::size_t from, std::size_t to, const MachineS
   message.from = PeerId(from);
   message.to = PeerId(to);
   message.term = raft(from).term();
-  message.snapshot = SnapshotMeta{.id = state.applied, .configuration = configuration_};
+  message.snapshot = SnapshotMeta{.id = state.applied, .configuration = state.configuration};
+  // A host asks the core, which knows what its state machine may have forgotten.
+  if (state.applied == At(from).machine.applied &&
+      state.applied.index >= raft(from).tail().base().index) {
+    message.snapshot->configuration = raft(from).ConfigurationAt(state.applied.index);
+  }
+  checker_.OnSnapshot(At(from).id, *message.snapshot, state);
   snapshot_data_[{message.to, state.applied}] = state;
   Trace(ToString(message));
   network_.push_back(std::move(message));
@@ -387,7 +483,7 @@ void TestCluster::Crash(std::size_t id, std::size_t surviving_writes, bool keep_
 }
 
 void TestCluster::Restart(std::size_t id) {
-  RUTILE_CHECK(!alive(id));
+  RUTILE_CHECK(!alive(id) && !destroyed(id));
   Start(At(id), false);
   Trace(ToString(At(id).id) + " restarts");
 }

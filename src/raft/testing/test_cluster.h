@@ -24,7 +24,8 @@ Options SmallOptions();
 inline constexpr Duration kTick = Milliseconds(100);
 
 // Raft cores with disks, state machines and a network in memory, all in the hands of the test:
-// nothing moves unless it says so. Nodes are numbered from 1; those up to `voters` vote.
+// nothing moves unless it says so. Nodes are numbered from 1; those up to `voters` vote, `learners`
+// and `spares` follow.
 //
 // Everything that happens is shown to a ClusterChecker; violation() must stay empty.
 class TestCluster {
@@ -32,11 +33,15 @@ class TestCluster {
   struct Setup {
     std::size_t voters = 3;
     std::size_t learners = 0;
+    std::size_t witnesses = 0;  // The last of the voters.
+    std::size_t spares = 0;     // Begin empty and wait to be told, as whoever is added does.
     Options options = SmallOptions();
     std::uint64_t seed = 1;
     // The terms of the entries that nodes 1, 2 ... have on disk, from index 1, where not empty.
     std::vector<std::vector<std::uint64_t>> logs = {};
-    bool fresh = true;  // No votes refused at the start.
+    LogId begins = {};        // What all first members begin after; whoever is added begins at 0.
+    bool fresh = true;        // No votes refused at the start.
+    bool may_poison = false;  // Else a node that finds its own invariants broken is a violation.
   };
 
   explicit TestCluster(Setup setup);
@@ -44,8 +49,14 @@ class TestCluster {
   std::size_t size() const { return nodes_.size(); }
   Raft& raft(std::size_t id);
   const Disk& disk(std::size_t id) const { return At(id).disk; }
+  // For tests of disks that lose what they had promised to keep.
+  Disk& faulty_disk(std::size_t id) { return At(id).disk; }
   const MachineState& machine(std::size_t id) const { return At(id).machine; }
   bool alive(std::size_t id) const { return At(id).raft != nullptr; }
+  bool destroyed(std::size_t id) const { return At(id).destroyed; }
+  // Its state machine was that of a member, and is not any more. (That of a new one may at first be
+  // older than the entry that adds it.)
+  bool removed(std::size_t id) const;
   const std::string& violation() const { return checker_.violation(); }
   Instant now() const { return now_; }
   // Answers to reads of a node, oldest first.
@@ -66,9 +77,21 @@ class TestCluster {
   // --- Inputs.
   bool Propose(std::size_t id, const std::string& payload);
   std::variant<Proposed, ProposeError> ProposeBatch(std::size_t id, std::vector<Bytes> payloads);
+  // Who is added, and has the next number, begins to be, with an empty disk.
+  Result<Proposed> ProposeChange(std::size_t id, const ConfigurationChange& change);
+  // A change of a few steps about nodes up to `most`; refused more often than not.
+  bool ProposeSomeChange(std::size_t id, Random& random, std::size_t most);
+  // Dies, and its disk is emptied: when it starts again, it knows nothing.
+  void Wipe(std::size_t id);
+  // Removed, with all that it knew; it never comes back.
+  void Destroy(std::size_t id);
   ReadId ReadIndex(std::size_t id);
   void Campaign(std::size_t id);
   void Transfer(std::size_t from, std::size_t to);
+  void SetPriority(std::size_t id, std::int32_t priority);
+  void SetLimits(std::size_t id, const Limits& limits);
+  // What the host of `id` believes of the node of `peer`.
+  void SetLive(std::size_t id, std::size_t peer, bool live);
   void Evict(std::size_t id, std::size_t keep = 0) { raft(id).Evict(keep); }
   // Flushes the state machine, then lets go of the log up to `index`, clamped.
   void Compact(std::size_t id, std::uint64_t index);
@@ -82,6 +105,7 @@ class TestCluster {
   std::deque<Message>& network() { return network_; }
   void Deliver(std::size_t position, bool keep = false);
   void Inject(Message message);
+  // Who comes later is not cut off.
   void Isolate(std::size_t id);
   void CutLink(std::size_t from, std::size_t to) { cut_.insert({from, to}); }
   void Heal() { cut_.clear(); }
@@ -93,6 +117,7 @@ class TestCluster {
   void PauseApply(std::size_t id, bool paused = true) { At(id).apply_paused = paused; }
   void PauseReader(std::size_t id, bool paused = true) { At(id).reader_paused = paused; }
   std::size_t writes_in_flight(std::size_t id) const { return At(id).writes.size(); }
+  const std::deque<LogWrite>& writes(std::size_t id) const { return At(id).writes; }
   // The oldest write reaches the disk, and, if `tell`, the core learns of it.
   void CompleteWrite(std::size_t id, bool tell = true);
   void TellDurable(std::size_t id, const Mark& mark);
@@ -133,11 +158,18 @@ class TestCluster {
     bool writer_paused = false;
     bool apply_paused = false;
     bool reader_paused = false;
+    bool joined = false;  // Was a member by what it had applied.
+    bool destroyed = false;
+    bool witness = false;
   };
 
   Node& At(std::size_t id) { return nodes_[id - 1]; }
   const Node& At(std::size_t id) const { return nodes_[id - 1]; }
+  Node& AddNode();
   void Start(Node& node, bool fresh);
+  void NoteJoined(Node& node) {
+    node.joined = node.joined || node.machine.configuration.IsMember(node.id);
+  }
   void Absorb(Node& node, Effects effects);
   bool MoveNode(Node& node);
   bool MoveNetwork();
@@ -146,13 +178,13 @@ class TestCluster {
 
   const Setup setup_;
   Configuration configuration_ = {};
-  std::vector<Node> nodes_ = {};
-  std::vector<const Disk*> voter_disks_ = {};
+  std::deque<Node> nodes_ = {};
+  std::map<PeerId, const Disk*> disks_ = {};
   std::deque<Message> network_ = {};
   std::map<std::pair<PeerId, LogId>, MachineState> snapshot_data_ =
       {};  // On the wire, by receiver.
   std::set<std::pair<std::size_t, std::size_t>> cut_ = {};
-  ClusterChecker checker_;
+  ClusterChecker checker_ = {};
   Instant now_ = {};
   ReadId next_read_ = ReadId(1);
   std::string trace_ = {};
