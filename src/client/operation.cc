@@ -37,18 +37,20 @@ std::optional<Route> Operations::Known(const Where& where) const {
   return where.below ? std::nullopt : routes_.Find(where.key);
 }
 
-void Operations::Start(std::shared_ptr<Attempt> attempt) {
+void Operations::Start(const std::shared_ptr<Attempt>& attempt) {
   attempt->before = false;
-  const std::optional<Route> route = Known(attempt->where);
-  if (!route) return LookUp(std::move(attempt), 0, 0);
+  std::optional<Route> route = Known(attempt->where);
+  if (!route) return LookUp(attempt, 0, 0);
+  ChooseTarget(attempt->where, &*route);
   const StoreId store = route->peers[route->target].store;
   if (const auto address = routes_.AddressOf(store)) {
-    return Send(std::move(attempt), *route, *address);
+    return Send(attempt, *route, *address);
   }
-  LookUpStore(std::move(attempt), *route, 0, 0);
+  LookUpStore(attempt, *route, 0, 0);
 }
 
-void Operations::LookUp(std::shared_ptr<Attempt> attempt, std::size_t endpoint, std::size_t tried) {
+void Operations::LookUp(const std::shared_ptr<Attempt>& attempt, std::size_t endpoint,
+                        std::size_t tried) {
   if (tried == options_.endpoints.size()) {
     return Retry(attempt, attempt->last_error);
   }
@@ -66,7 +68,7 @@ void Operations::LookUp(std::shared_ptr<Attempt> attempt, std::size_t endpoint, 
       .Call(method, scan ? all.SerializeAsString() : by_key.SerializeAsString(),
             options_.attempt_timeout,
             [self = shared_from_this(), attempt, endpoint, tried, scan](Status status,
-                                                                        std::string bytes) {
+                                                                        const std::string& bytes) {
               std::optional<Route> route;
               if (status.ok() && scan) {
                 pdpb::ScanRegionsResponse response;
@@ -88,6 +90,7 @@ void Operations::LookUp(std::shared_ptr<Attempt> attempt, std::size_t endpoint, 
               }
               if (route && !route->peers.empty()) {
                 self->routes_.Put(*route);
+                self->ChooseTarget(asked, &*route);
                 const StoreId store = route->peers[route->target].store;
                 if (const auto address = self->routes_.AddressOf(store)) {
                   return self->Send(attempt, *route, *address);
@@ -101,7 +104,7 @@ void Operations::LookUp(std::shared_ptr<Attempt> attempt, std::size_t endpoint, 
             });
 }
 
-void Operations::LookUpStore(std::shared_ptr<Attempt> attempt, const Route& route,
+void Operations::LookUpStore(const std::shared_ptr<Attempt>& attempt, const Route& route,
                              std::size_t endpoint, std::size_t tried) {
   if (tried == options_.endpoints.size()) return Retry(attempt, attempt->last_error);
   const StoreId store = route.peers[route.target].store;
@@ -126,7 +129,7 @@ void Operations::LookUpStore(std::shared_ptr<Attempt> attempt, const Route& rout
             });
 }
 
-void Operations::Send(std::shared_ptr<Attempt> attempt, const Route& route,
+void Operations::Send(const std::shared_ptr<Attempt>& attempt, const Route& route,
                       const std::string& address) {
   const Duration left = attempt->deadline - clock_.Now();
   if (left <= Duration()) return Retry(attempt, attempt->last_error);
@@ -137,12 +140,13 @@ void Operations::Send(std::shared_ptr<Attempt> attempt, const Route& route,
           const bool lost =
               status.code() == Code::kUnavailable || status.code() == Code::kDeadlineExceeded;
           if (!lost) return attempt->fail(std::move(status), route);
-          if (!attempt->where.repeatable) {
+          attempt->unknown = true;
+          self->routes_.Redirect(attempt->where.key, std::nullopt);
+          if (!self->IsRepeatable(attempt->where)) {
             return attempt->fail(
                 Status(Code::kDeadlineExceeded, "the outcome is unknown: " + status.ToString()),
                 route);
           }
-          self->routes_.Redirect(attempt->where.key, std::nullopt);
           return self->Retry(attempt, std::move(status));
         }
         errorpb::Error error;
@@ -154,13 +158,16 @@ void Operations::Send(std::shared_ptr<Attempt> attempt, const Route& route,
       });
 }
 
-std::optional<Status> Operations::Learn(const Attempt& attempt, const errorpb::Error& error) {
+std::optional<Status> Operations::Learn(Attempt& attempt, const errorpb::Error& error) {
   const std::string& key = attempt.where.key;
   if (error.has_raft_entry_too_large()) {
     return Status(Code::kInvalidArgument, error.message());
   }
-  if (error.has_undetermined_result() && !attempt.where.repeatable) {
-    return Status(Code::kDeadlineExceeded, "the outcome is unknown: " + error.message());
+  if (error.has_undetermined_result()) {
+    attempt.unknown = true;
+    if (!IsRepeatable(attempt.where)) {
+      return Status(Code::kDeadlineExceeded, "the outcome is unknown: " + error.message());
+    }
   }
   if (error.has_not_leader()) {
     std::optional<PeerId> leader;
@@ -170,27 +177,45 @@ std::optional<Status> Operations::Learn(const Attempt& attempt, const errorpb::E
     for (const metapb::Region& region : error.epoch_not_match().current_regions()) {
       routes_.Put(ToRoute(region, 0));
     }
-  } else if (!error.has_server_is_busy()) {
+  } else if (!error.has_server_is_busy() && !error.has_disk_full()) {
     routes_.Drop(key);
   }
   return std::nullopt;
 }
 
-void Operations::Retry(std::shared_ptr<Attempt> attempt, Status why) {
+void Operations::Retry(const std::shared_ptr<Attempt>& attempt, Status why) {
   attempt->last_error = std::move(why);
   const Duration pause = attempt->backoff;
   attempt->backoff = std::min(attempt->backoff * 2, options_.backoff_max);
   if (clock_.Now() + pause >= attempt->deadline) {
+    const bool unknown = attempt->unknown && attempt->where.effect != Where::Effect::kNone;
     return attempt->fail(
-        Status(Code::kUnavailable, "gave up after " +
-                                       std::to_string(ToMilliseconds(options_.timeout)) +
-                                       " ms: " + std::string(attempt->last_error.message())),
+        Status(unknown ? Code::kDeadlineExceeded : Code::kUnavailable,
+               "gave up after " + std::to_string(ToMilliseconds(options_.timeout)) +
+                   " ms: " + std::string(attempt->last_error.message()) +
+                   (unknown ? "; an attempt before may have been carried out" : "")),
         Route());
   }
   executor_.PostAfter(pause, [self = shared_from_this(), attempt] { self->Start(attempt); });
 }
 
-void Operations::SetContext(const Route& route, kvrpcpb::Context* context) {
+bool Operations::IsRepeatable(const Where& where) const {
+  switch (where.effect) {
+    case Where::Effect::kNone: return true;
+    case Where::Effect::kWrite: return options_.repeat_writes;
+    case Where::Effect::kAtMostOnce: return false;
+  }
+  return false;
+}
+
+void Operations::ChooseTarget(const Where& where, Route* route) {
+  if (where.effect != Where::Effect::kNone || !options_.follower_reads) return;
+  route->target = turn_.fetch_add(1, std::memory_order_relaxed) % route->peers.size();
+}
+
+void Operations::SetContext(const Where& where, const Route& route,
+                            kvrpcpb::Context* context) const {
+  context->set_replica_read(where.effect == Where::Effect::kNone && options_.follower_reads);
   context->set_region_id(route.region.value());
   context->mutable_region_epoch()->set_conf_ver(route.conf_version);
   context->mutable_region_epoch()->set_version(route.version);

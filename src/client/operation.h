@@ -1,5 +1,8 @@
 #pragma once
 
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -28,10 +31,15 @@ namespace rutile::client {
 
 // Where a request goes.
 struct Where {
+  enum class Effect : std::uint8_t {
+    kNone,   // A read.
+    kWrite,  // Twice is as good as once, as far as the caller does not mind.
+    kAtMostOnce,
+  };
   std::string method = {};
   std::string key = {};
-  bool below = false;      // To the region that holds the keys right below `key` (reverse scans).
-  bool repeatable = true;  // May be sent again when the outcome of an attempt is unknown.
+  bool below = false;  // To the region that holds the keys right below `key` (reverse scans).
+  Effect effect = Effect::kNone;
 };
 
 // Carries requests to the leader of their region: looks routes up at placement, tries again with
@@ -57,10 +65,11 @@ class Operations : public std::enable_shared_from_this<Operations> {
   // What the untyped part of an attempt calls.
   struct Attempt {
     Where where;
-    Instant deadline;
-    Duration backoff;
+    Instant deadline = {};
+    Duration backoff = {};
     Status last_error;
-    bool before = false;  // The region that begins at the key is known: the one before is wanted.
+    bool before = false;   // The region that begins at the key is known: the one before is wanted.
+    bool unknown = false;  // An attempt may have been carried out.
     // Encodes the request for a route.
     std::function<std::string(const Route&)> encode;
     // Takes the answer in; false when it carries a region error, which is copied out.
@@ -68,23 +77,29 @@ class Operations : public std::enable_shared_from_this<Operations> {
     std::function<void(Status, const Route&)> fail;
   };
 
-  void Start(std::shared_ptr<Attempt> attempt);
-  void LookUp(std::shared_ptr<Attempt> attempt, std::size_t endpoint, std::size_t tried);
-  void LookUpStore(std::shared_ptr<Attempt> attempt, const Route& route, std::size_t endpoint,
-                   std::size_t tried);
-  void Send(std::shared_ptr<Attempt> attempt, const Route& route, const std::string& address);
+  void Start(const std::shared_ptr<Attempt>& attempt);
+  void LookUp(const std::shared_ptr<Attempt>& attempt, std::size_t endpoint, std::size_t tried);
+  void LookUpStore(const std::shared_ptr<Attempt>& attempt, const Route& route,
+                   std::size_t endpoint, std::size_t tried);
+  void Send(const std::shared_ptr<Attempt>& attempt, const Route& route,
+            const std::string& address);
   // Pauses and starts again; fails when the time is up.
-  void Retry(std::shared_ptr<Attempt> attempt, Status why);
+  void Retry(const std::shared_ptr<Attempt>& attempt, Status why);
   // Learns from a region error. A status if the request can never succeed or must not be repeated.
-  std::optional<Status> Learn(const Attempt& attempt, const errorpb::Error& error);
-  static void SetContext(const Route& route, kvrpcpb::Context* context);
+  std::optional<Status> Learn(Attempt& attempt, const errorpb::Error& error);
+  // Whether it may be sent again when the outcome of an attempt is unknown.
+  bool IsRepeatable(const Where& where) const;
+  void SetContext(const Where& where, const Route& route, kvrpcpb::Context* context) const;
   std::optional<Route> Known(const Where& where) const;
+  // The peer that is asked: of a read that any may serve, each in turn.
+  void ChooseTarget(const Where& where, Route* route);
 
   const RawClientOptions options_;
   const Clock& clock_;
   Executor& executor_;
   Connections connections_;
   RouteCache routes_;
+  std::atomic<std::size_t> turn_ = 0;
 };
 
 template <class Response, class Request, class Fill, class Done>
@@ -95,8 +110,9 @@ void Operations::Run(Where where, Request request, Fill fill, Done done) {
   attempt->backoff = options_.backoff_min;
   auto shared = std::make_shared<Request>(std::move(request));
   auto shared_done = std::make_shared<Done>(std::move(done));
-  attempt->encode = [shared, fill = std::move(fill)](const Route& route) {
-    SetContext(route, shared->mutable_context());
+  attempt->encode = [this, where = attempt->where, shared,
+                     fill = std::move(fill)](const Route& route) {
+    SetContext(where, route, shared->mutable_context());
     fill(route, shared.get());
     return shared->SerializeAsString();
   };
@@ -121,7 +137,7 @@ void Operations::Run(Where where, Request request, Fill fill, Done done) {
   attempt->fail = [shared_done](Status status, const Route& route) {
     (*shared_done)(std::move(status), route);
   };
-  Start(std::move(attempt));
+  Start(attempt);
 }
 
 }  // namespace rutile::client

@@ -26,9 +26,9 @@ class RawClient::Core : public Operations {
     std::vector<Pair> found;
     Done<std::vector<Pair>> done;
   };
-  void ScanNext(std::shared_ptr<ScanState> state);
-  void PutNext(std::shared_ptr<std::vector<Pair>> rest, StatusDone done);
-  void DeleteRangeNext(std::string from, std::string end, StatusDone done);
+  void ScanNext(const std::shared_ptr<ScanState>& state);
+  void PutNext(const std::shared_ptr<std::vector<Pair>>& rest, StatusDone done);
+  void DeleteRangeNext(const std::string& from, const std::string& end, StatusDone done);
 };
 
 RawClient::RawClient(RawClientOptions options, Connect connect, const Clock& clock,
@@ -58,7 +58,8 @@ void RawClient::Put(std::string key, std::string value, std::uint64_t ttl_second
   request.set_value(std::move(value));
   request.set_ttl(ttl_seconds);
   core_->Run<kvrpcpb::RawPutResponse>(
-      {.method = "/tikvpb.Tikv/RawPut", .key = std::move(key)}, std::move(request),
+      {.method = "/tikvpb.Tikv/RawPut", .key = std::move(key), .effect = Where::Effect::kWrite},
+      std::move(request),
       [done = std::move(done)](const Result<kvrpcpb::RawPutResponse>& reply, const Route&) {
         if (!reply.ok()) return done(reply.status());
         done(reply.value().error().empty() ? Status() : ErrorOf(reply.value().error()));
@@ -71,7 +72,7 @@ void RawClient::BatchPut(std::vector<Pair> pairs, StatusDone done) {
   core_->PutNext(std::make_shared<std::vector<Pair>>(std::move(pairs)), std::move(done));
 }
 
-void RawClient::Core::PutNext(std::shared_ptr<std::vector<Pair>> rest, StatusDone done) {
+void RawClient::Core::PutNext(const std::shared_ptr<std::vector<Pair>>& rest, StatusDone done) {
   if (rest->empty()) return done(Status());
   // The part of the pairs that lies in the region of the first is known once the route is, so the
   // request is completed by the attempt.
@@ -88,8 +89,10 @@ void RawClient::Core::PutNext(std::shared_ptr<std::vector<Pair>> rest, StatusDon
   };
   std::string key = rest->back().first;
   Run<kvrpcpb::RawBatchPutResponse>(
-      {.method = "/tikvpb.Tikv/RawBatchPut", .key = std::move(key)}, kvrpcpb::RawBatchPutRequest(),
-      fill,
+      {.method = "/tikvpb.Tikv/RawBatchPut",
+       .key = std::move(key),
+       .effect = Where::Effect::kWrite},
+      kvrpcpb::RawBatchPutRequest(), fill,
       [this, rest, sent, done = std::move(done)](const Result<kvrpcpb::RawBatchPutResponse>& reply,
                                                  const Route&) {
         if (!reply.ok()) return done(reply.status());
@@ -103,26 +106,28 @@ void RawClient::Delete(std::string key, StatusDone done) {
   kvrpcpb::RawDeleteRequest request;
   request.set_key(key);
   core_->Run<kvrpcpb::RawDeleteResponse>(
-      {.method = "/tikvpb.Tikv/RawDelete", .key = std::move(key)}, std::move(request),
+      {.method = "/tikvpb.Tikv/RawDelete", .key = std::move(key), .effect = Where::Effect::kWrite},
+      std::move(request),
       [done = std::move(done)](const Result<kvrpcpb::RawDeleteResponse>& reply, const Route&) {
         if (!reply.ok()) return done(reply.status());
         done(reply.value().error().empty() ? Status() : ErrorOf(reply.value().error()));
       });
 }
 
-void RawClient::DeleteRange(std::string start, std::string end, StatusDone done) {
-  core_->DeleteRangeNext(std::move(start), std::move(end), std::move(done));
+void RawClient::DeleteRange(const std::string& start, const std::string& end, StatusDone done) {
+  core_->DeleteRangeNext(start, end, std::move(done));
 }
 
-void RawClient::Core::DeleteRangeNext(std::string from, std::string end, StatusDone done) {
+void RawClient::Core::DeleteRangeNext(const std::string& from, const std::string& end,
+                                      StatusDone done) {
   const auto fill = [from, end](const Route& route, kvrpcpb::RawDeleteRangeRequest* request) {
     request->set_start_key(from);
     const bool ends_here = route.end_key.empty() || (!end.empty() && end <= route.end_key);
     request->set_end_key(ends_here ? end : route.end_key);
   };
   Run<kvrpcpb::RawDeleteRangeResponse>(
-      {.method = "/tikvpb.Tikv/RawDeleteRange", .key = from}, kvrpcpb::RawDeleteRangeRequest(),
-      fill,
+      {.method = "/tikvpb.Tikv/RawDeleteRange", .key = from, .effect = Where::Effect::kWrite},
+      kvrpcpb::RawDeleteRangeRequest(), fill,
       [this, end, done = std::move(done)](const Result<kvrpcpb::RawDeleteRangeResponse>& reply,
                                           const Route& route) {
         if (!reply.ok()) return done(reply.status());
@@ -146,10 +151,10 @@ void RawClient::Scan(std::string start, std::string end, ScanOptions options,
   state->end = std::move(end);
   state->options = options;
   state->done = std::move(done);
-  core_->ScanNext(std::move(state));
+  core_->ScanNext(state);
 }
 
-void RawClient::Core::ScanNext(std::shared_ptr<ScanState> state) {
+void RawClient::Core::ScanNext(const std::shared_ptr<ScanState>& state) {
   const auto left = static_cast<std::uint32_t>(state->options.limit - state->found.size());
   if (left == 0) return state->done(std::move(state->found));
   kvrpcpb::RawScanRequest request;
@@ -187,7 +192,9 @@ void RawClient::CompareAndSwap(std::string key, std::optional<std::string> expec
   request.set_previous_not_exist(!expected);
   if (expected) request.set_previous_value(std::move(*expected));
   core_->Run<kvrpcpb::RawCASResponse>(
-      {.method = "/tikvpb.Tikv/RawCompareAndSwap", .key = std::move(key), .repeatable = false},
+      {.method = "/tikvpb.Tikv/RawCompareAndSwap",
+       .key = std::move(key),
+       .effect = Where::Effect::kAtMostOnce},
       std::move(request),
       [done = std::move(done)](Result<kvrpcpb::RawCASResponse> reply, const Route&) {
         if (!reply.ok()) return done(reply.status());

@@ -25,6 +25,11 @@ struct RawClientOptions {
   Duration attempt_timeout = Seconds(5);
   Duration backoff_min = Milliseconds(10);
   Duration backoff_max = Milliseconds(500);
+  // Whether a put or a delete is sent again when an attempt was not answered. It may then be
+  // carried out twice, and undo what another client wrote in between.
+  bool repeat_writes = true;
+  // Reads are served by all peers of a region in turn. They miss no write that was answered before.
+  bool follower_reads = false;
 };
 
 struct ScanOptions {
@@ -36,9 +41,10 @@ struct ScanOptions {
 // A client of raw keys: finds the region of each key, sends the request to its leader, and tries
 // again where that makes sense.
 //
-// A write that failed with kDeadlineExceeded, or whose answer was lost, may have been carried out.
-// Puts and deletes are repeated by the client itself, so one may be carried out twice; a
-// CompareAndSwap is not: it ends with kDeadlineExceeded when its outcome is unknown.
+// A write that failed with kDeadlineExceeded may have been carried out; one that failed with
+// anything else was not, a BatchPut or DeleteRange over several regions in none but the first of
+// them. Puts and deletes are repeated by the client itself (see repeat_writes); a CompareAndSwap is
+// not.
 //
 // Safe from any thread; `done` runs on a thread of a channel or of the executor, and must not
 // block. Must outlive its operations.
@@ -58,7 +64,7 @@ class RawClient {
   // Pairs of one region are written atomically, those of different regions one after the other.
   void BatchPut(std::vector<Pair> pairs, StatusDone done);
   void Delete(std::string key, StatusDone done);
-  void DeleteRange(std::string start, std::string end, StatusDone done);
+  void DeleteRange(const std::string& start, const std::string& end, StatusDone done);
   // From `start` on (reverse: from below it down) to `end`; empty borders are open.
   void Scan(std::string start, std::string end, ScanOptions options, Done<std::vector<Pair>> done);
 

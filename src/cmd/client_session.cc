@@ -3,13 +3,13 @@
 #include <CLI/CLI.hpp>
 #include <utility>
 
-#include "rpc/grpc_channel.h"
+#include "rpc/h2_channel.h"
 
 namespace rutile::cmd {
 namespace {
 
 std::unique_ptr<client::Channel> ConnectGrpc(const std::string& address) {
-  return rpc::NewGrpcChannel(address);
+  return rpc::NewH2Channel(address, rpc::SharedClientLoop());
 }
 
 }  // namespace

@@ -26,7 +26,9 @@ void AddServe(CLI::App& app, int* exit_code);
 void AddPlayground(CLI::App& app, int* exit_code);
 void AddKeyCommands(CLI::App& app, int* exit_code);
 void AddStatus(CLI::App& app, int* exit_code);
+void AddRegion(CLI::App& app, int* exit_code);
 void AddBench(CLI::App& app, int* exit_code);
+void AddSim(CLI::App& app, int* exit_code);
 
 // Prints "error: <message>" to stderr and returns the code that fits the status.
 int Fail(const Status& status);

@@ -10,7 +10,7 @@ namespace rutile::cmd {
 namespace {
 
 std::optional<std::string> AsText(const toml::node& node) {
-  if (const auto text = node.value<std::string>(); node.is_string()) return text;
+  if (node.is_string()) return node.ref<std::string>();
   if (node.is_boolean()) return node.ref<bool>() ? "true" : "false";
   if (node.is_integer()) return std::to_string(node.ref<std::int64_t>());
   return std::nullopt;

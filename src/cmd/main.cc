@@ -16,7 +16,9 @@ int main(int argc, char** argv) {
   rutile::cmd::AddPlayground(app, &exit_code);
   rutile::cmd::AddKeyCommands(app, &exit_code);
   rutile::cmd::AddStatus(app, &exit_code);
+  rutile::cmd::AddRegion(app, &exit_code);
   rutile::cmd::AddBench(app, &exit_code);
+  rutile::cmd::AddSim(app, &exit_code);
   const std::string first = argc > 1 ? argv[1] : "";
   const auto commands = app.get_subcommands([](const CLI::App*) { return true; });
   const bool known = first.empty() || first.front() == '-' ||

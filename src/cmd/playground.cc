@@ -89,6 +89,7 @@ std::vector<std::string> ServeArguments(const Node& node, const std::vector<Node
 // reaches the parent only.
 pid_t Spawn(const std::vector<std::string>& arguments, const std::string& log_path) {
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   const int log = ::open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);

@@ -55,22 +55,71 @@ Status CheckAddress(const char* flag, const std::string& address) {
   return rpc::CheckListenAddress(address).WithContext(flag);
 }
 
+// An address to bind on every interface, which nobody can dial from elsewhere.
+bool IsWildcard(const std::string& address) {
+  const Result<rpc::HostAndPort> parts = rpc::SplitAddress(address);
+  if (!parts.ok()) return false;
+  const std::string& host = parts.value().host;
+  return host == "0.0.0.0" || host == "::" || host == "*" || host == "0";
+}
+
+Status CheckAdvertised(const std::string& flag, const std::string& address) {
+  RUTILE_ASSIGN_OR_RETURN(const rpc::HostAndPort parts, rpc::SplitAddress(address));
+  if (IsWildcard(address) || parts.port == "0") {
+    return Status(Code::kInvalidArgument, flag + " " + address +
+                                              ": clients and peers cannot dial that; name a host "
+                                              "and port by which they reach this node");
+  }
+  return {};
+}
+
+// What clients and peers are told to dial must be something that they can.
+Status CompleteAddresses(const node::ClusterSpec* cluster, ServerOptions* server) {
+  if (!server->advertise.empty()) {
+    RUTILE_RETURN_IF_ERROR(CheckAddress("--advertise", server->advertise));
+    RUTILE_RETURN_IF_ERROR(CheckAdvertised("--advertise", server->advertise));
+  }
+  if (cluster == nullptr) {
+    if (server->listen.empty()) server->listen = "127.0.0.1:20160";
+    if (!server->advertise.empty()) return {};
+    if (IsWildcard(server->listen)) {
+      return Status(Code::kInvalidArgument,
+                    "--listen " + server->listen +
+                        ": clients cannot dial that; give the address by which they reach this "
+                        "node with --advertise host:port");
+    }
+    server->advertise = server->listen;
+    return {};
+  }
+  for (const placement::Member& member : cluster->members) {
+    RUTILE_RETURN_IF_ERROR(CheckAdvertised("--cluster " + member.name + " =", member.address));
+  }
+  const std::string& listed = cluster->Find(server->name)->address;
+  if (!server->advertise.empty() && server->advertise != listed) {
+    return Status(Code::kInvalidArgument, "--advertise " + server->advertise +
+                                              ": --cluster has this node at " + listed +
+                                              ", which is what clients and peers dial");
+  }
+  server->advertise = listed;
+  if (server->listen.empty()) server->listen = listed;
+  return {};
+}
+
 Status Complete(Flags* flags) {
   RUTILE_RETURN_IF_ERROR(SetTimes(flags->election_timeout_ms, &flags->server.replica));
   ServerOptions& server = flags->server;
   if (server.data.empty()) return Status(Code::kInvalidArgument, "--data: no directory is named");
   RUTILE_RETURN_IF_ERROR(CheckAddress("--listen", server.listen));
   RUTILE_RETURN_IF_ERROR(CheckAddress("--status-listen", server.status_listen));
-  if (server.cluster.empty()) return {};
-  RUTILE_ASSIGN_OR_RETURN(const node::ClusterSpec cluster,
-                          node::ClusterSpec::Parse(server.cluster, server.cluster_token));
-  const placement::Member* self = cluster.Find(server.name);
-  if (self == nullptr) {
+  if (server.cluster.empty()) return CompleteAddresses(nullptr, &server);
+  RUTILE_ASSIGN_OR_RETURN(
+      const node::ClusterSpec cluster,
+      node::ClusterSpec::Parse(server.cluster, server.cluster_token, server.replicas));
+  if (cluster.Find(server.name) == nullptr) {
     return Status(Code::kInvalidArgument,
                   "--name " + server.name + ": --cluster has no node of that name");
   }
-  if (server.listen.empty()) server.listen = self->address;
-  return {};
+  return CompleteAddresses(&cluster, &server);
 }
 
 // Signals are taken by the main thread only, in sigwait: no handler, no work in a signal's context.
@@ -94,7 +143,6 @@ int Serve(Flags* flags, CLI::App& command) {
     std::printf("the configuration is good\n");
     return kExitOk;
   }
-  if (flags->server.listen.empty()) flags->server.listen = "127.0.0.1:20160";
 
   const sigset_t signals = BlockSignals();
   const posix::PosixClock clock;
@@ -132,6 +180,47 @@ int Serve(Flags* flags, CLI::App& command) {
   return kExitOk;
 }
 
+void AddLimits(CLI::App* serve, ServerOptions* server) {
+  serve->add_option("--block-cache-bytes", server->block_cache_bytes, "Of the key-value engine")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  serve->add_option("--max-key-bytes", server->raw.max_key_bytes, "Longest key")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  serve->add_option("--max-value-bytes", server->raw.max_value_bytes, "Longest value")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  serve
+      ->add_option("--max-entry-bytes", server->replica.max_entry_bytes,
+                   "Most that one request may write")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  serve->add_option("--max-scan-limit", server->raw.max_scan_limit, "Most pairs of one scan")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  serve
+      ->add_option("--kept-log-entries", server->replica.kept_log_entries,
+                   "A replica further behind than this is sent a snapshot instead of the log")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  serve
+      ->add_option("--disk-reserve-bytes", server->replica.disk_reserve_bytes,
+                   "Writes that need space are refused while the disk has less left")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+}
+
+void AddClusterOptions(CLI::App& serve, ServerOptions& server) {
+  serve.add_option("--cluster", server.cluster,
+                   "All nodes of the cluster: name=host:port,... (default: this node alone)");
+  serve.add_option("--cluster-token", server.cluster_token,
+                   "Tells clusters with the same list apart");
+  serve
+      .add_option("--replicas", server.replicas,
+                  "On how many nodes, the first by name, the keys begin (default: all)")
+      ->check(CLI::PositiveNumber);
+}
+
 }  // namespace
 
 void AddServe(CLI::App& app, int* exit_code) {
@@ -144,13 +233,12 @@ void AddServe(CLI::App& app, int* exit_code) {
   serve->add_option("--listen", server.listen,
                     "host:port for clients and peers (default: this node's address in --cluster, "
                     "or 127.0.0.1:20160)");
+  serve->add_option("--advertise", server.advertise,
+                    "host:port by which clients reach a node on its own (default: --listen)");
   serve->add_option("--status-listen", server.status_listen,
                     "host:port of the status page and metrics over HTTP (default: none)");
   serve->add_option("--data", server.data, "Data directory")->capture_default_str();
-  serve->add_option("--cluster", server.cluster,
-                    "All nodes of the cluster: name=host:port,... (default: this node alone)");
-  serve->add_option("--cluster-token", server.cluster_token,
-                    "Tells clusters with the same list apart");
+  AddClusterOptions(*serve, server);
   serve->add_option("--config", flags->config, "TOML file; its keys are these options' names");
   serve->add_option("--log-level", flags->log_level, "debug, info, warn or error")
       ->capture_default_str();
@@ -163,31 +251,15 @@ void AddServe(CLI::App& app, int* exit_code) {
                    "Serve reads under the leader's lease (false: ask a quorum every time)")
       ->capture_default_str();
   serve
+      ->add_option(
+          "--quiet-groups", server.replica.quiet_groups,
+          "Regions with nothing to do send nothing; one beat a pair of nodes watches over all")
+      ->capture_default_str();
+  serve
       ->add_option("--apply-before-durable", server.replica.apply_before_durable,
                    "A leader applies what a quorum has before its own disk has it")
       ->capture_default_str();
-  serve->add_option("--block-cache-bytes", server.block_cache_bytes, "Of the key-value engine")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  serve->add_option("--max-key-bytes", server.raw.max_key_bytes, "Longest key")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  serve->add_option("--max-value-bytes", server.raw.max_value_bytes, "Longest value")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  serve
-      ->add_option("--max-entry-bytes", server.replica.max_entry_bytes,
-                   "Most that one request may write")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  serve->add_option("--max-scan-limit", server.raw.max_scan_limit, "Most pairs of one scan")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  serve
-      ->add_option("--kept-log-entries", server.replica.kept_log_entries,
-                   "A replica further behind than this is sent a snapshot instead of the log")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  AddLimits(serve, &server);
   serve
       ->add_option("--allow-empty-values", server.raw.allow_empty_values,
                    "Accept values without a byte")

@@ -6,22 +6,23 @@
 
 #include "base/random.h"
 #include "engine/rocks/rocks_engine.h"
+#include "env/posix/event_loop.h"
 #include "env/posix/posix_clock.h"
 #include "env/posix/posix_files.h"
 #include "env/posix/thread_executor.h"
 #include "node/identity.h"
 #include "node/node.h"
-#include "rpc/batch_service.h"
-#include "rpc/grpc_channel.h"
-#include "rpc/grpc_server.h"
+#include "rpc/h2_channel.h"
+#include "rpc/h2_server.h"
 #include "rpc/health.h"
 #include "rpc/http_status.h"
-#include "rpc/methods.h"
 #include "rpc/node_metrics.h"
 #include "rpc/node_service.h"
 #include "rpc/peer_transport.h"
-#include "rpc/placement_service.h"
-#include "rpc/raw_service.h"
+#include "rpc/services/batch_service.h"
+#include "rpc/services/methods.h"
+#include "rpc/services/placement_service.h"
+#include "rpc/services/raw_service.h"
 
 namespace rutile::cmd {
 namespace {
@@ -30,6 +31,10 @@ namespace {
 constexpr Duration kDrainTime = Seconds(2);
 constexpr Duration kGraceTime = Seconds(5);
 constexpr Duration kDrainPoll = Milliseconds(20);
+// Between nodes something is always said. After a cut, the system's own retries come ever more
+// seldom: a new connection is there sooner.
+constexpr rpc::ChannelOptions kPeerChannel = {.keepalive_interval = Seconds(1),
+                                              .keepalive_timeout = Seconds(2)};
 
 }  // namespace
 
@@ -40,7 +45,7 @@ class Server::Parts {
       : options_(options), logger_(logger), files_(options.data), random_(posix::RandomSeed()) {}
 
   ~Parts() {
-    if (grpc_ != nullptr) {
+    if (server_ != nullptr) {
       Stop();
     } else if (node_ != nullptr) {
       // Brought up as far as that, but it could not listen.
@@ -75,7 +80,8 @@ class Server::Parts {
   rpc::LogMetrics log_metrics_;
 
   // Their threads are stopped before the node goes; the objects outlive whoever may still post.
-  posix::ThreadExecutor region_executor_{"region"};
+  posix::EventLoop client_loop_{"client"};  // Requests, and reads.
+  posix::EventLoop region_loop_{"region"};  // Raft, and the streams between nodes.
   posix::ThreadExecutor log_executor_{"log"};
   posix::ThreadExecutor apply_executor_{"apply"};
   posix::ThreadExecutor background_executor_{"background"};
@@ -86,7 +92,7 @@ class Server::Parts {
   std::unique_ptr<rpc::BatchService> batch_;
   std::unique_ptr<rpc::PlacementService> placement_;
   std::unique_ptr<rpc::NodeService> status_;
-  std::unique_ptr<rpc::Server> grpc_;
+  std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<rpc::HttpStatusServer> http_;
   std::atomic<bool> serving_ = false;
 };
@@ -95,11 +101,12 @@ Status Server::Parts::Start(std::function<void(const Status&)> on_failure) {
   RUTILE_RETURN_IF_ERROR(files_.CreateDirectories("."));
   RUTILE_ASSIGN_OR_RETURN(lock_, files_.Lock("LOCK"));
   if (options_.cluster.empty()) {
-    cluster_ =
-        node::ClusterSpec::Single(options_.name, options_.listen, std::to_string(random_.Next()));
+    cluster_ = node::ClusterSpec::Single(options_.name, options_.advertise,
+                                         std::to_string(random_.Next()));
   } else {
-    RUTILE_ASSIGN_OR_RETURN(cluster_,
-                            node::ClusterSpec::Parse(options_.cluster, options_.cluster_token));
+    RUTILE_ASSIGN_OR_RETURN(
+        cluster_,
+        node::ClusterSpec::Parse(options_.cluster, options_.cluster_token, options_.replicas));
   }
   RUTILE_ASSIGN_OR_RETURN(identity_, node::EstablishIdentity(files_, cluster_, options_.name));
   MakeTransport();
@@ -118,9 +125,10 @@ void Server::Parts::MakeTransport() {
   options.self = identity_.store;
   options.log = [this](std::string_view line) { RUTILE_LOG(logger_, kWarn, line); };
   transport_ = std::make_unique<rpc::PeerTransport>(
-      std::move(options), clock_, background_executor_,
-      std::make_unique<SeededRandom>(random_.Next()),
-      [](const std::string& address) { return rpc::NewGrpcChannel(address); });
+      std::move(options), clock_, region_loop_, std::make_unique<SeededRandom>(random_.Next()),
+      [this](const std::string& address) {
+        return rpc::NewH2Channel(address, region_loop_, kPeerChannel);
+      });
   for (const placement::Member& member : cluster_.members) {
     transport_->SetAddress(member.store, member.address);
   }
@@ -141,7 +149,7 @@ Status Server::Parts::OpenNode(std::function<void(const Status&)> on_failure) {
            .random = random_,
            .files = files_,
            .transport = *transport_,
-           .executors = {.regions = {&region_executor_},
+           .executors = {.regions = {&region_loop_},
                          .apply = {&apply_executor_},
                          .log = &log_executor_,
                          .background = &background_executor_},
@@ -170,7 +178,7 @@ Status Server::Parts::Listen() {
 
   rpc::ServerOptions server;
   server.listen = options_.listen;
-  RUTILE_ASSIGN_OR_RETURN(grpc_, rpc::StartGrpcServer(server, std::move(methods)));
+  RUTILE_ASSIGN_OR_RETURN(server_, rpc::StartH2Server(server, std::move(methods), {&client_loop_}));
   address_ = options_.listen;
   if (options_.status_listen.empty()) return {};
   RUTILE_ASSIGN_OR_RETURN(http_, rpc::HttpStatusServer::Start(
@@ -194,23 +202,25 @@ void Server::Parts::Drain() {
 
 void Server::Parts::StopExecutors() {
   for (posix::ThreadExecutor* executor :
-       {&region_executor_, &log_executor_, &apply_executor_, &background_executor_}) {
+       {&log_executor_, &apply_executor_, &background_executor_}) {
     executor->Shutdown();
   }
+  region_loop_.Shutdown();
+  client_loop_.Shutdown();
 }
 
 void Server::Parts::Stop() {
   serving_ = false;
   Drain();
   http_.reset();
-  grpc_->Stop(kGraceTime);
+  server_->Stop(kGraceTime);
   node_->Stop();
   StopExecutors();
   if (Status status = node_->Flush(); !status.ok()) {
     RUTILE_LOG(logger_, kWarn, "the engine was not flushed; the next start has more to redo",
                {"error", status.ToString()});
   }
-  grpc_.reset();
+  server_.reset();
 }
 
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

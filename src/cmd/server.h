@@ -18,10 +18,12 @@ namespace rutile::cmd {
 struct ServerOptions {
   std::string name = {};
   std::string listen = {};         // host:port of clients and peers.
+  std::string advertise = {};      // host:port that clients dial; of a node on its own.
   std::string status_listen = {};  // host:port of HTTP; empty: none.
   std::string data = {};           // The directory.
   std::string cluster = {};        // The list; empty: a node on its own.
   std::string cluster_token = {};
+  std::size_t replicas = 0;  // Of the keys, when the cluster begins; zero: one on every node.
   std::uint64_t block_cache_bytes = std::uint64_t{64} << 20;
   store::ReplicaOptions replica = {};
   store::RawLimits raw = {};

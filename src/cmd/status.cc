@@ -76,6 +76,13 @@ std::vector<std::string> Complaints(const std::vector<NodeAnswer>& nodes) {
                            node.error + "): start it, or look at its log");
       continue;
     }
+    // Absent in answers of earlier versions.
+    if (const Json disk = node.status.value("disk", Json::object());
+        disk.contains("refuses_growth")) {
+      complaints.push_back("node " + node.name + " refuses writes that need space (" +
+                           disk["refuses_growth"].get<std::string>() +
+                           "): give its disk more space, or delete data");
+    }
     for (const Json& replica : node.status["replicas"]) {
       regions.insert(replica["region"].get<std::uint64_t>());
       if (replica["role"] == "leader") led.insert(replica["region"].get<std::uint64_t>());
@@ -106,19 +113,21 @@ void Print(const std::vector<NodeAnswer>& nodes) {
                 node.address.c_str(), node.status["uptime_seconds"].get<double>(),
                 node.status["store_id"].dump().c_str(), node.status["cluster_id"].dump().c_str());
   }
-  std::printf("\n%-7s %-10s %-8s %-10s %6s %10s %10s %10s %10s %8s\n", "region", "kind", "node",
+  std::printf("\n%-7s %-10s %-8s %-15s %6s %10s %10s %10s %10s %8s\n", "region", "kind", "node",
               "role", "term", "applied", "durable", "committed", "last", "lag");
   for (const NodeAnswer& node : nodes) {
     if (node.status.is_null()) continue;
     for (const Json& replica : node.status["replicas"]) {
       const std::uint64_t lag =
           replica["last"].get<std::uint64_t>() - replica["applied"].get<std::uint64_t>();
-      std::printf("%-7s %-10s %-8s %-10s %6s %10s %10s %10s %10s %8s\n",
-                  replica["region"].dump().c_str(), replica["kind"].get<std::string>().c_str(),
-                  node.name.c_str(), replica["role"].get<std::string>().c_str(),
-                  replica["term"].dump().c_str(), replica["applied"].dump().c_str(),
-                  replica["durable"].dump().c_str(), replica["committed"].dump().c_str(),
-                  replica["last"].dump().c_str(), std::to_string(lag).c_str());
+      std::printf(
+          "%-7s %-10s %-8s %-15s %6s %10s %10s %10s %10s %8s\n", replica["region"].dump().c_str(),
+          replica["kind"].get<std::string>().c_str(), node.name.c_str(),
+          (replica["role"].get<std::string>() + (replica.value("quiet", false) ? ", quiet" : ""))
+              .c_str(),
+          replica["term"].dump().c_str(), replica["applied"].dump().c_str(),
+          replica["durable"].dump().c_str(), replica["committed"].dump().c_str(),
+          replica["last"].dump().c_str(), std::to_string(lag).c_str());
       for (const Json& peer : replica["peers"]) {
         if (peer["lag"].get<std::uint64_t>() == 0 && peer["active"].get<bool>()) continue;
         std::printf("        follower on store %s: %s, %s entries behind%s\n",

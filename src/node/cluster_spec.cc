@@ -23,6 +23,8 @@ void Number(ClusterSpec* spec, std::string_view token) {
     member.store = StoreId(next++);
     text += "\n" + member.name + "=" + member.address;
   }
+  // Nodes that began with other replicas must not take each other for members of one cluster.
+  if (spec->replicas != 0) text += "\nreplicas=" + std::to_string(spec->replicas);
   // Zero means "no cluster" in the protocol.
   spec->id = ClusterId(std::max<std::uint64_t>(1, codec::Crc64(text)));
 }
@@ -47,8 +49,10 @@ const char* AddressMistake(std::string_view address) {
 
 }  // namespace
 
-Result<ClusterSpec> ClusterSpec::Parse(std::string_view list, std::string_view token) {
+Result<ClusterSpec> ClusterSpec::Parse(std::string_view list, std::string_view token,
+                                       std::size_t replicas) {
   ClusterSpec spec;
+  spec.replicas = replicas;
   std::set<std::string> names;
   std::set<std::string> addresses;
   while (!list.empty()) {
@@ -94,7 +98,9 @@ std::vector<store::Region> ClusterSpec::InitialRegions() const {
   std::uint64_t next_peer = kFirstPeerId;
   for (const RegionId group : {store::kPlacementRegion, store::kFirstUserRegion}) {
     store::Region region{.id = group, .epoch = {.conf_version = 1, .version = 1}};
+    const bool on_all = group == store::kPlacementRegion || replicas == 0;
     for (const placement::Member& member : members) {
+      if (!on_all && region.peers.size() == replicas) break;
       region.peers.push_back({.id = PeerId(next_peer++), .store = member.store});
     }
     regions.push_back(std::move(region));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,15 +18,18 @@ namespace rutile::node {
 struct ClusterSpec {
   std::vector<placement::Member> members = {};  // Sorted by name; stores are numbered from 1.
   ClusterId id = {};
+  // How many of the members, in their order, the region of keys begins on; zero: all.
+  std::size_t replicas = 0;
 
   // "n1=host:port,n2=host:port,...". `token` tells clusters with the same list apart.
-  static Result<ClusterSpec> Parse(std::string_view list, std::string_view token);
+  static Result<ClusterSpec> Parse(std::string_view list, std::string_view token,
+                                   std::size_t replicas = 0);
   // One node on its own; `token` should be different every time.
   static ClusterSpec Single(const std::string& name, const std::string& address,
                             std::string_view token);
 
   const placement::Member* Find(std::string_view name) const;
-  // The placement group and one region that holds all keys, each with a peer on every member.
+  // The placement group, with a peer on every member, and one region that holds all keys.
   std::vector<store::Region> InitialRegions() const;
 };
 

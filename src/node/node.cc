@@ -34,7 +34,15 @@ Result<std::unique_ptr<Node>> Node::Open(Options options, Environment environmen
       self->placement_->OnReport(datagram.payload);
     }
   };
+  observer.known_stores = [self] {
+    std::vector<StoreId> stores;
+    for (const placement::StoreStatus& one : self->placement_->Stores()) {
+      stores.push_back(one.info.id);
+    }
+    return stores;
+  };
   observer.on_log_batch = std::move(environment.on_log_batch);
+  observer.of_core = environment.core_observer;
 
   const std::vector<store::Region> initial = own.cluster.InitialRegions();
   RUTILE_ASSIGN_OR_RETURN(node->store_,
@@ -96,6 +104,7 @@ void Node::CollectStatus(UniqueFunction<void(std::string json)> done) {
       [this, done = std::move(done)](std::vector<store::ReplicaStatus> replicas) mutable {
         done(StatusJson({.identity = options_.identity,
                          .placement = *placement_,
+                         .disk = store_->disk(),
                          .replicas = std::move(replicas),
                          .uptime = clock_.Now() - started_,
                          .engine = engine_->Statistics()}));

@@ -50,6 +50,8 @@ class Node {
     // The disk has failed: stop the process. Any thread.
     std::function<void(const Status&)> on_failure;
     wal::LogWriter::OnBatch on_log_batch = {};
+    // See store::Store::Observer::of_core.
+    std::function<raft::Observer*(RegionId region, PeerId peer)> core_observer = {};
   };
 
   // Recovers what the directory holds. Blocking; on the caller's thread.

@@ -30,6 +30,17 @@ Json PeerJson(const store::Region& region, const raft::PeerStatus& peer, Index l
           {"active", peer.active},     {"inflight", peer.inflight}};
 }
 
+std::string_view RoleName(store::PeerRole role) {
+  switch (role) {
+    case store::PeerRole::kVoter: return "voter";
+    case store::PeerRole::kLearner: return "learner";
+    case store::PeerRole::kIncomingVoter: return "incoming";
+    case store::PeerRole::kDemotingVoter: return "demoting";
+    case store::PeerRole::kLeavingVoter: return "leaving";
+  }
+  return "";
+}
+
 Json ReplicaJson(const store::ReplicaStatus& replica) {
   const store::Region& region = replica.region;
   Json json = {{"region", region.id.value()},
@@ -40,6 +51,7 @@ Json ReplicaJson(const store::ReplicaStatus& replica) {
                {"version", region.epoch.version},
                {"peer", replica.self.value()},
                {"role", raft::ToString(replica.role)},
+               {"quiet", replica.quiet},
                {"leader", replica.leader.value()},
                {"term", replica.term.value()},
                {"base", replica.base.value()},
@@ -48,7 +60,15 @@ Json ReplicaJson(const store::ReplicaStatus& replica) {
                {"committed", replica.committed.value()},
                {"last", replica.last.value()},
                {"log_bytes_in_memory", replica.resident_bytes},
+               {"waiting_writes", replica.waiting_writes},
+               {"waiting_write_bytes", replica.waiting_write_bytes},
+               {"waiting_reads", replica.waiting_reads},
+               {"members", Json::array()},
                {"peers", Json::array()}};
+  for (const store::Peer& peer : region.peers) {
+    json["members"].push_back(
+        {{"peer", peer.id.value()}, {"store", peer.store.value()}, {"role", RoleName(peer.role)}});
+  }
   for (const raft::PeerStatus& peer : replica.peers) {
     json["peers"].push_back(PeerJson(region, peer, replica.last));
   }
@@ -78,6 +98,10 @@ std::string StatusJson(const StatusParts& parts) {
   json["replicas"] = Json::array();
   for (const store::ReplicaStatus& replica : parts.replicas) {
     json["replicas"].push_back(ReplicaJson(replica));
+  }
+  json["disk"] = {{"free_bytes", parts.disk.free_bytes()}};
+  if (const std::string reason = parts.disk.reason(); !reason.empty()) {
+    json["disk"]["refuses_growth"] = reason;
   }
   json["engine"] = Json::object();
   for (const auto& [name, value] : parts.engine) json["engine"][name] = value;

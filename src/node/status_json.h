@@ -8,6 +8,7 @@
 #include "base/time.h"
 #include "node/identity.h"
 #include "placement/placement.h"
+#include "store/disk_guard.h"
 #include "store/replica.h"
 
 namespace rutile::node {
@@ -16,6 +17,7 @@ namespace rutile::node {
 struct StatusParts {
   const Identity& identity;
   const placement::Placement& placement;
+  const store::DiskGuard& disk;
   std::vector<store::ReplicaStatus> replicas = {};
   Duration uptime = {};
   std::vector<std::pair<std::string, std::uint64_t>> engine = {};

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/buggify.h"
+#include "base/probe.h"
 #include "codec/integers.h"
 #include "store/peer_message.h"
 
@@ -62,12 +64,6 @@ Status Placement::NotLeader() const {
                                         " at " + leader->address);
 }
 
-Status Placement::CheckLeader() const {
-  const std::optional<store::GateState> gate = store_.Gate(store::kPlacementRegion);
-  if (!gate || !gate->lease_until || clock_.Now() >= *gate->lease_until) return NotLeader();
-  return {};
-}
-
 // --- Timestamps.
 
 void Placement::GetTimestamps(std::uint32_t count, TimestampDone done) {
@@ -77,26 +73,53 @@ void Placement::GetTimestamps(std::uint32_t count, TimestampDone done) {
                            std::to_string(Timestamp::kMaxLogical) + " can be had at once"));
   }
   const std::optional<store::GateState> gate = store_.Gate(store::kPlacementRegion);
+  if (!gate || !gate->is_leader) return done(NotLeader());
   // A lease is published only once the state machine has all that earlier leaders replicated, the
   // highest bound included.
-  if (!gate || !gate->lease_until) return done(NotLeader());
+  const bool lease = gate->lease_until && clock_.Now() < *gate->lease_until &&
+                     !RUTILE_BUGGIFY("buggify placement: a timestamp without the lease");
+  if (lease) {
+    return Grant(gate->term, gate->lease_until, count, std::move(done));
+  }
+  // Without one, a round that begins now does: while nobody else led at its beginning, nobody can
+  // have had a higher timestamp before this call.
+  store_.CatchUp(store::kPlacementRegion, [this, count, term = gate->term, done = std::move(done)](
+                                              std::optional<store::RegionError> error) mutable {
+    if (error) return done(Failure(*error));
+    const std::optional<store::GateState> now = store_.Gate(store::kPlacementRegion);
+    const bool leads = now && now->is_leader && now->term == term;
+    RUTILE_SOMETIMES(!leads, "placement: leadership is lost while it is confirmed");
+    if (!leads) return done(NotLeader());
+    Grant(term, std::nullopt, count, std::move(done));
+  });
+}
+
+void Placement::Grant(Term term, std::optional<Instant> lease_until, std::uint32_t count,
+                      TimestampDone done) {
   std::optional<Timestamp> granted;
   std::optional<std::uint64_t> bound;
+  bool over = false;  // Led again since, in a later term.
   {
     MutexLock lock(mutex_);
-    if (oracle_.term() < gate->term) {
-      oracle_.Begin(gate->term, machine_.View()->timestamp_bound_ms);
-    }
+    over = oracle_.term() > term;
+    if (oracle_.term() < term) oracle_.Begin(term, machine_.View()->timestamp_bound_ms);
     const std::uint64_t wall_ms = clock_.WallMillis();
-    bound = oracle_.BoundWanted(wall_ms);
-    granted = oracle_.Grant(gate->term, count, wall_ms);
-    if (!granted) waiting_.push_back({count, std::move(done)});
+    if (!over) bound = oracle_.BoundWanted(wall_ms);
+    granted = oracle_.Grant(term, count, wall_ms);
+    if (!granted && !over) waiting_.push_back({count, std::move(done)});
   }
-  if (bound) RaiseBound(gate->term, *bound);
-  if (!granted) return;
+  RUTILE_SOMETIMES(!granted && !over, "placement: a timestamp waits for the bound to be raised");
+  RUTILE_SOMETIMES(over, "placement: leads again before it grants for an earlier term");
+  if (bound) RaiseBound(term, *bound);
+  if (!granted && !over) return;  // And `done` waits with the others.
   // The lease held when the timestamp was taken if it still holds now.
-  if (clock_.Now() >= *gate->lease_until) return done(NotLeader());
+  // NOLINTBEGIN(bugprone-use-after-move): moved only where this has returned.
+  if (over) return done(NotLeader());
+  const bool late = lease_until && clock_.Now() >= *lease_until;
+  RUTILE_SOMETIMES(late, "placement: the lease ends while a timestamp is taken");
+  if (late) return done(NotLeader());
   done(*granted);
+  // NOLINTEND(bugprone-use-after-move)
 }
 
 void Placement::RaiseBound(Term term, std::uint64_t bound_ms) {
@@ -109,6 +132,7 @@ void Placement::RaiseBound(Term term, std::uint64_t bound_ms) {
 }
 
 void Placement::OnBoundRaised(Term term, std::uint64_t bound_ms, bool ok) {
+  RUTILE_SOMETIMES(!ok, "placement: a bound cannot be raised");
   std::deque<Waiting> waiting;
   {
     MutexLock lock(mutex_);

@@ -86,8 +86,6 @@ class Placement {
   // the leader how far that is.
   using ViewDone = UniqueFunction<void(Result<std::shared_ptr<const State>>)>;
   void CurrentView(ViewDone done);
-  // OK when this node leads and holds its lease.
-  Status CheckLeader() const;
 
   // --- From the node.
 
@@ -109,6 +107,9 @@ class Placement {
   std::string BuildReport() const;
   void TakeReport(std::string_view payload);
   void RegisterStore(const StoreInfo& info);
+  // The leader's own term; `lease_until` where it is the lease that says that nobody else leads.
+  void Grant(Term term, std::optional<Instant> lease_until, std::uint32_t count,
+             TimestampDone done);
   void RaiseBound(Term term, std::uint64_t bound_ms);
   void OnBoundRaised(Term term, std::uint64_t bound_ms, bool ok);
   Status Failure(const store::RegionError& error) const;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/probe.h"
 
 namespace rutile::placement {
 
@@ -18,6 +19,7 @@ void TimestampOracle::Begin(Term term, std::uint64_t replicated_bound_ms) {
 std::optional<std::uint64_t> TimestampOracle::BoundWanted(std::uint64_t wall_ms) {
   if (term_ == Term() || asked_) return std::nullopt;
   const std::uint64_t now_ms = std::max(wall_ms, last_.physical_ms);
+  RUTILE_SOMETIMES(wall_ms + kWindowMs < last_.physical_ms, "placement: the clock is far behind");
   if (now_ms + kWindowMs / 2 < bound_ms_) return std::nullopt;
   asked_ = true;
   return now_ms + kWindowMs;

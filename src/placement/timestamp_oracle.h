@@ -24,7 +24,8 @@ struct Timestamp {
 //
 // The promise rests on a bound that is replicated before any timestamp below it is given: whoever
 // leads next begins above it. Within a term the oracle only moves on. A pure state machine: the
-// owner brings the wall clock, replicates bounds and calls Grant only while it holds a lease.
+// owner brings the wall clock, replicates bounds and calls Grant only while it holds a lease, or
+// for requests that were there before a majority confirmed it as the leader.
 class TimestampOracle {
  public:
   // How far ahead of the clock a bound is asked for, in milliseconds. Larger means fewer writes,

@@ -6,7 +6,7 @@
 #include "proto/health.pb.h"
 #include "proto/kvrpcpb.pb.h"
 #include "rpc/health.h"
-#include "rpc/testing.h"
+#include "rpc/testing/ends.h"
 
 namespace rutile::rpc {
 namespace {
@@ -29,11 +29,11 @@ void AddEcho(Methods& methods) {
       });
 }
 
-class CallTest : public testing::Test {
+class CallTest : public testing::TestWithParam<Ends> {
  protected:
   void Serve(Methods methods, ServerOptions options = {}) {
-    server_ = StartLocal(std::move(methods), std::move(options));
-    channel_ = NewGrpcChannel(LocalAddress(*server_));
+    server_ = StartLocal(GetParam(), std::move(methods), std::move(options));
+    channel_ = ConnectLocal(GetParam(), *server_);
   }
   Status Get(const std::string& key, RawGetResponse* response, Duration timeout = Seconds(60)) {
     RawGetRequest request;
@@ -45,7 +45,7 @@ class CallTest : public testing::Test {
   std::unique_ptr<Channel> channel_;
 };
 
-TEST_F(CallTest, AnswerComesBack) {
+TEST_P(CallTest, AnswerComesBack) {
   Methods methods;
   AddEcho(methods);
   Serve(std::move(methods));
@@ -57,7 +57,7 @@ TEST_F(CallTest, AnswerComesBack) {
   }
 }
 
-TEST_F(CallTest, AnswerFromAnotherThreadAndManyAtOnce) {
+TEST_P(CallTest, AnswerFromAnotherThreadAndManyAtOnce) {
   Inbox<std::pair<std::string, Done>> held;
   Methods methods;
   methods.Handle<RawGetRequest, RawGetResponse>(
@@ -82,7 +82,7 @@ TEST_F(CallTest, AnswerFromAnotherThreadAndManyAtOnce) {
   for (std::size_t i = 0; i < kCalls; ++i) EXPECT_EQ(responses[i].value(), std::to_string(i));
 }
 
-TEST_F(CallTest, StatusOfTheHandlerReachesTheCaller) {
+TEST_P(CallTest, StatusOfTheHandlerReachesTheCaller) {
   Methods methods;
   methods.Handle<RawGetRequest, RawGetResponse>(
       kGet, [](const RawGetRequest&, RawGetResponse*, Done done) {
@@ -95,7 +95,7 @@ TEST_F(CallTest, StatusOfTheHandlerReachesTheCaller) {
   EXPECT_THAT(TextOf(status), AllOf(HasSubstr("too much at once"), HasSubstr(kGet)));
 }
 
-TEST_F(CallTest, EncodedCallsAreTheSame) {
+TEST_P(CallTest, EncodedCallsAreTheSame) {
   Methods methods;
   AddEcho(methods);
   Serve(std::move(methods));
@@ -113,7 +113,7 @@ TEST_F(CallTest, EncodedCallsAreTheSame) {
   EXPECT_EQ(response.value(), "bytes");
 }
 
-TEST_F(CallTest, MalformedRequestIsRefusedByName) {
+TEST_P(CallTest, MalformedRequestIsRefusedByName) {
   Methods methods;
   methods.Handle<RawGetRequest, RawGetResponse>(
       kGet, [](const RawGetRequest&, RawGetResponse*, Done) { FAIL() << "handled"; });
@@ -130,7 +130,7 @@ TEST_F(CallTest, MalformedRequestIsRefusedByName) {
   }
 }
 
-TEST_F(CallTest, UnknownCallIsUnimplementedByName) {
+TEST_P(CallTest, UnknownCallIsUnimplementedByName) {
   Serve(Methods());
   RawGetResponse response;
   const Status status = Get("a", &response);
@@ -138,7 +138,7 @@ TEST_F(CallTest, UnknownCallIsUnimplementedByName) {
   EXPECT_THAT(TextOf(status), HasSubstr("/tikvpb.Tikv/RawGet is not served"));
 }
 
-TEST_F(CallTest, MessageAboveTheLimitIsRefusedAndTheServerGoesOn) {
+TEST_P(CallTest, MessageAboveTheLimitIsRefusedAndTheServerGoesOn) {
   Methods methods;
   AddEcho(methods);
   Serve(std::move(methods), ServerOptions{.max_receive_bytes = 1000});
@@ -147,7 +147,7 @@ TEST_F(CallTest, MessageAboveTheLimitIsRefusedAndTheServerGoesOn) {
   EXPECT_TRUE(Get(std::string(900, 'k'), &response).ok());
 }
 
-TEST_F(CallTest, DroppedCallIsAnswered) {
+TEST_P(CallTest, DroppedCallIsAnswered) {
   Methods methods;
   methods.Handle<RawGetRequest, RawGetResponse>(kGet,
                                                 [](const RawGetRequest&, RawGetResponse*, Done) {});
@@ -156,7 +156,7 @@ TEST_F(CallTest, DroppedCallIsAnswered) {
   EXPECT_EQ(Get("a", &response).code(), Code::kUnavailable);
 }
 
-TEST_F(CallTest, DeadlineAndStopDoNotWaitForTheHandler) {
+TEST_P(CallTest, DeadlineAndStopDoNotWaitForTheHandler) {
   Inbox<Done> held;
   Methods methods;
   methods.Handle<RawGetRequest, RawGetResponse>(
@@ -178,7 +178,7 @@ TEST_F(CallTest, DeadlineAndStopDoNotWaitForTheHandler) {
   (*stopped)();
 }
 
-TEST_F(CallTest, NobodyThereIsUnavailableAtOnce) {
+TEST_P(CallTest, NobodyThereIsUnavailableAtOnce) {
   Serve(Methods());
   server_.reset();
   RawGetResponse response;
@@ -187,33 +187,33 @@ TEST_F(CallTest, NobodyThereIsUnavailableAtOnce) {
   EXPECT_THAT(TextOf(status), HasSubstr("127.0.0.1:"));
 }
 
-TEST_F(CallTest, PortInUseNamesTheAddress) {
+TEST_P(CallTest, PortInUseNamesTheAddress) {
   Serve(Methods());
   const std::string address = LocalAddress(*server_);
-  const auto second = StartGrpcServer(ServerOptions{.listen = address}, Methods());
+  const auto second = LoopServer::Start(ServerOptions{.listen = address}, Methods());
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.status().code(), Code::kAlreadyExists);
   EXPECT_THAT(TextOf(second.status()), AllOf(HasSubstr(address), HasSubstr("in use")));
 
   server_->Stop(Duration::zero());
-  EXPECT_TRUE(StartGrpcServer(ServerOptions{.listen = address}, Methods()).ok());
+  EXPECT_TRUE(LoopServer::Start(ServerOptions{.listen = address}, Methods()).ok());
 }
 
 TEST(ListenAddress, NonsenseIsRefused) {
   for (const char* address : {"", "host", "127.0.0.1", "127.0.0.1:", ":1", "127.0.0.1:70000",
                               "127.0.0.1:1x", "127.0.0.1:-1", "[::1]"}) {
-    const auto server = StartGrpcServer(ServerOptions{.listen = address}, Methods());
+    const auto server = LoopServer::Start(ServerOptions{.listen = address}, Methods());
     ASSERT_FALSE(server.ok()) << address;
     EXPECT_EQ(server.status().code(), Code::kInvalidArgument) << TextOf(server.status());
     EXPECT_THAT(TextOf(server.status()), HasSubstr(address));
   }
   // An address of documentation, which no machine has.
-  const auto foreign = StartGrpcServer(ServerOptions{.listen = "192.0.2.1:0"}, Methods());
+  const auto foreign = LoopServer::Start(ServerOptions{.listen = "192.0.2.1:0"}, Methods());
   ASSERT_FALSE(foreign.ok());
   EXPECT_EQ(foreign.status().code(), Code::kInvalidArgument) << TextOf(foreign.status());
 }
 
-TEST_F(CallTest, HealthFollowsTheNode) {
+TEST_P(CallTest, HealthFollowsTheNode) {
   namespace health = grpc::health::v1;
   std::atomic<bool> serving{true};
   Methods methods;
@@ -236,6 +236,8 @@ TEST_F(CallTest, HealthFollowsTheNode) {
   ASSERT_TRUE(check("", &response).ok());
   EXPECT_EQ(response.status(), health::HealthCheckResponse::NOT_SERVING);
 }
+
+INSTANTIATE_TEST_SUITE_P(Wire, CallTest, kAllEnds, EndsName);
 
 }  // namespace
 }  // namespace rutile::rpc

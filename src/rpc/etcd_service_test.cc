@@ -1,4 +1,4 @@
-#include "rpc/etcd_service.h"
+#include "rpc/services/etcd_service.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

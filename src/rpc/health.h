@@ -2,7 +2,7 @@
 
 #include <functional>
 
-#include "rpc/methods.h"
+#include "rpc/services/methods.h"
 
 namespace rutile::rpc {
 

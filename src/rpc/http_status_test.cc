@@ -125,7 +125,7 @@ TEST_F(HttpStatusTest, TheSameOverGrpc) {
   Methods methods;
   service.Register(&methods);
   const auto server = StartLocal(std::move(methods));
-  const auto channel = NewGrpcChannel(LocalAddress(*server));
+  const auto channel = NewChannel(LocalAddress(*server));
   StatusResponse response;
   const Status status = CallAndWait(*channel, "/rutile.Node/Status", StatusRequest(), &response);
   ASSERT_TRUE(status.ok()) << status.ToString();

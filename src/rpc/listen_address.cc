@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 namespace rutile::rpc {
 
@@ -38,7 +39,9 @@ int TryBind(const addrinfo& address) {
 
 }  // namespace
 
-Status CheckListenAddress(const std::string& address) {
+Status CheckListenAddress(const std::string& address) { return SplitAddress(address).status(); }
+
+Result<HostAndPort> SplitAddress(const std::string& address) {
   std::string host;
   std::string port;
   Split(address, &host, &port);
@@ -48,7 +51,7 @@ Status CheckListenAddress(const std::string& address) {
       number > 65535) {
     return Status(Code::kInvalidArgument, "'" + address + "' is not an address: want host:port");
   }
-  return Status();
+  return HostAndPort{.host = std::move(host), .port = std::move(port)};
 }
 
 Status ExplainBindFailure(const std::string& address) {

@@ -104,6 +104,11 @@ std::string RenderNodeMetrics(node::Node& node) {
   }
   numbers.Gauge("rutile_log_pending_bytes", "Bytes handed to the log and not yet durable.",
                 static_cast<double>(node.store().pending_log_bytes()));
+  const store::DiskGuard& disk = node.store().disk();
+  numbers.Gauge("rutile_disk_free_bytes", "Free bytes of the disk that holds the data.",
+                static_cast<double>(disk.free_bytes()));
+  numbers.Gauge("rutile_disk_refuses_growth", "1 while writes that need space are refused.",
+                disk.refuses_growth() ? 1 : 0);
   for (const auto& [name, value] : node.engine().Statistics()) {
     numbers.Gauge("rutile_engine", "Numbers of the key-value engine, by name.",
                   static_cast<double>(value), {{"name", name}});

@@ -132,6 +132,8 @@ class PeerTransport::Peer {
                    const std::string& address);
   static void OnBackoffOver(const std::shared_ptr<Peer>& peer);
 
+  // Sends what waits, if the stream is ready for it.
+  static void SendBatch(const std::shared_ptr<Peer>& peer);
   // The next batch, if the stream is ready for one and anything waits.
   std::optional<PeerBatch> TakeBatch() REQUIRES(mutex_);
 
@@ -145,6 +147,7 @@ class PeerTransport::Peer {
   std::unique_ptr<Channel> channel_ GUARDED_BY(mutex_);
   std::shared_ptr<StreamSender> sender_ GUARDED_BY(mutex_);  // Null unless kOpen.
   bool writing_ GUARDED_BY(mutex_) = false;                  // A batch is with the stream.
+  bool gathering_ GUARDED_BY(mutex_) = false;                // SendBatch is going to run.
   std::deque<std::string> waiting_ GUARDED_BY(mutex_);
   std::size_t waiting_bytes_ GUARDED_BY(mutex_) = 0;
   int failures_ GUARDED_BY(mutex_) = 0;  // Streams in a row that ended before writing anything.
@@ -221,8 +224,6 @@ class PeerTransport::Incoming final : public TypedStreamHandler<PeerBatch> {
 
 void PeerTransport::Peer::Send(const std::shared_ptr<Peer>& peer, std::string message) {
   Shared& shared = *peer->shared_;
-  std::shared_ptr<StreamSender> sender;
-  std::optional<PeerBatch> batch;
   std::optional<std::string> open;
   std::uint64_t generation = 0;
   {
@@ -239,11 +240,24 @@ void PeerTransport::Peer::Send(const std::shared_ptr<Peer>& peer, std::string me
       generation = ++peer->generation_;
       open = peer->address_;
     } else {
-      sender = peer->sender_;
-      batch = peer->TakeBatch();
+      if (peer->state_ != State::kOpen || peer->writing_ || peer->gathering_) return;
+      peer->gathering_ = true;
     }
   }
-  if (open) Open(peer, generation, *open);
+  if (open) return Open(peer, generation, *open);
+  // Once the sender's task is done, which may have more to say.
+  shared.executor.Post([peer] { SendBatch(peer); });
+}
+
+void PeerTransport::Peer::SendBatch(const std::shared_ptr<Peer>& peer) {
+  std::shared_ptr<StreamSender> sender;
+  std::optional<PeerBatch> batch;
+  {
+    MutexLock lock(peer->mutex_);
+    peer->gathering_ = false;
+    sender = peer->sender_;
+    batch = peer->TakeBatch();
+  }
   if (batch) sender->Send(*batch);
 }
 

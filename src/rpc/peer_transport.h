@@ -12,7 +12,7 @@
 #include "base/time.h"
 #include "env/env.h"
 #include "rpc/channel.h"
-#include "rpc/methods.h"
+#include "rpc/services/methods.h"
 
 namespace rutile::rpc {
 
@@ -32,8 +32,8 @@ struct PeerTransportOptions {
 };
 
 // Carries messages between stores over `/rutile.Node/Peer`: one stream for each pair of stores and
-// direction, opened by the first message. What is sent while a write is under way goes out together
-// in the next; an idle stream writes at once, in the thread of the sender.
+// direction, opened by the first message. What is sent in one task of the executor, or while a
+// write is under way, goes out together.
 //
 // A lost stream takes with it what was waiting: Raft's own retries are cheaper than stale messages.
 //
@@ -53,8 +53,8 @@ class PeerTransport final : public Transport {
   };
   using ChannelFactory = std::function<std::unique_ptr<Channel>(const std::string& address)>;
 
-  // `clock` and `executor` outlive this; `random` is drawn from here only. The executor serves to
-  // wait, nothing else.
+  // `clock` and `executor` outlive this; `random` is drawn from here only. The executor, best that
+  // of the senders, serves to gather and to wait.
   PeerTransport(PeerTransportOptions options, const Clock& clock, Executor& executor,
                 std::unique_ptr<Random> random, ChannelFactory connect);
   // Waits for calls of the receiver that are under way. Nothing is delivered or sent afterwards.

@@ -1,4 +1,4 @@
-#include "rpc/placement_service.h"
+#include "rpc/services/placement_service.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

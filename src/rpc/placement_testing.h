@@ -8,7 +8,7 @@
 
 #include "proto/pdpb.pb.h"
 #include "rpc/node_testing.h"
-#include "rpc/placement_service.h"
+#include "rpc/services/placement_service.h"
 
 // What the tests of placement's services share.
 namespace rutile::rpc {
@@ -20,7 +20,7 @@ struct PlacementServer {
     Methods methods;
     service.Register(&methods);
     server = StartLocal(std::move(methods));
-    channel = NewGrpcChannel(LocalAddress(*server));
+    channel = NewChannel(LocalAddress(*server));
   }
   ~PlacementServer() {
     channel.reset();

@@ -1,4 +1,4 @@
-#include "rpc/safe_point_calls.h"
+#include "rpc/services/safe_point_calls.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

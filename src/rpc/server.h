@@ -14,12 +14,10 @@ struct ServerOptions {
   // The largest message that is taken; a larger one is answered with kResourceExhausted. Sixteen
   // mebibytes of payload and some room for what is around it.
   std::size_t max_receive_bytes = (16u << 20) + (64u << 10);
-  // A stream whose client lets this much wait is not read from until half of it is gone.
+  // A stream whose client lets this much wait is not read from until that is gone.
   std::size_t stream_pause_bytes = 4u << 20;
   // A stream whose client lets this much wait is ended.
   std::size_t stream_limit_bytes = 64u << 20;
-  // Threads that read requests and run handlers. One is cheapest up to a full core of requests.
-  int polling_threads = 1;
 };
 
 // A server that is listening.

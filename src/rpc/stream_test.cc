@@ -4,7 +4,7 @@
 #include <atomic>
 
 #include "proto/tikvpb.pb.h"
-#include "rpc/testing.h"
+#include "rpc/testing/ends.h"
 
 namespace rutile::rpc {
 namespace {
@@ -62,7 +62,7 @@ class ClientHandler final : public TypedStreamHandler<BatchCommandsResponse> {
   ClientSide* const side_;
 };
 
-class StreamTest : public testing::Test {
+class StreamTest : public testing::TestWithParam<Ends> {
  protected:
   ~StreamTest() override {
     channel_.reset();
@@ -78,8 +78,8 @@ class StreamTest : public testing::Test {
   void Serve(StreamFactory factory, ServerOptions options = {}) {
     Methods methods;
     methods.HandleStream<BatchCommandsRequest>(kStream, std::move(factory));
-    server_ = StartLocal(std::move(methods), std::move(options));
-    channel_ = NewGrpcChannel(LocalAddress(*server_));
+    server_ = StartLocal(GetParam(), std::move(methods), std::move(options));
+    channel_ = ConnectLocal(GetParam(), *server_);
   }
   std::shared_ptr<StreamSender> Open(ClientSide* side) {
     return channel_->OpenStream(kStream, BatchCommandsResponse::default_instance(),
@@ -92,7 +92,7 @@ class StreamTest : public testing::Test {
   std::unique_ptr<Channel> channel_;
 };
 
-TEST_F(StreamTest, MessagesGoBothWaysInOrder) {
+TEST_P(StreamTest, MessagesGoBothWaysInOrder) {
   ServeEcho();
   const auto sender = Open(&client_);
   constexpr std::uint64_t kMessages = 500;
@@ -106,7 +106,7 @@ TEST_F(StreamTest, MessagesGoBothWaysInOrder) {
   EXPECT_EQ(sender->Send(RequestOf(1)), 0u);  // A no-op by now.
 }
 
-TEST_F(StreamTest, WhatWasSentBeforeFinishArrives) {
+TEST_P(StreamTest, WhatWasSentBeforeFinishArrives) {
   Serve([this](const std::string& peer, std::shared_ptr<StreamSender> sender) {
     EXPECT_THAT(peer, HasSubstr("127.0.0.1"));
     for (std::uint64_t id = 0; id < 50; ++id) {
@@ -125,7 +125,7 @@ TEST_F(StreamTest, WhatWasSentBeforeFinishArrives) {
   EXPECT_THAT(closed.ToString(), HasSubstr("enough"));
 }
 
-TEST_F(StreamTest, MalformedMessageEndsTheStreamWithItsReason) {
+TEST_P(StreamTest, MalformedMessageEndsTheStreamWithItsReason) {
   ServeEcho();
   const auto sender = Open(&client_);
   sender->Send(RequestOf(1));
@@ -140,7 +140,7 @@ TEST_F(StreamTest, MalformedMessageEndsTheStreamWithItsReason) {
   EXPECT_TRUE(client_.received.empty());
 }
 
-TEST_F(StreamTest, MessageAboveTheLimitEndsTheStream) {
+TEST_P(StreamTest, MessageAboveTheLimitEndsTheStream) {
   ServeEcho(ServerOptions{.max_receive_bytes = 1000});
   const auto sender = Open(&client_);
   sender->Send(RequestOf(1, 2000));
@@ -148,7 +148,7 @@ TEST_F(StreamTest, MessageAboveTheLimitEndsTheStream) {
   static_cast<void>(server_closed_.Take());  // The handler is released, whatever it was told.
 }
 
-TEST_F(StreamTest, CancelReachesTheServer) {
+TEST_P(StreamTest, CancelReachesTheServer) {
   ServeEcho();
   const auto sender = Open(&client_);
   sender->Send(RequestOf(7));
@@ -158,7 +158,7 @@ TEST_F(StreamTest, CancelReachesTheServer) {
   EXPECT_EQ(server_closed_.Take().code(), Code::kUnavailable);
 }
 
-TEST_F(StreamTest, ChannelMayGoWhileItsStreamIsOpenEvenFromAHandler) {
+TEST_P(StreamTest, ChannelMayGoWhileItsStreamIsOpenEvenFromAHandler) {
   ServeEcho();
   const auto sender = Open(&client_);
   sender->Send(RequestOf(1));
@@ -179,7 +179,7 @@ TEST_F(StreamTest, ChannelMayGoWhileItsStreamIsOpenEvenFromAHandler) {
   EXPECT_TRUE(server_closed_.Take().ok());
 }
 
-TEST_F(StreamTest, StopEndsOpenStreamsWithoutWaiting) {
+TEST_P(StreamTest, StopEndsOpenStreamsWithoutWaiting) {
   ServeEcho();
   const auto sender = Open(&client_);
   sender->Send(RequestOf(7));
@@ -189,7 +189,7 @@ TEST_F(StreamTest, StopEndsOpenStreamsWithoutWaiting) {
   EXPECT_EQ(server_closed_.Take().code(), Code::kUnavailable);
 }
 
-TEST_F(StreamTest, SlowReceiverLosesTheStreamAndSendersNeverBlock) {
+TEST_P(StreamTest, SlowReceiverLosesTheStreamAndSendersNeverBlock) {
   Inbox<std::shared_ptr<StreamSender>> opened;
   Serve(
       [this, &opened](const std::string&, std::shared_ptr<StreamSender> sender) {
@@ -238,7 +238,7 @@ TEST_F(StreamTest, SlowReceiverLosesTheStreamAndSendersNeverBlock) {
   EXPECT_FALSE(server_closed_.Take().ok());
 }
 
-TEST_F(StreamTest, ServerStopsReadingWhileItsAnswersWait) {
+TEST_P(StreamTest, ServerStopsReadingWhileItsAnswersWait) {
   // Answers of 64 KiB to each message, from a client that does not read at first.
   ServeEcho(ServerOptions{.stream_pause_bytes = 1u << 20, .stream_limit_bytes = 1u << 30});
   const auto sender = Open(&client_);
@@ -250,7 +250,7 @@ TEST_F(StreamTest, ServerStopsReadingWhileItsAnswersWait) {
   EXPECT_TRUE(server_closed_.Take().ok());
 }
 
-TEST_F(StreamTest, DrainedIsReportedWhenAllIsWritten) {
+TEST_P(StreamTest, DrainedIsReportedWhenAllIsWritten) {
   // Whoever gathers while a write is under way: each message is sent from OnDrained of the last.
   class Gatherer final : public EchoHandler {
    public:
@@ -279,6 +279,8 @@ TEST_F(StreamTest, DrainedIsReportedWhenAllIsWritten) {
   EXPECT_TRUE(client_.closed.Take().ok());
   EXPECT_TRUE(server_closed_.Take().ok());
 }
+
+INSTANTIATE_TEST_SUITE_P(Wire, StreamTest, kAllEnds, EndsName);
 
 }  // namespace
 }  // namespace rutile::rpc

@@ -8,8 +8,9 @@
 #include <utility>
 
 #include "base/status.h"
-#include "rpc/grpc_channel.h"
-#include "rpc/grpc_server.h"
+#include "env/posix/event_loop.h"
+#include "rpc/h2_channel.h"
+#include "rpc/h2_server.h"
 
 // What the tests of this room share.
 namespace rutile::rpc {
@@ -46,10 +47,32 @@ inline std::string LocalAddress(const Server& server) {
   return "127.0.0.1:" + std::to_string(server.port());
 }
 
+// Our server on a loop of its own.
+class LoopServer final : public Server {
+ public:
+  static Result<std::unique_ptr<Server>> Start(const ServerOptions& options, Methods methods) {
+    auto server = std::make_unique<LoopServer>();
+    RUTILE_ASSIGN_OR_RETURN(server->server_,
+                            StartH2Server(options, std::move(methods), {&server->loop_}));
+    return std::unique_ptr<Server>(std::move(server));
+  }
+  std::uint16_t port() const override { return server_->port(); }
+  void Stop(Duration grace) override { server_->Stop(grace); }
+
+ private:
+  posix::EventLoop loop_{"server"};
+  std::unique_ptr<Server> server_;
+};
+
+inline std::unique_ptr<Channel> NewChannel(const std::string& address,
+                                           const ChannelOptions& options = {}) {
+  return NewH2Channel(address, SharedClientLoop(), options);
+}
+
 // A server on any free port of this machine.
 inline std::unique_ptr<Server> StartLocal(Methods methods, ServerOptions options = {}) {
   options.listen = "127.0.0.1:0";
-  return StartGrpcServer(options, std::move(methods)).value();
+  return LoopServer::Start(options, std::move(methods)).value();
 }
 
 // Calls and waits.

@@ -1,4 +1,4 @@
-#include "rpc/tso_stream.h"
+#include "rpc/services/tso_stream.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,10 +1,13 @@
 #include "store/apply_queue.h"
 
+#include <iterator>
 #include <utility>
 
+#include "base/buggify.h"
 #include "base/check.h"
 #include "codec/integers.h"
 #include "codec/keys.h"
+#include "store/membership.h"
 
 namespace rutile::store {
 
@@ -23,6 +26,19 @@ Result<LogId> DecodeApplied(std::string_view bytes) {
   return LogId{term, index};
 }
 
+namespace {
+
+void Add(const engine::WriteBatch::Change& change, engine::WriteBatch* batch) {
+  using Kind = engine::WriteBatch::Kind;
+  switch (change.kind) {
+    case Kind::kPut: return batch->Put(change.family, change.key, change.value);
+    case Kind::kDelete: return batch->Delete(change.family, change.key);
+    case Kind::kDeleteRange: return batch->DeleteRange(change.family, change.key, change.value);
+  }
+}
+
+}  // namespace
+
 // Collects the changes of many entries. Whatever reaches the engine carries the position of the
 // last whole entry in it: a crash between two writes of one turn repeats nothing.
 class ApplyQueue::Batch final : public ApplyBatch {
@@ -37,21 +53,42 @@ class ApplyQueue::Batch final : public ApplyBatch {
   }
 
   // The current entry is complete.
-  void Advance(LogId id) { reached_ = id; }
+  void Advance(LogId id) {
+    reached_ = id;
+    complete_ = changes_.changes().size();
+  }
+  // The last entry that was complete.
+  LogId reached() const { return reached_; }
 
   Status Flush() {
     if (reached_ == queue_.applied_) return {};
-    changes_.Put(engine::Family::kMeta, codec::AppliedKey(queue_.options_.region),
+    engine::WriteBatch current = TakeCurrent();
+    changes_.Put(engine::Family::kMeta, codec::AppliedKey(queue_.options_.region.id),
                  EncodeApplied(reached_));
     RUTILE_RETURN_IF_ERROR(queue_.engine_.Write(changes_));
-    changes_.Clear();
+    changes_ = std::move(current);
+    complete_ = 0;
     queue_.applied_ = reached_;
     return {};
   }
 
  private:
+  // What the entry that is being applied has put so far, if it reads after that: half an entry must
+  // not reach the engine, least of all under the position of the one before.
+  engine::WriteBatch TakeCurrent() {
+    engine::WriteBatch current;
+    if (complete_ == changes_.changes().size()) return current;
+    engine::WriteBatch complete;
+    for (std::size_t i = 0; i < changes_.changes().size(); ++i) {
+      Add(changes_.changes()[i], i < complete_ ? &complete : &current);
+    }
+    changes_ = std::move(complete);
+    return current;
+  }
+
   ApplyQueue& queue_;
   engine::WriteBatch changes_;
+  std::size_t complete_ = 0;  // So many of the changes are of whole entries.
   LogId reached_ = queue_.applied_;
 };
 
@@ -64,35 +101,63 @@ ApplyQueue::ApplyQueue(const Options& options, engine::KvEngine& engine, FileSys
       executor_(executor),
       callbacks_(std::move(callbacks)),
       machine_(std::move(machine)),
-      applied_(applied) {}
+      applied_(applied),
+      region_(options.region) {}
 
 void ApplyQueue::PushEntries(LogSlice slice, std::vector<Proposal> proposals) {
-  Push({.slice = std::move(slice), .proposals = std::move(proposals), .install = {}});
+  Push({.slice = std::move(slice), .proposals = std::move(proposals)});
 }
 
-void ApplyQueue::PushInstall(LogId id) { Push({.slice = {}, .proposals = {}, .install = id}); }
+void ApplyQueue::PushInstall(LogId id) { Push({.install = id}); }
+
+void ApplyQueue::PushStop(Stopped stopped) { Push({.stopped = std::move(stopped)}); }
 
 void ApplyQueue::Push(Work work) {
   {
     MutexLock lock(mutex_);
     waiting_.push_back(std::move(work));
-    if (scheduled_) return;
-    scheduled_ = true;
+    if (std::exchange(scheduled_, true)) return;
   }
-  executor_.Post([this] { Run(); });
+  Schedule();
+}
+
+void ApplyQueue::MayInstall() {
+  {
+    MutexLock lock(mutex_);
+    ++installs_allowed_;
+    if (std::exchange(scheduled_, true)) return;
+  }
+  Schedule();
+}
+
+void ApplyQueue::Schedule() {
+  if (!owner_) return executor_.Post([this] { Run(); });
+  executor_.Post([this, owner = *owner_] {
+    if (const auto alive = owner.lock()) Run();
+  });
+}
+
+std::vector<ApplyQueue::Work> ApplyQueue::Take() {
+  MutexLock lock(mutex_);
+  scheduled_ = false;
+  auto end = waiting_.begin();
+  for (; end != waiting_.end(); ++end) {
+    if (!end->install) continue;
+    if (installs_allowed_ == 0) break;
+    --installs_allowed_;
+  }
+  std::vector<Work> works(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(end));
+  waiting_.erase(waiting_.begin(), end);
+  return works;
 }
 
 void ApplyQueue::Run() {
-  std::vector<Work> works;
-  {
-    MutexLock lock(mutex_);
-    works.swap(waiting_);
-    scheduled_ = false;
-  }
+  std::vector<Work> works = Take();
+  if (works.empty()) return;
   if (failed_) return;
   if (Status status = Apply(std::move(works)); !status.ok()) {
     failed_ = true;
-    callbacks_.on_failure(std::move(status).WithContext("region " + ToString(options_.region) +
+    callbacks_.on_failure(std::move(status).WithContext("region " + ToString(options_.region.id) +
                                                         ": apply after " + ToString(applied_)));
   }
 }
@@ -100,7 +165,12 @@ void ApplyQueue::Run() {
 Status ApplyQueue::Apply(std::vector<Work> works) {
   std::vector<Answer> answers;
   Batch batch(*this);
+  Stopped stopped;
   for (Work& work : works) {
+    if (work.stopped) {
+      stopped = std::move(work.stopped);
+      break;
+    }
     if (work.install) {
       RUTILE_RETURN_IF_ERROR(batch.Flush());
       RUTILE_RETURN_IF_ERROR(Install(*work.install));
@@ -110,24 +180,43 @@ Status ApplyQueue::Apply(std::vector<Work> works) {
     }
   }
   RUTILE_RETURN_IF_ERROR(batch.Flush());
+  if (std::exchange(region_changed_, false)) callbacks_.on_region(region_);
   callbacks_.on_applied(applied_.index);
   for (Answer& answer : answers) answer.done(std::move(answer.outcome));
+  if (stopped) {
+    failed_ = true;
+    stopped(region_);
+  }
+  return {};
+}
+
+// In the same batch as the position, so that the descriptor is that of the position always: it goes
+// into snapshots, and into the core at the next start.
+Status ApplyQueue::ApplyConfiguration(const Entry& entry, Batch& batch) {
+  RUTILE_ASSIGN_OR_RETURN(region_, RegionAfter(region_, entry.payload.view()));
+  batch.changes().Put(engine::Family::kMeta, codec::RegionKey(region_.id), EncodeRegion(region_));
+  region_changed_ = true;
   return {};
 }
 
 Status ApplyQueue::ApplyEntries(Work& work, Batch& batch, std::vector<Answer>& answers) {
+  // Applied twice or left out, an entry would make this replica differ from the others for good.
+  RUTILE_CHECK(work.slice.prev == batch.reached(), "a slice that does not continue the last one");
   auto proposal = work.proposals.begin();
   for (const Entry& entry : work.slice.entries) {
     WriteOutcome outcome;
     if (entry.type == EntryType::kNormal) {
       RUTILE_ASSIGN_OR_RETURN(outcome, machine_->Apply(entry.id, entry.payload.view(), batch));
+    } else if (entry.type == EntryType::kConfig) {
+      RUTILE_RETURN_IF_ERROR(ApplyConfiguration(entry, batch));
     }
     batch.Advance(entry.id);
     if (proposal != work.proposals.end() && proposal->id == entry.id) {
       answers.push_back({std::move(proposal->done), std::move(outcome)});
       ++proposal;
     }
-    if (batch.changes().size_bytes() >= options_.max_batch_bytes) {
+    if (batch.changes().size_bytes() >= options_.max_batch_bytes ||
+        RUTILE_BUGGIFY("buggify store: what was applied is written early")) {
       RUTILE_RETURN_IF_ERROR(batch.Flush());
     }
   }
@@ -136,11 +225,14 @@ Status ApplyQueue::ApplyEntries(Work& work, Batch& batch, std::vector<Answer>& a
 }
 
 Status ApplyQueue::Install(LogId id) {
-  const SnapshotFile file(files_, options_.region, id);
+  const SnapshotFile file(files_, options_.region.id, id);
   RUTILE_ASSIGN_OR_RETURN(SnapshotReader reader, file.OpenForReading());
   engine::WriteBatch changes;
-  for (const DataRange& range : machine_->Ranges()) {
-    changes.DeleteRange(range.family, range.begin, range.end);
+  if (!region_.IsWaiting()) {
+    // (A replica that was waiting has no data, and does not know yet which keys are its own.)
+    for (const DataRange& range : machine_->Ranges()) {
+      changes.DeleteRange(range.family, range.begin, range.end);
+    }
   }
   // Until the last batch the engine holds a mixture under the old applied position. A crash in
   // between is repaired at start: the log says that it begins after `id`, the engine is behind
@@ -150,15 +242,26 @@ Status ApplyQueue::Install(LogId id) {
     RUTILE_ASSIGN_OR_RETURN(const bool more, reader.Next(&record));
     if (!more) break;
     changes.Put(record.family, std::move(record.key), std::move(record.value));
-    if (changes.size_bytes() < options_.max_batch_bytes) continue;
+    if (changes.size_bytes() < options_.max_batch_bytes &&
+        !RUTILE_BUGGIFY("buggify store: a snapshot is installed in more steps")) {
+      continue;
+    }
     RUTILE_RETURN_IF_ERROR(engine_.Write(changes));
     changes.Clear();
   }
-  changes.Put(engine::Family::kMeta, codec::AppliedKey(options_.region), EncodeApplied(id));
+  changes.Put(engine::Family::kMeta, codec::AppliedKey(options_.region.id), EncodeApplied(id));
   RUTILE_RETURN_IF_ERROR(engine_.Write(changes));
   RUTILE_RETURN_IF_ERROR(engine_.Flush());
   applied_ = id;
   RUTILE_RETURN_IF_ERROR(machine_->Load(engine_));
+  // The descriptor came with the data.
+  RUTILE_ASSIGN_OR_RETURN(const std::optional<std::string> descriptor,
+                          engine_.Get(engine::Family::kMeta, codec::RegionKey(region_.id)));
+  if (!descriptor) {
+    return Status(Code::kCorruption, "the snapshot at " + ToString(id) + " has no descriptor");
+  }
+  RUTILE_ASSIGN_OR_RETURN(region_, DecodeRegion(*descriptor));
+  region_changed_ = true;
   return file.Remove();
 }
 

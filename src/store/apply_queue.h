@@ -14,6 +14,8 @@
 #include "engine/kv_engine.h"
 #include "env/env.h"
 #include "raft/types.h"
+#include "store/admission.h"
+#include "store/region.h"
 #include "store/snapshot_file.h"
 #include "store/state_machine.h"
 
@@ -23,17 +25,18 @@ namespace rutile::store {
 struct Proposal {
   LogId id = {};
   WriteDone done = {};
+  Admitted admitted = {};
 };
 
 // Applies committed entries of one region to the engine, in order, on the region's apply executor.
 // Everything that has gathered since the last turn goes into one atomic engine batch together with
 // the applied position, so a busy region pays one engine write for many entries.
 //
-// Push* are called on the region's executor. Must outlive the executors' tasks.
+// Push* are called on the region's executor.
 class ApplyQueue {
  public:
   struct Options {
-    RegionId region = {};
+    Region region = {};  // The descriptor as applied.
     std::size_t max_batch_bytes = std::size_t{4} << 20;
   };
   // What the owner is told. All run on the apply executor.
@@ -41,6 +44,9 @@ class ApplyQueue {
     // Entries up to `index` are in the engine. Called once for everything a turn has applied,
     // before the proposers are answered.
     UniqueFunction<void(Index index)> on_applied;
+    // The descriptor has changed, by an entry or with a snapshot: it is in the engine. Called
+    // before the on_applied that covers it.
+    UniqueFunction<void(const Region& region)> on_region;
     // The engine or the snapshot's file failed: the node must stop.
     UniqueFunction<void(const Status&)> on_failure;
   };
@@ -50,11 +56,22 @@ class ApplyQueue {
              Executor& executor, std::unique_ptr<StateMachine> machine, LogId applied,
              Callbacks callbacks);
 
+  // Tasks on the executor run only while `owner` lives, and keep it alive while they run. Before
+  // the first Push. Without it the queue must outlive the executor's tasks.
+  void SetOwner(std::weak_ptr<const void> owner) { owner_ = std::move(owner); }
+
   // `slice` continues where the last one, or the last install, ended. Each proposal names an entry
   // of the slice, in order.
   void PushEntries(LogSlice slice, std::vector<Proposal> proposals);
-  // Replaces the group's data by the snapshot file of `id`. Done before anything pushed later.
+  // Replaces the group's data by the snapshot file of `id`. Done before anything pushed later, and
+  // not before MayInstall() was called once for it, on any thread: while the log does not say that
+  // it begins there, a crash in the middle would leave a mixture that nothing repairs.
   void PushInstall(LogId id);
+  void MayInstall();
+  // The group is at its end here: when all that was pushed before is done, `stopped` runs on the
+  // apply executor with the descriptor as applied, and nothing after it is taken.
+  using Stopped = UniqueFunction<void(const Region& region)>;
+  void PushStop(Stopped stopped);
 
   // Only for reading what does not change: Ranges() of a KV region. Any thread.
   const StateMachine& machine() const { return *machine_; }
@@ -64,6 +81,7 @@ class ApplyQueue {
     LogSlice slice = {};
     std::vector<Proposal> proposals = {};
     std::optional<LogId> install = {};
+    Stopped stopped = {};
   };
   struct Answer {
     WriteDone done = {};
@@ -72,8 +90,12 @@ class ApplyQueue {
   class Batch;
 
   void Push(Work work);
+  void Schedule();
+  // What may be done now, in order.
+  std::vector<Work> Take();
   void Run();
   Status Apply(std::vector<Work> works);
+  Status ApplyConfiguration(const Entry& entry, Batch& batch);
   Status ApplyEntries(Work& work, Batch& batch, std::vector<Answer>& answers);
   Status Install(LogId id);
 
@@ -83,15 +105,19 @@ class ApplyQueue {
   FileSystem& files_;
   Executor& executor_;
   Callbacks callbacks_;
+  std::optional<std::weak_ptr<const void>> owner_;
 
   // Only on the apply executor.
   const std::unique_ptr<StateMachine> machine_;
   LogId applied_;
-  bool failed_ = false;
+  Region region_;
+  bool region_changed_ = false;  // And nobody told yet.
+  bool failed_ = false;          // Or stopped: nothing is applied any more.
 
   Mutex mutex_;
   std::vector<Work> waiting_ GUARDED_BY(mutex_);
   bool scheduled_ GUARDED_BY(mutex_) = false;
+  std::uint64_t installs_allowed_ GUARDED_BY(mutex_) = 0;  // And not begun.
 };
 
 // The stored form of an applied position.

@@ -114,6 +114,10 @@ raft::Message RandomMessage(Random& random) {
   m.transfer = random.OneIn(2);
   m.rejected = random.OneIn(2);
   m.commit = Index(random.Below(1000));
+  if (random.OneIn(3)) m.priority = static_cast<std::int32_t>(random.Next());
+  if (random.OneIn(3)) m.applied = Index(random.Below(1000));
+  if (random.OneIn(3)) m.room = random.Next() >> random.Below(64);
+  m.quiet = random.OneIn(2);
   m.round = raft::Round(random.Below(1000));
   if (random.OneIn(2)) m.last_log = {Term(random.Below(9)), Index(random.Below(99))};
   if (random.OneIn(2)) m.match = Index(random.Below(99));
@@ -121,10 +125,12 @@ raft::Message RandomMessage(Random& random) {
   if (random.OneIn(2)) m.read = raft::ReadId(random.Next());
   if (random.OneIn(2)) m.read_index = Index(random.Below(99));
   if (random.OneIn(3)) {
-    m.snapshot = raft::SnapshotMeta{
-        .id = {Term(2), Index(7)},
-        .configuration = {
-            .voters = {PeerId(1), PeerId(2)}, .outgoing = {PeerId(1)}, .learners = {PeerId(9)}}};
+    m.snapshot = raft::SnapshotMeta{.id = {Term(2), Index(7)},
+                                    .configuration = {.voters = {PeerId(1), PeerId(2)},
+                                                      .outgoing = {PeerId(1), PeerId(3)},
+                                                      .learners = {PeerId(9)},
+                                                      .learners_next = {PeerId(3)},
+                                                      .auto_leave = random.OneIn(2)}};
   }
   if (random.OneIn(2)) {
     m.slice.prev = {Term(random.Below(3)), Index(random.Below(99))};
@@ -178,6 +184,7 @@ TEST(PeerMessageCodec, SnapshotPartsAndDatagrams) {
       .to = PeerId(3),
       .transfer = 77,
       .number = 5,
+      .acknowledged = 3,
       .last = true,
       .meta = {.id = {Term(4), Index(9)}, .configuration = {{PeerId(1)}, {}, {}}},
       .term = Term(6),
@@ -189,6 +196,9 @@ TEST(PeerMessageCodec, SnapshotPartsAndDatagrams) {
   EXPECT_EQ(Encode(std::get<SnapshotPartReply>(DecodePeerMessage(Encode(reply)).value())),
             Encode(reply));
   const Datagram datagram{.channel = 1, .payload = "report"};
+  const Beat beat{.incarnation = 1ull << 60, .trouble = 2, .number = 300};
+  EXPECT_EQ(std::get<Beat>(DecodePeerMessage(Encode(beat)).value()), beat);
+  EXPECT_FALSE(DecodePeerMessage(Encode(beat) + "x").ok());
   EXPECT_EQ(std::get<Datagram>(DecodePeerMessage(Encode(datagram)).value()).payload, "report");
 }
 

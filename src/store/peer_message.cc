@@ -13,6 +13,9 @@ enum class Kind : std::uint8_t {
   kSnapshotPart = 2,
   kSnapshotPartReply = 3,
   kDatagram = 4,
+  kBeat = 5,
+  kMembershipQuery = 6,
+  kMembershipNews = 7,
 };
 
 // Which optional parts of a raft message follow. A message without them is a handful of bytes.
@@ -22,8 +25,10 @@ enum Field : std::uint8_t {
   kMatchHint = 1 << 2,
   kSnapshot = 1 << 3,
   kRead = 1 << 4,
+  kPriority = 1 << 5,
+  kStanding = 1 << 6,
 };
-enum Flag : std::uint8_t { kGranted = 1, kTransfer = 2, kRejected = 4 };
+enum Flag : std::uint8_t { kGranted = 1, kTransfer = 2, kRejected = 4, kQuiet = 8 };
 
 void PutLogId(std::string* out, const LogId& id) {
   codec::PutVarint(out, id.term.value());
@@ -33,6 +38,17 @@ void PutLogId(std::string* out, const LogId& id) {
 LogId GetLogId(codec::Reader& reader) {
   const Term term(reader.Varint());
   return LogId{term, Index(reader.Varint())};
+}
+
+// Small numbers of either sign are short: 0, -1, 1, -2 ... become 0, 1, 2, 3 ...
+void PutSigned(std::string* out, std::int32_t value) {
+  const auto bits = static_cast<std::uint32_t>(value);
+  codec::PutVarint(out, (bits << 1) ^ (value < 0 ? ~std::uint32_t{0} : 0));
+}
+
+std::int32_t GetSigned(codec::Reader& reader) {
+  const auto bits = static_cast<std::uint32_t>(reader.Varint());
+  return static_cast<std::int32_t>((bits >> 1) ^ ((bits & 1) != 0 ? ~std::uint32_t{0} : 0));
 }
 
 void PutPeers(std::string* out, const std::vector<PeerId>& peers) {
@@ -52,6 +68,8 @@ raft::Configuration GetConfiguration(codec::Reader& reader) {
   configuration.voters = GetPeers(reader);
   configuration.outgoing = GetPeers(reader);
   configuration.learners = GetPeers(reader);
+  configuration.learners_next = GetPeers(reader);
+  configuration.auto_leave = reader.Fixed8() != 0;
   return configuration;
 }
 
@@ -95,11 +113,13 @@ void PutRaftMessage(std::string* out, const raft::Message& m) {
   if (m.match != Index() || m.hint != LogId{}) fields |= kMatchHint;
   if (m.snapshot) fields |= kSnapshot;
   if (m.read != raft::ReadId() || m.read_index != Index()) fields |= kRead;
+  if (m.priority != 0) fields |= kPriority;
+  if (m.applied != Index() || m.room != raft::kAnyRoom) fields |= kStanding;
   codec::PutFixed8(out, static_cast<std::uint8_t>(m.type));
   codec::PutFixed8(out, fields);
   codec::PutFixed8(
       out, static_cast<std::uint8_t>((m.granted ? kGranted : 0) | (m.transfer ? kTransfer : 0) |
-                                     (m.rejected ? kRejected : 0)));
+                                     (m.rejected ? kRejected : 0) | (m.quiet ? kQuiet : 0)));
   codec::PutVarint(out, m.from.value());
   codec::PutVarint(out, m.to.value());
   codec::PutVarint(out, m.term.value());
@@ -118,6 +138,11 @@ void PutRaftMessage(std::string* out, const raft::Message& m) {
     codec::PutVarint(out, m.read.value());
     codec::PutVarint(out, m.read_index.value());
   }
+  if ((fields & kPriority) != 0) PutSigned(out, m.priority);
+  if ((fields & kStanding) != 0) {
+    codec::PutVarint(out, m.applied.value());
+    codec::PutVarint(out, m.room + 1);  // Any room: zero.
+  }
   if ((fields & kSlice) != 0) PutSlice(out, m.slice);  // Last: see GetSlice.
 }
 
@@ -129,6 +154,7 @@ raft::Message GetRaftMessage(codec::Reader& reader) {
   m.granted = (flags & kGranted) != 0;
   m.transfer = (flags & kTransfer) != 0;
   m.rejected = (flags & kRejected) != 0;
+  m.quiet = (flags & kQuiet) != 0;
   m.from = PeerId(reader.Varint());
   m.to = PeerId(reader.Varint());
   m.term = Term(reader.Varint());
@@ -148,6 +174,11 @@ raft::Message GetRaftMessage(codec::Reader& reader) {
     m.read = raft::ReadId(reader.Varint());
     m.read_index = Index(reader.Varint());
   }
+  if ((fields & kPriority) != 0) m.priority = GetSigned(reader);
+  if ((fields & kStanding) != 0) {
+    m.applied = Index(reader.Varint());
+    m.room = reader.Varint() - 1;
+  }
   if ((fields & kSlice) != 0) m.slice = GetSlice(reader);
   return m;
 }
@@ -165,6 +196,7 @@ SnapshotPart GetSnapshotPart(codec::Reader& reader) {
   part.to = PeerId(reader.Varint());
   part.transfer = reader.Varint();
   part.number = reader.Varint();
+  part.acknowledged = reader.Varint();
   part.last = reader.Fixed8() != 0;
   part.meta.id = GetLogId(reader);
   part.meta.configuration = GetConfiguration(reader);
@@ -194,6 +226,8 @@ void AppendConfiguration(std::string* out, const raft::Configuration& configurat
   PutPeers(out, configuration.voters);
   PutPeers(out, configuration.outgoing);
   PutPeers(out, configuration.learners);
+  PutPeers(out, configuration.learners_next);
+  codec::PutFixed8(out, configuration.auto_leave ? 1 : 0);
 }
 
 std::string Encode(const RaftEnvelope& envelope) {
@@ -214,6 +248,7 @@ std::string Encode(const SnapshotPart& part) {
   codec::PutVarint(&out, part.to.value());
   codec::PutVarint(&out, part.transfer);
   codec::PutVarint(&out, part.number);
+  codec::PutVarint(&out, part.acknowledged);
   codec::PutFixed8(&out, part.last ? 1 : 0);
   PutLogId(&out, part.meta.id);
   AppendConfiguration(&out, part.meta.configuration);
@@ -233,10 +268,32 @@ std::string Encode(const SnapshotPartReply& reply) {
   return out;
 }
 
+std::string Encode(const MembershipQuery& query) {
+  std::string out = Begin(Kind::kMembershipQuery);
+  codec::PutVarint(&out, query.region.value());
+  codec::PutVarint(&out, query.peer.value());
+  return out;
+}
+
+std::string Encode(const MembershipNews& news) {
+  std::string out = Begin(Kind::kMembershipNews);
+  codec::PutVarint(&out, news.to.value());
+  codec::PutBytes(&out, EncodeRegion(news.region));
+  return out;
+}
+
 std::string Encode(const Datagram& datagram) {
   std::string out = Begin(Kind::kDatagram);
   codec::PutFixed8(&out, datagram.channel);
   codec::PutBytes(&out, datagram.payload);
+  return out;
+}
+
+std::string Encode(const Beat& beat) {
+  std::string out = Begin(Kind::kBeat);
+  codec::PutVarint(&out, beat.incarnation);
+  codec::PutVarint(&out, beat.trouble);
+  codec::PutVarint(&out, beat.number);
   return out;
 }
 
@@ -257,11 +314,35 @@ Result<PeerMessage> DecodePeerMessage(std::string_view bytes) {
     }
     case Kind::kSnapshotPart: message = GetSnapshotPart(reader); break;
     case Kind::kSnapshotPartReply: message = GetSnapshotPartReply(reader); break;
+    case Kind::kMembershipQuery: {
+      MembershipQuery query;
+      query.region = RegionId(reader.Varint());
+      query.peer = PeerId(reader.Varint());
+      message = query;
+      break;
+    }
+    case Kind::kMembershipNews: {
+      MembershipNews news;
+      news.to = PeerId(reader.Varint());
+      const std::string_view region = reader.Bytes();
+      if (!reader.ok()) break;
+      RUTILE_ASSIGN_OR_RETURN(news.region, DecodeRegion(region));
+      message = std::move(news);
+      break;
+    }
     case Kind::kDatagram: {
       Datagram datagram;
       datagram.channel = reader.Fixed8();
       datagram.payload = reader.Bytes();
       message = std::move(datagram);
+      break;
+    }
+    case Kind::kBeat: {
+      Beat beat;
+      beat.incarnation = reader.Varint();
+      beat.trouble = reader.Varint();
+      beat.number = reader.Varint();
+      message = beat;
       break;
     }
     default: return Status(Code::kCorruption, "peer message: unknown kind " + std::to_string(kind));

@@ -8,6 +8,8 @@
 #include "base/ids.h"
 #include "base/status.h"
 #include "raft/types.h"
+#include "store/node_beat.h"
+#include "store/region.h"
 
 namespace rutile::store {
 
@@ -27,6 +29,7 @@ struct SnapshotPart {
   PeerId to = {};
   std::uint64_t transfer = 0;  // Chosen by the sender; tells attempts apart.
   std::uint64_t number = 0;
+  std::uint64_t acknowledged = 0;  // The receiver has told that it has all before this one.
   bool last = false;
   raft::SnapshotMeta meta = {};
   Term term = {};         // The sender's, as leader.
@@ -42,18 +45,35 @@ struct SnapshotPartReply {
   bool refused = false;    // Give up: not wanted, or no room.
 };
 
+// Asked by a replica that hears nothing from a leader: is `peer` a member still?
+struct MembershipQuery {
+  RegionId region = {};
+  PeerId peer = {};
+};
+
+// What a store knows of a region, told to a peer that asks or that is not a member any more. The
+// descriptor was applied somewhere, so all that it says was committed.
+struct MembershipNews {
+  PeerId to = {};
+  Region region = {};
+};
+
 // For another user of the transport than regions; `channel` tells which.
 struct Datagram {
   std::uint8_t channel = 0;
   std::string payload = {};
 };
 
-using PeerMessage = std::variant<RaftEnvelope, SnapshotPart, SnapshotPartReply, Datagram>;
+using PeerMessage = std::variant<RaftEnvelope, SnapshotPart, SnapshotPartReply, MembershipQuery,
+                                 MembershipNews, Datagram, Beat>;
 
 std::string Encode(const RaftEnvelope& envelope);
 std::string Encode(const SnapshotPart& part);
 std::string Encode(const SnapshotPartReply& reply);
+std::string Encode(const MembershipQuery& query);
+std::string Encode(const MembershipNews& news);
 std::string Encode(const Datagram& datagram);
+std::string Encode(const Beat& beat);
 Result<PeerMessage> DecodePeerMessage(std::string_view bytes);
 
 // The hard state as the log engine keeps it.

@@ -24,7 +24,15 @@ struct RegionEpoch {
   friend bool operator==(const RegionEpoch&, const RegionEpoch&) = default;
 };
 
-enum class PeerRole : std::uint8_t { kVoter = 0, kLearner = 1 };
+// The numbers are those of the protocol, except for the last, which it has not.
+enum class PeerRole : std::uint8_t {
+  kVoter = 0,
+  kLearner = 1,
+  // In a joint configuration only:
+  kIncomingVoter = 2,  // Votes on the new side.
+  kDemotingVoter = 3,  // Votes on the old side, and becomes a learner.
+  kLeavingVoter = 4,   // Votes on the old side, and goes.
+};
 
 // One replica of a region, and where it lives.
 struct Peer {
@@ -43,12 +51,22 @@ struct Region {
   std::string end_key = {};    // Exclusive; empty is no end.
   RegionEpoch epoch = {};
   std::vector<Peer> peers = {};
+  bool joint = false;  // Which the roles alone do not tell, if only learners change.
+  // The highest id that any peer of this region ever had; zero if that is one of `peers`. Ids only
+  // grow, so a peer that is not above it and not among `peers` was removed, for good.
+  PeerId last_peer = {};
 
   bool Contains(std::string_view key) const {
     return key >= start_key && (end_key.empty() || key < end_key);
   }
   const Peer* PeerOn(StoreId store) const;
   const Peer* FindPeer(PeerId id) const;
+  // See last_peer; never zero for a region with peers.
+  PeerId LastPeer() const;
+  // Whether `peer` was one and will never be one again.
+  bool HasRemoved(PeerId peer) const { return peer <= LastPeer() && FindPeer(peer) == nullptr; }
+  // A replica that was created by a message and waits for its first snapshot knows no peers.
+  bool IsWaiting() const { return peers.empty(); }
 
   friend bool operator==(const Region&, const Region&) = default;
 };

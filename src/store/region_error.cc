@@ -36,7 +36,7 @@ struct Describe {
            ToString(e.region) + "; the limit is " + std::to_string(e.limit_bytes);
   }
   std::string operator()(const DiskFull& e) const {
-    return "disk of store " + ToString(e.store) + " is full: " + e.reason;
+    return "store " + ToString(e.store) + " takes nothing that needs space: " + e.reason;
   }
   std::string operator()(const Undetermined& e) const {
     return "the result is undetermined: " + e.reason;

@@ -49,7 +49,7 @@ struct RaftEntryTooLarge {  // Final: the request can never succeed.
   std::uint64_t entry_bytes = 0;
   std::uint64_t limit_bytes = 0;
 };
-struct DiskFull {
+struct DiskFull {  // Not executed. Wait for space; what deletes goes on.
   StoreId store = {};
   std::string reason = {};
 };

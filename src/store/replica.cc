@@ -3,25 +3,23 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/buggify.h"
 #include "base/check.h"
+#include "base/probe.h"
+#include "store/membership.h"
 #include "store/peer_message.h"
 
 namespace rutile::store {
 namespace {
 
-raft::Configuration ConfigurationOf(const Region& region) {
-  raft::Configuration configuration;
-  for (const Peer& peer : region.peers) {
-    (peer.role == PeerRole::kVoter ? configuration.voters : configuration.learners)
-        .push_back(peer.id);
-  }
-  std::sort(configuration.voters.begin(), configuration.voters.end());
-  std::sort(configuration.learners.begin(), configuration.learners.end());
-  return configuration;
-}
+// What waits for disk or engine is a tenth of a second's work or more.
+constexpr Duration kBusyBackoff = Milliseconds(100);
+// Of a completion that is told late on purpose.
+constexpr Duration kBuggifyDelay = Milliseconds(20);
 
 raft::HardState HardStateOf(const wal::RegionLog& log) {
-  if (log.state.empty()) return {};
+  // Nothing is stored before the first vote; all first members begin in the term of their base.
+  if (log.state.empty()) return {.term = log.last.term};
   Result<raft::HardState> state = DecodeHardState(log.state);
   // Recovery verified the record's checksum: a blob that does not decode was written by a bug.
   RUTILE_CHECK(state.ok(), state.status().ToString());
@@ -30,21 +28,26 @@ raft::HardState HardStateOf(const wal::RegionLog& log) {
 
 }  // namespace
 
-raft::Options Replica::RaftOptions(const ReplicaOptions& options, PeerId self) {
+raft::Options Replica::RaftOptions(const ReplicaOptions& options, PeerId self,
+                                   raft::Observer* observer) {
   return {.id = self,
           .election_ticks = options.election_ticks,
           .heartbeat_ticks = options.heartbeat_ticks,
-          .lease = options.lease,
+          .lease = options.lease_reads ? options.lease : Duration::zero(),
           .vote_refusal = options.vote_refusal,
           .max_inflight_messages = options.max_inflight_messages,
           .max_inflight_bytes = options.max_inflight_bytes,
           .max_append_bytes = options.max_append_bytes,
           .max_hand_out_bytes = options.max_apply_batch_bytes,
           .max_uncommitted_bytes = options.max_uncommitted_bytes,
-          .apply_before_durable = options.apply_before_durable};
+          .max_backlog_bytes = options.max_backlog_bytes,
+          .apply_before_durable = options.apply_before_durable,
+          .priority = options.leader_priority,
+          .quiet = options.quiet_groups,
+          .observer = observer};
 }
 
-raft::Raft::Start Replica::RaftStart(const Region& region, Recovered recovered) {
+raft::Raft::Start Replica::RaftStart(const Region& region, const Recovered& recovered) {
   raft::Raft::Start start;
   start.hard_state = HardStateOf(recovered.log);
   start.configuration = ConfigurationOf(region);
@@ -52,7 +55,7 @@ raft::Raft::Start Replica::RaftStart(const Region& region, Recovered recovered) 
   raft::LogTail::Recovered tail;
   tail.base = recovered.log.base;
   for (const wal::TermRun& run : recovered.log.runs) tail.runs.push_back({run.start, run.term});
-  tail.resident = std::move(recovered.resident);
+  tail.resident = recovered.resident;
   tail.committed = start.hard_state.commit;
   // A snapshot that is still to be installed counts as applied: nothing below it will be handed
   // out, and what is handed out waits behind the install.
@@ -62,22 +65,44 @@ raft::Raft::Start Replica::RaftStart(const Region& region, Recovered recovered) 
 }
 
 Replica::Replica(const ReplicaOptions& options, const Parts& parts, Host& host, Region region,
-                 PeerId self, std::uint64_t seed, Recovered recovered,
+                 PeerId self, std::uint64_t seed, const Recovered& recovered,
                  std::unique_ptr<StateMachine> machine)
     : options_(options),
       parts_(parts),
       host_(host),
       region_id_(region.id),
       self_(self),
+      // Placement's few small writes must not wait for those of clients.
+      admission_({.writes = options.max_waiting_writes,
+                  .write_bytes = options.max_waiting_write_bytes,
+                  .reads = options.max_waiting_reads},
+                 region.id < kFirstUserRegion ? nullptr : &parts.waiting_write_bytes),
       region_(std::make_shared<const Region>(std::move(region))),
       random_(seed),
-      raft_(RaftOptions(options, self), RaftStart(*region_, recovered), random_, parts.clock.Now()),
+      raft_(RaftOptions(options, self, parts.observer), RaftStart(*region_, recovered), random_,
+            parts.clock.Now()),
       flushed_applied_(recovered.applied.index),
       gate_(GateState{.region = region_, .self = self}),
-      apply_({.region = region_id_, .max_batch_bytes = options.max_apply_batch_bytes}, parts.engine,
+      apply_({.region = *region_, .max_batch_bytes = options.max_apply_batch_bytes}, parts.engine,
              parts.files, parts.apply_executor, std::move(machine), recovered.applied,
              ApplyCallbacks()) {
-  if (recovered.install_pending) apply_.PushInstall(recovered.log.base);
+  if (recovered.install_pending) installing_ = recovered.log.base;
+  addresses_.Learn(*region_);
+  addresses_.Learn(recovered.resident);
+}
+
+std::shared_ptr<Replica> Replica::Create(const ReplicaOptions& options, const Parts& parts,
+                                         Host& host, Region region, PeerId self, std::uint64_t seed,
+                                         const Recovered& recovered,
+                                         std::unique_ptr<StateMachine> machine) {
+  auto replica = std::make_shared<Replica>(options, parts, host, std::move(region), self, seed,
+                                           recovered, std::move(machine));
+  replica->apply_.SetOwner(replica);
+  if (recovered.install_pending) {
+    replica->apply_.PushInstall(recovered.log.base);
+    replica->apply_.MayInstall();
+  }
+  return replica;
 }
 
 Replica::~Replica() = default;
@@ -91,24 +116,40 @@ ApplyQueue::Callbacks Replica::ApplyCallbacks() {
                   post = !applied_.has_value();
                   applied_ = index;
                 }
-                if (post) parts_.executor.Post([this] { FlushApplied(); });
+                if (!post) return;
+                if (RUTILE_BUGGIFY("buggify store: it takes long to hear of what is applied")) {
+                  return parts_.executor.PostAfter(kBuggifyDelay,
+                                                   WhileAlive([this] { FlushApplied(); }));
+                }
+                parts_.executor.Post(WhileAlive([this] { FlushApplied(); }));
+              },
+          .on_region =
+              [this](const Region& changed) {
+                MutexLock lock(mutex_);
+                new_region_ = std::make_shared<const Region>(changed);
               },
           .on_failure = [this](const Status& status) { host_.OnFailure(status); }};
 }
 
 void Replica::Start() {
-  parts_.executor.Post([this] {
+  parts_.executor.Post(WhileAlive([this] {
+    heard_leader_ = parts_.clock.Now();
     next_collect_ = parts_.clock.Now() + options_.log_collect_every;
+    TellLiveness();
     Tick();
-  });
+  }));
 }
 
 void Replica::Tick() {
-  parts_.executor.PostAfter(options_.tick, [this] { Tick(); });
+  if (retired_) return;
+  ticks_ = !raft_.is_quiet();
+  if (!ticks_) return;  // Until Handle() finds it awake.
+  parts_.executor.PostAfter(options_.tick, WhileAlive([this] { Tick(); }));
   const Instant now = parts_.clock.Now();
   Handle(raft_.Tick(now));
   Unpark();
-  if (now < next_collect_) return;
+  AskIfSilent();
+  if (now < next_collect_ && !RUTILE_BUGGIFY("buggify store: the log is collected early")) return;
   next_collect_ = now + options_.log_collect_every;
   CollectLog();
 }
@@ -116,6 +157,30 @@ void Replica::Tick() {
 // --- What comes in.
 
 void Replica::Write(WriteRequest request) {
+  std::string reason;
+  std::optional<Admitted> admitted = admission_.AdmitWrite(request.payload.size(), &reason);
+  if (RUTILE_BUGGIFY("buggify store: a write is refused")) admitted.reset();
+  if (!admitted) {
+    return request.done(
+        RegionError(ServerIsBusy{.reason = std::move(reason), .backoff = kBusyBackoff}));
+  }
+  request.admitted = std::move(*admitted);
+  Enqueue(std::move(request));
+}
+
+void Replica::Read(ReadRequest request) {
+  std::string reason;
+  std::optional<Admitted> admitted = admission_.AdmitRead(&reason);
+  if (RUTILE_BUGGIFY("buggify store: a read is refused")) admitted.reset();
+  if (!admitted) {
+    return request.done(
+        RegionError(ServerIsBusy{.reason = std::move(reason), .backoff = kBusyBackoff}));
+  }
+  request.admitted = std::move(*admitted);
+  Enqueue(std::move(request));
+}
+
+void Replica::Enqueue(WriteRequest request) {
   bool post = false;
   {
     MutexLock lock(mutex_);
@@ -125,35 +190,65 @@ void Replica::Write(WriteRequest request) {
   if (!post) return;
   // Alone, it goes at once; with others under way, more may gather until the executor gets to it.
   if (undecided_.load(std::memory_order_relaxed) == 0) {
-    parts_.executor.Dispatch([this] { FlushWrites(); });
+    parts_.executor.Dispatch(WhileAlive([this] { FlushWrites(); }));
   } else {
-    parts_.executor.Post([this] { FlushWrites(); });
+    parts_.executor.Post(WhileAlive([this] { FlushWrites(); }));
   }
 }
 
-void Replica::Read(ReadRequest request) {
+void Replica::Enqueue(ReadRequest request) {
   bool post = false;
   {
     MutexLock lock(mutex_);
     post = incoming_reads_.empty();
     incoming_reads_.push_back(std::move(request));
   }
-  if (post) parts_.executor.Dispatch([this] { FlushReads(); });
+  if (post) parts_.executor.Dispatch(WhileAlive([this] { FlushReads(); }));
 }
 
-void Replica::OnMessage(raft::Message message) {
-  parts_.executor.Dispatch([this, message = std::move(message)]() mutable {
+void Replica::OnMessage(StoreId from, raft::Message message) {
+  parts_.executor.Dispatch(WhileAlive([this, from, message = std::move(message)]() mutable {
+    if (!Takes(message)) return;
+    Hear(from, message);
+    const PeerId sender = message.from;
     Handle(raft_.Step(parts_.clock.Now(), std::move(message)));
-  });
+    if (sender == raft_.leader()) heard_leader_ = parts_.clock.Now();
+  }));
 }
 
 void Replica::TransferLeadership(PeerId to) {
-  parts_.executor.Post([this, to] { Handle(raft_.TransferLeadership(parts_.clock.Now(), to)); });
+  parts_.executor.Post(WhileAlive([this, to] {
+    if (!retired_) Handle(raft_.TransferLeadership(parts_.clock.Now(), to));
+  }));
+}
+
+void Replica::OnStoreLiveness(StoreId store, bool live) {
+  parts_.executor.Post(WhileAlive([this, store, live] {
+    const Peer* peer = region_->PeerOn(store);
+    if (peer == nullptr || retired_) return;
+    Handle(raft_.OnPeerLiveness(parts_.clock.Now(), peer->id, live));
+  }));
+}
+
+void Replica::TellLiveness() {
+  if (!options_.quiet_groups) return;
+  for (const Peer& peer : region_->peers) {
+    if (peer.id == self_) continue;
+    const bool live = host_.IsLive(peer.store);
+    Handle(raft_.OnPeerLiveness(parts_.clock.Now(), peer.id, live));
+  }
+}
+
+void Replica::CollectIfQuiet() {
+  parts_.executor.Post(WhileAlive([this] {
+    if (raft_.is_quiet() && !retired_) CollectLog();
+  }));
 }
 
 void Replica::OnSnapshotSent(PeerId to, LogId id, bool sent) {
-  parts_.executor.Post(
-      [this, to, id, sent] { Handle(raft_.OnSnapshotSent(parts_.clock.Now(), to, id, sent)); });
+  parts_.executor.Post(WhileAlive([this, to, id, sent] {
+    if (!retired_) Handle(raft_.OnSnapshotSent(parts_.clock.Now(), to, id, sent));
+  }));
 }
 
 NotLeader Replica::NotLeaderError() const {
@@ -167,6 +262,7 @@ NotLeader Replica::NotLeaderError() const {
 
 std::optional<RegionError> Replica::Refusal(const std::optional<RegionEpoch>& epoch,
                                             PeerId peer) const {
+  if (retired_ || region_->IsWaiting()) return RegionNotFound{region_id_};
   if (peer != PeerId() && peer != self_) return MismatchPeerId{.requested = peer, .actual = self_};
   if (epoch && *epoch != region_->epoch) return EpochNotMatch{{*region_}};
   return std::nullopt;
@@ -179,17 +275,21 @@ void Replica::FlushWrites() {
     requests.swap(incoming_writes_);
   }
   std::vector<Bytes> payloads;
-  std::vector<WriteDone> accepted;
+  std::vector<Proposal> accepted;
   for (WriteRequest& request : requests) {
     std::optional<RegionError> error = Refusal(request.epoch, request.peer);
     if (!error && !raft_.is_leader()) {
       if (MayPark()) {
+        RUTILE_SOMETIMES(true, "store: a write waits for a leader to be known");
         parked_writes_.push_back(std::move(request));
         continue;
       }
       error = NotLeaderError();
     }
-    if (!error && request.term != Term() && request.term != raft_.term()) error = StaleCommand{};
+    if (!error && request.term != Term() && request.term != raft_.term()) {
+      RUTILE_SOMETIMES(true, "store: a write for an older term of this leader");
+      error = StaleCommand{};
+    }
     if (!error && request.payload.size() > options_.max_entry_bytes) {
       error = RaftEntryTooLarge{.region = region_id_,
                                 .entry_bytes = request.payload.size(),
@@ -200,27 +300,30 @@ void Replica::FlushWrites() {
       continue;
     }
     payloads.emplace_back(std::move(request.payload));
-    accepted.push_back(std::move(request.done));
+    accepted.push_back({.done = std::move(request.done), .admitted = std::move(request.admitted)});
   }
   if (payloads.empty()) return;
 
   auto [outcome, effects] = raft_.Propose(parts_.clock.Now(), std::move(payloads));
   if (const auto* proposed = std::get_if<raft::Proposed>(&outcome)) {
     LogId id = proposed->id;
-    for (WriteDone& done : accepted) {
-      proposals_.push_back({id, std::move(done)});
+    for (Proposal& proposal : accepted) {
+      proposal.id = id;
+      proposals_.push_back(std::move(proposal));
       id.index = id.index.Next();
     }
     undecided_.store(proposals_.size(), std::memory_order_relaxed);
   } else {
     const bool busy = std::get<raft::ProposeError>(outcome) == raft::ProposeError::kBusy;
-    for (WriteDone& done : accepted) {
+    RUTILE_SOMETIMES(!busy, "store: a write comes during a transfer of leadership");
+    for (Proposal& proposal : accepted) {
       if (busy) {
-        done(RegionError(ServerIsBusy{
-            .reason = "too many bytes wait to be committed in region " + ToString(region_id_),
-            .backoff = Milliseconds(100)}));
+        proposal.done(RegionError(ServerIsBusy{
+            .reason =
+                "too many bytes wait to be committed or applied in region " + ToString(region_id_),
+            .backoff = kBusyBackoff}));
       } else {
-        done(RegionError(NotLeaderError()));
+        proposal.done(RegionError(NotLeaderError()));
       }
     }
   }
@@ -238,6 +341,7 @@ void Replica::FlushReads() {
     std::optional<RegionError> error = Refusal(read.epoch, read.peer);
     if (!error && !raft_.is_leader()) {
       if (MayPark()) {
+        RUTILE_SOMETIMES(true, "store: a read waits for a leader to be known");
         parked_reads_.push_back(std::move(read));
         continue;
       }
@@ -270,14 +374,15 @@ void Replica::Unpark() {
   if (raft_.leader() == PeerId() && parts_.clock.Now() < parked_until_) return;
   writes.swap(parked_writes_);
   reads.swap(parked_reads_);
+  RUTILE_SOMETIMES(raft_.leader() == PeerId(), "store: nobody came to lead in time");
   if (raft_.leader() == PeerId()) {
     for (WriteRequest& write : writes) write.done(RegionError(NotLeaderError()));
     for (ReadRequest& read : reads) read.done(RegionError(NotLeaderError()));
     return;
   }
   // By way of the executor: this may be in the middle of carrying out effects.
-  for (WriteRequest& write : writes) Write(std::move(write));
-  for (ReadRequest& read : reads) Read(std::move(read));
+  for (WriteRequest& write : writes) Enqueue(std::move(write));
+  for (ReadRequest& read : reads) Enqueue(std::move(read));
 }
 
 void Replica::FlushDurable() {
@@ -287,16 +392,27 @@ void Replica::FlushDurable() {
     mark = *durable_;
     durable_.reset();
   }
+  if (retired_) return MaybeRetired();
   Handle(raft_.OnDurable(parts_.clock.Now(), mark));
 }
 
 void Replica::FlushApplied() {
   Index index;
+  std::shared_ptr<const Region> region;
   {
     MutexLock lock(mutex_);
     index = *applied_;
     applied_.reset();
+    region = std::exchange(new_region_, nullptr);
   }
+  if (retired_) return;
+  const bool changed = region != nullptr;
+  if (changed) {
+    region_ = std::move(region);
+    addresses_.Learn(*region_);
+    addresses_.Forget(*region_);
+  }
+  if (installing_ && installing_->index <= index) installing_.reset();
   applied_at_.emplace_back(parts_.engine.WrittenSequence(), index);
   // An install reports the snapshot's index, which the tail has counted as applied all along.
   if (index > raft_.tail().applied()) {
@@ -304,36 +420,49 @@ void Replica::FlushApplied() {
   } else {
     PublishGate();
   }
+  if (changed) {
+    TellLiveness();
+    host_.OnStateChanged(*this);
+  }
   ServeReads();
+  if (changed && region_->HasRemoved(self_)) BeginRetirement();
 }
 
 // --- What goes out.
 
 void Replica::Handle(raft::Effects effects) {
   if (effects.state_changed) {
-    if (!raft_.is_leader()) OnLeadershipLost();
+    if (!raft_.is_leader()) OnLeadershipLost(effects.committed.last().index);
   }
+  NoteForwardedReads(effects.messages);
+  if (effects.install) ++installs_;
   // Before any message: what leaves may let another peer lead.
   PublishGate();
   SendMessages(effects.messages);
-  if (effects.write) SubmitWrite(std::move(*effects.write));
-  if (effects.install) apply_.PushInstall(effects.install->id);
+  if (effects.write) SubmitWrite(std::move(*effects.write), effects.install.has_value());
+  if (effects.install) {
+    installing_ = effects.install->id;
+    apply_.PushInstall(effects.install->id);
+  }
   if (!effects.committed.empty()) HandOut(std::move(effects.committed));
   for (const raft::ReadReady& ready : effects.reads) OnReadReady(ready);
   for (const raft::ColdRead& read : effects.cold_reads) StartColdRead(read);
-  for (const raft::SnapshotWanted& wanted : effects.snapshots) {
-    if (const Peer* peer = region_->FindPeer(wanted.to_peer)) {
-      host_.SendSnapshot(region_id_, self_, *peer, raft_.term(), raft_.configuration());
-    }
-  }
+  for (const raft::SnapshotWanted& wanted : effects.snapshots) WantSnapshot(wanted.to_peer);
   if (!effects.poisoned.empty()) {
     RUTILE_LOG(parts_.logger, kError, "replica is poisoned: it takes no further part in its region",
                {"region", ToString(region_id_)}, {"peer", ToString(self_)},
                {"reason", effects.poisoned});
+    host_.OnReplicaStopped(*this);
   }
   if (effects.state_changed) {
     host_.OnStateChanged(*this);
     Unpark();
+  }
+  if (!raft_.is_quiet() && !ticks_) {
+    RUTILE_SOMETIMES(true, "store: a quiet region wakes");
+    ticks_ = true;
+    heard_leader_ = parts_.clock.Now();  // Nobody had to speak until now.
+    parts_.executor.PostAfter(options_.tick, WhileAlive([this] { Tick(); }));
   }
 }
 
@@ -341,19 +470,31 @@ void Replica::PublishGate() {
   GateState state{.region = region_,
                   .self = self_,
                   .term = raft_.term(),
-                  .is_leader = raft_.is_leader(),
-                  .leader = raft_.leader(),
-                  .lease_until = {}};
+                  .is_leader = raft_.is_leader() && !retired_,
+                  .leader = retired_ ? PeerId() : raft_.leader(),
+                  .lease_until = {},
+                  .generation = Generation()};
   const raft::LogTail& tail = raft_.tail();
   // The state machine has what earlier leaders acknowledged once it has applied something of this
   // leader's term (Raft 6.4).
   if (state.is_leader && tail.TermAt(tail.applied()) == state.term) {
     state.lease_until = raft_.LeaseUntil();
   }
-  gate_.Publish(std::move(state));
+  // What is committed becomes known to followers, and through them to their readers, before it is
+  // applied here. Nobody but a reader can tell, so it matters only where followers serve reads.
+  const bool ready = followers_read_ != state.term || tail.applied() == tail.committed();
+  gate_.Publish(std::move(state), ready);
 }
 
-void Replica::SubmitWrite(raft::LogWrite write) {
+void Replica::NoteForwardedReads(const std::vector<raft::Message>& messages) {
+  for (const raft::Message& message : messages) {
+    if (message.type == raft::MessageType::kReadIndexReply && message.read_index != Index()) {
+      followers_read_ = raft_.term();
+    }
+  }
+}
+
+void Replica::SubmitWrite(raft::LogWrite write, bool installs) {
   wal::RegionWrite out{.region = region_id_,
                        .peer = self_,
                        .term = write.log.mark.term,
@@ -362,21 +503,33 @@ void Replica::SubmitWrite(raft::LogWrite write) {
                        .cut = write.log.cut,
                        .slice = std::move(write.log.slice)};
   if (write.hard_state) out.state = EncodeHardState(*write.hard_state);
-  parts_.log_writer.Submit(std::move(out), [this, mark = write.log.mark] {
-    bool post = false;
-    {
-      MutexLock lock(mutex_);
-      post = !durable_.has_value();
-      // Writes become durable in order, so the newest mark speaks for all before it.
-      durable_ = mark;
-    }
-    if (post) parts_.executor.Post([this] { FlushDurable(); });
-  });
+  {
+    MutexLock lock(mutex_);
+    ++log_writes_;
+  }
+  parts_.log_writer.Submit(
+      std::move(out), WhileAlive([this, installs, mark = write.log.mark] {
+        if (installs) apply_.MayInstall();
+        bool post = false;
+        {
+          MutexLock lock(mutex_);
+          --log_writes_;
+          post = !durable_.has_value();
+          // Writes become durable in order, so the newest mark speaks for all before it.
+          durable_ = mark;
+        }
+        if (!post) return;
+        if (RUTILE_BUGGIFY("buggify store: it takes long to hear of a durable write")) {
+          return parts_.executor.PostAfter(kBuggifyDelay, WhileAlive([this] { FlushDurable(); }));
+        }
+        parts_.executor.Post(WhileAlive([this] { FlushDurable(); }));
+      }));
 }
 
 void Replica::SendMessages(const std::vector<raft::Message>& messages) {
   for (const raft::Message& message : messages) {
-    if (const Peer* peer = region_->FindPeer(message.to)) {
+    if (RUTILE_BUGGIFY("buggify store: a message to a peer is dropped")) continue;
+    if (const std::optional<Peer> peer = addresses_.Find(message.to)) {
       host_.SendRaft(region_id_, *peer, message);
     }
   }
@@ -403,25 +556,37 @@ void Replica::HandOut(LogSlice committed) {
 }
 
 void Replica::StartColdRead(const raft::ColdRead& read) {
-  parts_.background.Post([this, read] {
+  parts_.background.Post(WhileAlive([this, read] {
     Result<LogSlice> slice = parts_.wal.Read(region_id_, read.prev.index, read.to, read.max_bytes);
     if (!slice.ok()) {
       RUTILE_LOG(parts_.logger, kWarn, "cannot read the log for a peer that is behind",
                  {"region", ToString(region_id_)}, {"prev", ToString(read.prev)},
                  {"error", slice.status().ToString()});
     }
-    parts_.executor.Post(
+    parts_.executor.Post(WhileAlive(
         [this, read, found = slice.ok() ? std::move(slice).value() : LogSlice{}]() mutable {
-          Handle(raft_.OnColdRead(parts_.clock.Now(), read, std::move(found)));
-        });
-  });
+          if (!retired_) Handle(raft_.OnColdRead(parts_.clock.Now(), read, std::move(found)));
+        }));
+  }));
 }
 
-void Replica::OnLeadershipLost() {
+void Replica::WantSnapshot(PeerId to) {
+  if (const std::optional<Peer> peer = addresses_.Find(to)) {
+    return host_.SendSnapshot(region_id_, self_, *peer, raft_.term());
+  }
+  // It is asked for again; the core must not wait for what nobody sends.
+  OnSnapshotSent(to, {}, false);
+}
+
+void Replica::OnLeadershipLost(Index decided) {
   // These entries may still be committed by whoever leads now.
   std::deque<Proposal> undecided;
-  undecided.swap(proposals_);
-  undecided_.store(0, std::memory_order_relaxed);
+  while (!proposals_.empty() && proposals_.back().id.index > decided) {
+    undecided.push_front(std::move(proposals_.back()));
+    proposals_.pop_back();
+  }
+  RUTILE_SOMETIMES(!undecided.empty(), "store: leadership is lost with writes undecided");
+  undecided_.store(proposals_.size(), std::memory_order_relaxed);
   for (Proposal& proposal : undecided) {
     proposal.done(
         RegionError(Undetermined{.reason = "leadership of region " + ToString(region_id_) +
@@ -438,24 +603,32 @@ void Replica::OnReadReady(const raft::ReadReady& ready) {
     for (ReadRequest& read : reads) read.done(RegionError(NotLeaderError()));
     return;
   }
-  waiting_reads_.emplace(ready.index, std::move(reads));
+  waiting_reads_.emplace(ready.index, ConfirmedReads{Generation(), std::move(reads)});
   ServeReads();
 }
 
 void Replica::ServeReads() {
+  RUTILE_SOMETIMES(installing_ && !waiting_reads_.empty(), "store: reads wait for an install");
+  if (installing_) return;  // The engine holds a mixture.
   const Index applied = raft_.tail().applied();
   while (!waiting_reads_.empty() && waiting_reads_.begin()->first <= applied) {
-    Reads reads = std::move(waiting_reads_.begin()->second);
+    ConfirmedReads confirmed = std::move(waiting_reads_.begin()->second);
     waiting_reads_.erase(waiting_reads_.begin());
-    for (ReadRequest& read : reads) {
-      // The region may have changed while the read waited.
-      read.done(Refusal(read.epoch, read.peer));
+    for (ReadRequest& read : confirmed.reads) {
+      if (confirmed.generation != Generation()) {
+        RUTILE_SOMETIMES(true, "store: a confirmed read has to ask again");
+        Enqueue(std::move(read));
+      } else {
+        // The region may have changed while the read waited.
+        read.done(Refusal(read.epoch, read.peer));
+      }
     }
   }
 }
 
 void Replica::CollectLog() {
-  raft_.Evict(options_.cached_log_bytes);
+  const bool all = RUTILE_BUGGIFY("buggify store: all that may be evicted is");
+  raft_.Evict(all ? 0 : options_.cached_log_bytes);
   const std::uint64_t durable_sequence = parts_.engine.DurableSequence();
   while (!applied_at_.empty() && applied_at_.front().first <= durable_sequence) {
     flushed_applied_ = std::max(flushed_applied_, applied_at_.front().second);
@@ -468,31 +641,49 @@ void Replica::CollectLog() {
   const Index target = std::min({flushed_applied_, keep_from, tail.durable(), tail.applied()});
   if (target <= tail.base().index) return;
   raft_.CompactTo(target);
+  {
+    MutexLock lock(mutex_);
+    ++log_writes_;
+  }
   parts_.log_writer.Submit({.region = region_id_,
                             .peer = self_,
                             .term = raft_.term(),
                             .epoch = tail.epoch().value(),
                             .slice = {.prev = tail.last(), .entries = {}},
                             .compact = tail.base()},
-                           [] {});
+                           WhileAlive([this] {
+                             bool idle = false;
+                             {
+                               MutexLock lock(mutex_);
+                               idle = --log_writes_ == 0 && awaits_log_;
+                             }
+                             // The core needs no answer; a retirement may wait for it.
+                             if (idle) parts_.executor.Post(WhileAlive([this] { MaybeRetired(); }));
+                           }));
 }
 
-void Replica::CollectStatus(UniqueFunction<void(ReplicaStatus)> done) {
-  parts_.executor.Post([this, done = std::move(done)]() mutable {
+void Replica::CollectStatus(UniqueFunction<void(std::optional<ReplicaStatus>)> done) {
+  parts_.executor.Post([this, weak = weak_from_this(), done = std::move(done)]() mutable {
+    const auto alive = weak.lock();
+    if (alive == nullptr || retired_) return done(std::nullopt);
     const raft::LogTail& tail = raft_.tail();
-    done({.region = *region_,
-          .self = self_,
-          .leader = raft_.leader(),
-          .role = raft_.role(),
-          .term = raft_.term(),
-          .base = tail.base().index,
-          .applied = tail.applied(),
-          .committed = tail.committed(),
-          .durable = tail.durable(),
-          .last = tail.last().index,
-          .resident_bytes = tail.resident_bytes(),
-          .peers = raft_.Peers(),
-          .poisoned = raft_.poisoned() ? "see the log" : ""});
+    done(ReplicaStatus{.region = *region_,
+                       .self = self_,
+                       .leader = raft_.leader(),
+                       .role = raft_.role(),
+                       .term = raft_.term(),
+                       .base = tail.base().index,
+                       .applied = tail.applied(),
+                       .committed = tail.committed(),
+                       .durable = tail.durable(),
+                       .last = tail.last().index,
+                       .resident_bytes = tail.resident_bytes(),
+                       .peers = raft_.Peers(),
+                       .quiet = raft_.is_quiet(),
+                       .poisoned = raft_.poisoned() ? "see the log" : "",
+                       .waiting_writes = admission_.writes(),
+                       .waiting_write_bytes = admission_.write_bytes(),
+                       .waiting_reads = admission_.reads()});
   });
 }
 

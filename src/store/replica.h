@@ -18,32 +18,19 @@
 #include "engine/kv_engine.h"
 #include "env/env.h"
 #include "raft/raft.h"
+#include "store/admission.h"
 #include "store/apply_queue.h"
+#include "store/member_change.h"
 #include "store/options.h"
+#include "store/peer_addresses.h"
 #include "store/read_gate.h"
 #include "store/region.h"
 #include "store/region_error.h"
+#include "store/replica_status.h"
 #include "store/state_machine.h"
 #include "wal/wal.h"
 
 namespace rutile::store {
-
-// Numbers of one replica, for status pages and metrics.
-struct ReplicaStatus {
-  Region region = {};
-  PeerId self = {};
-  PeerId leader = {};
-  raft::Role role = raft::Role::kFollower;
-  Term term = {};
-  Index base = {};
-  Index applied = {};
-  Index committed = {};
-  Index durable = {};
-  Index last = {};
-  std::size_t resident_bytes = 0;
-  std::vector<raft::PeerStatus> peers = {};  // On the leader.
-  std::string poisoned = {};
-};
 
 // A command on its way into the log.
 struct WriteRequest {
@@ -53,23 +40,39 @@ struct WriteRequest {
   PeerId peer = {};
   Term term = {};
   WriteDone done = {};
+  Admitted admitted = {};  // By the replica.
 };
 
 // Where the moment of a linearizable read lies: `done` runs once the state machine holds every
-// write that was acknowledged before the question. Runs on the replica's executor: it should only
-// post.
+// write that was acknowledged, or shown by another replica, before the question. Runs on the
+// replica's executor: it should only post. What it finds holds for an engine snapshot that is taken
+// while gate().generation is the same as in `done`.
 struct ReadRequest {
   std::optional<RegionEpoch> epoch = {};
   PeerId peer = {};
   bool from_follower = false;  // A follower may ask the leader on the reader's behalf.
   UniqueFunction<void(std::optional<RegionError>)> done = {};
+  Admitted admitted = {};  // By the replica.
+};
+
+// A change of the group's members. The parts that say what the client believed are as in
+// WriteRequest. `done` runs on an executor of the replica: it should only post.
+struct ChangeRequest {
+  std::vector<MemberStep> steps = {};
+  std::optional<RegionEpoch> epoch = {};
+  PeerId peer = {};
+  ChangeDone done = {};
 };
 
 // One replica of one region: runs a raft::Raft against the node's disk, network and engine.
 //
-// Everything happens on the replica's executor; calls marked "any thread" post to it. Must be
-// destroyed only after the executors have stopped.
-class Replica {
+// Everything happens on the replica's executor; calls marked "any thread" post to it.
+//
+// A replica lives as long as somebody holds it: the store, and whoever it has handed it to for the
+// length of a call. Its own tasks, on whatever executor, only know it weakly: they keep it alive
+// while they run, and do nothing when it is gone. So it ends with the store, or when it was retired
+// and the last call that had found it returns; never under anybody's feet.
+class Replica : public std::enable_shared_from_this<Replica> {
  public:
   // What a replica uses. All outlive it.
   struct Parts {
@@ -82,18 +85,31 @@ class Replica {
     Executor& apply_executor;
     Executor& background;
     Logger& logger;
+    MemoryQuota& waiting_write_bytes;    // Of all regions of keys together.
+    raft::Observer* observer = nullptr;  // Of its core.
   };
   // What a replica asks of the store. Called on the replica's executor.
   class Host {
    public:
     virtual ~Host() = default;
     virtual void SendRaft(RegionId region, const Peer& to, const raft::Message& message) = 0;
-    virtual void SendSnapshot(RegionId region, PeerId from, const Peer& to, Term term,
-                              const raft::Configuration& configuration) = 0;
+    virtual void SendSnapshot(RegionId region, PeerId from, const Peer& to, Term term) = 0;
     // The engine or the log failed. Any thread.
     virtual void OnFailure(const Status& status) = 0;
     // Leader, term or members of the region have changed.
     virtual void OnStateChanged(const Replica& replica) = 0;
+    // Whether another store lives, by its beat.
+    virtual bool IsLive(StoreId store) const = 0;
+    // The replica takes no further part in its region, and may have been its quiet leader.
+    virtual void OnReplicaStopped(const Replica& replica) = 0;
+    // Tells `peer` on store `to`, which does not know that it was removed.
+    virtual void SendNews(StoreId to, PeerId peer, const Region& region) = 0;
+    // Asks stores, which had members at least once, whether `self` is a member still.
+    virtual void AskMembers(RegionId region, PeerId self, const std::vector<StoreId>& stores) = 0;
+    // Nothing of this replica is at work any more, and nothing will be: what it has on disk may be
+    // destroyed. `last` is the newest descriptor that it knows.
+    virtual void OnRetired(RegionId region, PeerId self, const Region& applied,
+                           const Region& last) = 0;
   };
   // What a restart found.
   struct Recovered {
@@ -105,8 +121,14 @@ class Replica {
         false;  // The log begins with a snapshot that the engine does not hold yet.
   };
 
+  // `region` without peers: the replica waits for its first snapshot.
+  static std::shared_ptr<Replica> Create(const ReplicaOptions& options, const Parts& parts,
+                                         Host& host, Region region, PeerId self, std::uint64_t seed,
+                                         const Recovered& recovered,
+                                         std::unique_ptr<StateMachine> machine);
   Replica(const ReplicaOptions& options, const Parts& parts, Host& host, Region region, PeerId self,
-          std::uint64_t seed, Recovered recovered, std::unique_ptr<StateMachine> machine);
+          std::uint64_t seed, const Recovered& recovered,
+          std::unique_ptr<StateMachine> machine);  // Create() does the rest.
   ~Replica();
   Replica(const Replica&) = delete;
   Replica& operator=(const Replica&) = delete;
@@ -116,14 +138,28 @@ class Replica {
 
   // --- Any thread.
 
+  // `done` runs at once, with ServerIsBusy, when too much waits already.
   void Write(WriteRequest request);
   void Read(ReadRequest request);
-  void OnMessage(raft::Message message);
+  // From the store `from`; zero for a message of this store to its own replica.
+  void OnMessage(StoreId from, raft::Message message);
   void TransferLeadership(PeerId to);
+  // Another store has died, or lives.
+  void OnStoreLiveness(StoreId store, bool live);
+  // Its log keeps old segments alive: a replica whose clock is stopped lets go of what it may.
+  void CollectIfQuiet();
+  void ChangeMembers(ChangeRequest request);
+  // `region` was applied somewhere. Retires if this peer was removed.
+  void OnNews(Region region);
+  // The group goes on without this replica, for good: answers whoever waits for it, and takes no
+  // further part. Host::OnRetired follows when all that is under way has ended.
+  void Retire();
   // The snapshot for `to` was sent, or given up.
   void OnSnapshotSent(PeerId to, LogId id, bool sent);
-  void CollectStatus(UniqueFunction<void(ReplicaStatus)> done);
+  // Nothing if the replica is retired by then.
+  void CollectStatus(UniqueFunction<void(std::optional<ReplicaStatus>)> done);
   GateState gate() const { return gate_.Get(); }
+  Term ready_term() const { return gate_.ready_term(); }  // See ReadGate.
   RegionId region_id() const { return region_id_; }
   PeerId self() const { return self_; }
   const StateMachine& machine() const { return apply_.machine(); }
@@ -136,12 +172,41 @@ class Replica {
  private:
   // A group of reads that asked together.
   using Reads = std::vector<ReadRequest>;
+  struct ConfirmedReads {
+    std::uint64_t generation = 0;  // In which the group has answered.
+    Reads reads = {};
+  };
 
-  static raft::Options RaftOptions(const ReplicaOptions& options, PeerId self);
-  static raft::Raft::Start RaftStart(const Region& region, Recovered recovered);
+  static raft::Options RaftOptions(const ReplicaOptions& options, PeerId self,
+                                   raft::Observer* observer);
+  static raft::Raft::Start RaftStart(const Region& region, const Recovered& recovered);
   ApplyQueue::Callbacks ApplyCallbacks();
 
+  // `work`, as a task that does nothing once the replica is gone.
+  template <class Work>
+  Task WhileAlive(Work work) {
+    return [weak = weak_from_this(), work = std::move(work)]() mutable {
+      if (const auto alive = weak.lock()) work();
+    };
+  }
+
+  // --- replica_lifecycle.cc
+  void Change(ChangeRequest request);
+  void TakeNews(const Region& region);
+  void BeginRetirement();
+  void EndRequests();
+  void MaybeRetired();
+  // Learns who says this from where, and tells who was removed.
+  void Hear(StoreId from, const raft::Message& message);
+  // Whether the core may be given the message. One that was retired, or waits, takes less.
+  bool Takes(const raft::Message& message) const;
+  void AskIfSilent();
+
+  // What has been admitted takes its place in the queue.
+  void Enqueue(WriteRequest request);
+  void Enqueue(ReadRequest request);
   void Tick();
+  void TellLiveness();
   void FlushWrites();
   void FlushReads();
   void FlushDurable();
@@ -151,11 +216,17 @@ class Replica {
   // Carries out what the core asks for.
   void Handle(raft::Effects effects);
   void PublishGate();
-  void SubmitWrite(raft::LogWrite write);
+  // See GateState. Neither part ever falls.
+  std::uint64_t Generation() const { return raft_.term().value() + installs_; }
+  void NoteForwardedReads(const std::vector<raft::Message>& messages);
+  // `installs`: with it the log begins after a snapshot.
+  void SubmitWrite(raft::LogWrite write, bool installs);
   void SendMessages(const std::vector<raft::Message>& messages);
   void HandOut(LogSlice committed);
   void StartColdRead(const raft::ColdRead& read);
-  void OnLeadershipLost();
+  void WantSnapshot(PeerId to);
+  // Those up to `decided` are about to be handed out: they are answered by what was committed.
+  void OnLeadershipLost(Index decided);
   void OnReadReady(const raft::ReadReady& ready);
   void ServeReads();
   std::optional<RegionError> Refusal(const std::optional<RegionEpoch>& epoch, PeerId peer) const;
@@ -172,22 +243,35 @@ class Replica {
   Host& host_;
   const RegionId region_id_;
   const PeerId self_;
+  Admission admission_;  // Any thread. Before all that holds what it has admitted.
 
   // Only on the replica's executor.
   std::shared_ptr<const Region> region_;
+  PeerAddresses addresses_;
+  Instant heard_leader_ = {};  // Or asked whether there is one.
+  bool retired_ = false;
+  std::optional<Region> applied_region_;  // Once apply has stopped.
+  Region last_news_ = {};                 // The newest that this peer was told, if any.
+  bool told_retired_ = false;
   SeededRandom random_;
   raft::Raft raft_;
   std::deque<Proposal> proposals_;  // In the log, not yet handed out; by index.
   std::uint64_t next_read_id_ = 1;
-  std::map<raft::ReadId, Reads> asked_reads_;  // Waiting for the quorum.
-  std::multimap<Index, Reads> waiting_reads_;  // Waiting for apply.
+  std::map<raft::ReadId, Reads> asked_reads_;           // Waiting for the quorum.
+  std::multimap<Index, ConfirmedReads> waiting_reads_;  // Waiting for apply.
   std::vector<WriteRequest> parked_writes_;
   std::vector<ReadRequest> parked_reads_;
   Instant parked_until_ = {};
+  bool ticks_ = true;  // A tick is due.
   Instant next_collect_ = {};
   // Applied positions by the engine's sequence: what the log may forget once the engine is flushed.
   std::deque<std::pair<std::uint64_t, Index>> applied_at_;
   Index flushed_applied_ = {};
+  std::uint64_t installs_ = 0;       // Ordered since the replica was opened.
+  std::optional<LogId> installing_;  // The newest, until its data are in the engine.
+  // In this term this leader has let followers serve reads, which may show what it knows as
+  // committed and has not applied yet.
+  Term followers_read_ = {};
 
   // Any thread.
   std::atomic<std::size_t> undecided_ = 0;  // Size of proposals_: a hint whether others write too.
@@ -196,8 +280,11 @@ class Replica {
   Mutex mutex_;
   std::vector<WriteRequest> incoming_writes_ GUARDED_BY(mutex_);
   std::vector<ReadRequest> incoming_reads_ GUARDED_BY(mutex_);
-  std::optional<raft::Mark> durable_ GUARDED_BY(mutex_);  // Newest not yet told to the core.
-  std::optional<Index> applied_ GUARDED_BY(mutex_);       // Likewise.
+  std::size_t log_writes_ GUARDED_BY(mutex_) = 0;                // Submitted and not completed.
+  bool awaits_log_ GUARDED_BY(mutex_) = false;                   // To be retired.
+  std::optional<raft::Mark> durable_ GUARDED_BY(mutex_);         // Newest not yet told to the core.
+  std::optional<Index> applied_ GUARDED_BY(mutex_);              // Likewise.
+  std::shared_ptr<const Region> new_region_ GUARDED_BY(mutex_);  // As applied; not taken up yet.
 };
 
 }  // namespace rutile::store

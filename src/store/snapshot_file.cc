@@ -4,6 +4,7 @@
 
 #include "codec/crc32c.h"
 #include "codec/integers.h"
+#include "codec/keys.h"
 
 namespace rutile::store {
 namespace {
@@ -68,6 +69,18 @@ Result<bool> SnapshotReader::Next(SnapshotRecord* record) {
 SnapshotFile::SnapshotFile(FileSystem& files, RegionId region, LogId id)
     : files_(files), path_(PathOf(region, id)) {}
 
+Result<std::vector<std::string>> SnapshotFile::PathsOf(FileSystem& files, RegionId region) {
+  RUTILE_RETURN_IF_ERROR(files.CreateDirectories(Directory()));
+  RUTILE_ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(Directory()));
+  std::vector<std::string> paths;
+  for (const std::string& name : names) {
+    if (name.starts_with(ToString(region) + "-")) {
+      paths.push_back(std::string(Directory()) + "/" + name);
+    }
+  }
+  return paths;
+}
+
 bool SnapshotFile::Exists() const { return files_.Exists(path_); }
 
 Result<SnapshotReader> SnapshotFile::OpenForReading() const {
@@ -113,6 +126,16 @@ void SnapshotFileWriter::Abandon() {
   file_.reset();
   // A leftover is removed at the next start as well.
   static_cast<void>(files_.Remove(temporary_));
+}
+
+Result<Region> ReadDescriptor(const SnapshotFile& file, RegionId region) {
+  RUTILE_ASSIGN_OR_RETURN(SnapshotReader reader, file.OpenForReading());
+  SnapshotRecord record;
+  RUTILE_ASSIGN_OR_RETURN(const bool any, reader.Next(&record));
+  if (!any || record.family != engine::Family::kMeta || record.key != codec::RegionKey(region)) {
+    return Status(Code::kCorruption, file.path() + " does not begin with the region's descriptor");
+  }
+  return DecodeRegion(record.value);
 }
 
 }  // namespace rutile::store

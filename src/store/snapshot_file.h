@@ -4,11 +4,13 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/ids.h"
 #include "base/status.h"
 #include "engine/kv_engine.h"
 #include "env/env.h"
+#include "store/region.h"
 
 namespace rutile::store {
 
@@ -53,12 +55,17 @@ class SnapshotFile {
   Status Remove() const;
 
   const std::string& path() const { return path_; }
+  // All files of a region, whole or not.
+  static Result<std::vector<std::string>> PathsOf(FileSystem& files, RegionId region);
   static const char* Directory() { return "snapshot"; }
 
  private:
   FileSystem& files_;
   std::string path_;
 };
+
+// The region as it was at the snapshot's place: its first record. kCorruption when it is not.
+Result<Region> ReadDescriptor(const SnapshotFile& file, RegionId region);
 
 // Receives blocks, and gives the file its name when all are there and durable.
 class SnapshotFileWriter {

@@ -22,14 +22,17 @@ namespace rutile::store {
 // durable, hands the snapshot to its replica. Everything runs on the background executor.
 class SnapshotReceiver {
  public:
-  using Send = UniqueFunction<void(RegionId region, PeerId to, std::string message)>;
+  using Send = UniqueFunction<void(StoreId to, std::string message)>;
   // The file is durable: the replica may be told.
   using OnComplete = UniqueFunction<void(const SnapshotPart& last)>;
 
   SnapshotReceiver(const ReplicaOptions& options, FileSystem& files, const Clock& clock, Send send,
                    OnComplete on_complete);
 
-  void OnPart(const SnapshotPart& part);
+  // Of the sender on store `from`.
+  void OnPart(StoreId from, const SnapshotPart& part);
+  // Drops what is under way, or lies here, for replicas of this region, which are destroyed.
+  Status Forget(RegionId region);
   // Removes the files that a crash left, except those `needed` for an install that it interrupted.
   // Before the first part.
   Status RemoveLeftovers(const std::set<std::string>& needed);
@@ -44,7 +47,7 @@ class SnapshotReceiver {
   };
 
   Status Accept(Transfer& transfer, const SnapshotPart& part);
-  void Reply(const SnapshotPart& part, std::uint64_t next, bool refused);
+  void Reply(StoreId to, const SnapshotPart& part, std::uint64_t next, bool refused);
   void DropSilent();
 
   const ReplicaOptions options_;

@@ -40,12 +40,13 @@ class SnapshotSender {
     PeerId from = {};
     Peer to = {};
     Term term = {};
-    raft::Configuration configuration = {};
-    std::vector<DataRange> ranges = {};
+    std::vector<DataRange> ranges = {};  // The descriptor goes with them.
   };
   // Begins unless a transfer to that peer is under way.
   void Start(Request request);
   void OnReply(const SnapshotPartReply& reply);
+  // Gives up, without a word, what this store was sending of a replica that is destroyed.
+  void Forget(RegionId region);
 
  private:
   using Key = std::pair<RegionId, PeerId>;
@@ -55,8 +56,8 @@ class SnapshotSender {
     raft::SnapshotMeta meta = {};
     std::unique_ptr<const engine::Snapshot> snapshot = {};
     std::unique_ptr<engine::Iterator> iterator = {};
-    std::size_t range = 0;                           // The one that `iterator` walks.
-    std::map<std::uint64_t, std::string> sent = {};  // Encoded, not acknowledged.
+    std::size_t range = 0;                            // The one that `iterator` walks.
+    std::map<std::uint64_t, SnapshotPart> sent = {};  // Not acknowledged, by number.
     std::uint64_t next_part = 0;
     bool complete = false;  // The last part has been built.
     Instant last_progress = {};
@@ -66,6 +67,7 @@ class SnapshotSender {
   Status Open(Transfer& transfer);
   // Builds and sends parts until the window is full.
   Status Fill(Transfer& transfer);
+  void SendPart(const Transfer& transfer, SnapshotPart* part);
   // The next records, at most a part's worth; sets `complete` at the end.
   Result<std::string> NextPart(Transfer& transfer);
   void End(const Key& key, bool sent);

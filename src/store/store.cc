@@ -1,33 +1,23 @@
 #include "store/store.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
-#include "codec/keys.h"
-#include "store/apply_queue.h"
-#include "store/kv_state_machine.h"
-#include "store/snapshot_file.h"
+#include "base/buggify.h"
+#include "base/probe.h"
 
 namespace rutile::store {
 namespace {
 
 constexpr Duration kMaintainEvery = Seconds(5);
+// A disk takes well under the reserve in this time.
+constexpr Duration kWatchDiskEvery = Seconds(1);
 
-// The entries after `from` up to `last`, payload and all; none when there is nothing in between.
-Result<LogSlice> ReadEnd(wal::Wal& wal, RegionId region, Index from, LogId last) {
-  LogSlice all;
-  all.prev = last;
-  for (Index prev = from; prev < last.index; prev = all.last().index) {
-    RUTILE_ASSIGN_OR_RETURN(LogSlice slice,
-                            wal.Read(region, prev, last.index, std::size_t{64} << 20));
-    if (prev == from) {
-      all = std::move(slice);
-    } else {
-      std::move(slice.entries.begin(), slice.entries.end(), std::back_inserter(all.entries));
-    }
-  }
-  return all;
+bool Grows(const Command& command) {
+  return std::any_of(command.mutations.begin(), command.mutations.end(), [](const Mutation& m) {
+    return m.kind == Mutation::Kind::kPut ||
+           (m.kind == Mutation::Kind::kCompareAndSwap && !m.swap_deletes);
+  });
 }
 
 }  // namespace
@@ -36,26 +26,31 @@ Store::Store(Options options, Parts parts, std::unique_ptr<wal::Wal> wal, Observ
     : options_(std::move(options)),
       parts_(std::move(parts)),
       observer_(std::move(observer)),
-      wal_(std::move(wal)) {
+      wal_(std::move(wal)),
+      disk_(options_.replica.disk_reserve_bytes),
+      waiting_write_bytes_(options_.replica.max_store_waiting_write_bytes) {
   log_writer_ = std::make_unique<wal::LogWriter>(
       *wal_, *parts_.executors.log, parts_.clock, options_.log_writer,
       [this](const Status& status) { OnFailure(status); }, std::move(observer_.on_log_batch));
+  beat_ = std::make_unique<NodeBeat>(
+      NodeBeat::Options{.interval = options_.replica.tick * options_.replica.heartbeat_ticks,
+                        .timeout = options_.replica.vote_refusal},
+      NodeBeat::Parts{
+          .clock = parts_.clock,
+          .executors = parts_.executors.regions,
+          .send = [this](StoreId to, const Beat& beat) { parts_.transport.Send(to, Encode(beat)); },
+          .on_change = [this](StoreId store, bool live) { OnLiveness(store, live); }},
+      parts_.random.Next());
   sender_ = std::make_unique<SnapshotSender>(
       options_.replica, parts_.engine, parts_.clock, *parts_.executors.background,
       parts_.random.Next() >> 1,
       [this](StoreId to, std::string message) { parts_.transport.Send(to, std::move(message)); },
       [this](RegionId region, PeerId to, LogId id, bool sent) {
-        if (Replica* replica = Find(region)) replica->OnSnapshotSent(to, id, sent);
+        if (const auto replica = Find(region)) replica->OnSnapshotSent(to, id, sent);
       });
   receiver_ = std::make_unique<SnapshotReceiver>(
       options_.replica, parts_.files, parts_.clock,
-      [this](RegionId region, PeerId to, std::string message) {
-        Replica* replica = Find(region);
-        if (replica == nullptr) return;
-        if (const Peer* peer = replica->gate().region->FindPeer(to)) {
-          parts_.transport.Send(peer->store, std::move(message));
-        }
-      },
+      [this](StoreId to, std::string message) { parts_.transport.Send(to, std::move(message)); },
       [this](const SnapshotPart& part) { ReceiveSnapshot(part); });
 }
 
@@ -65,133 +60,37 @@ Result<std::unique_ptr<Store>> Store::Open(Options options, Parts parts, wal::Wa
                                            const std::vector<Region>& initial, Observer observer) {
   std::unique_ptr<Store> store(
       new Store(std::move(options), std::move(parts), std::move(opened.wal), std::move(observer)));
-  RUTILE_RETURN_IF_ERROR(store->Recover(std::move(opened.regions), initial));
+  RUTILE_RETURN_IF_ERROR(store->Recover(opened.regions, initial));
+  store->ObserveDisk();
   return store;
-}
-
-Result<std::vector<Region>> Store::LoadRegions(const std::vector<Region>& initial) {
-  std::map<RegionId, Region> regions;
-  const std::unique_ptr<const engine::Snapshot> snapshot = parts_.engine.GetSnapshot();
-  const std::unique_ptr<engine::Iterator> iterator = snapshot->NewIterator(
-      engine::Family::kMeta, {.lower = codec::RegionKeysBegin(), .upper = codec::RegionKeysEnd()});
-  for (iterator->Seek(codec::RegionKeysBegin()); iterator->Valid(); iterator->Next()) {
-    const RegionId id = codec::RegionOfDescriptorKey(iterator->key());
-    if (id == RegionId()) continue;
-    RUTILE_ASSIGN_OR_RETURN(Region region, DecodeRegion(iterator->value()));
-    regions.emplace(id, std::move(region));
-  }
-  RUTILE_RETURN_IF_ERROR(iterator->status());
-
-  engine::WriteBatch batch;
-  for (const Region& region : initial) {
-    if (regions.contains(region.id) || region.PeerOn(options_.id) == nullptr) continue;
-    batch.Put(engine::Family::kMeta, codec::RegionKey(region.id), EncodeRegion(region));
-    regions.emplace(region.id, region);
-  }
-  if (!batch.empty()) {
-    // Descriptors must not be lost while their logs are kept.
-    RUTILE_RETURN_IF_ERROR(parts_.engine.Write(batch));
-    RUTILE_RETURN_IF_ERROR(parts_.engine.Flush());
-  }
-  std::vector<Region> all;
-  for (auto& [id, region] : regions) all.push_back(std::move(region));
-  return all;
-}
-
-Status Store::Recover(std::map<RegionId, wal::RegionLog> logs, const std::vector<Region>& initial) {
-  RUTILE_ASSIGN_OR_RETURN(const std::vector<Region> regions, LoadRegions(initial));
-  std::set<std::string> needed;
-  MutexLock lock(mutex_);
-  for (const Region& region : regions) {
-    const auto log = logs.find(region.id);
-    RUTILE_ASSIGN_OR_RETURN(std::unique_ptr<Replica> replica,
-                            OpenReplica(region, log == logs.end() ? nullptr : &log->second));
-    needed.insert(SnapshotFile(parts_.files, region.id, replica->raft().tail().base()).path());
-    replicas_.emplace(region.id, std::move(replica));
-  }
-  return receiver_->RemoveLeftovers(needed);
-}
-
-Result<std::unique_ptr<Replica>> Store::OpenReplica(const Region& region,
-                                                    const wal::RegionLog* log) {
-  const Peer* self = region.PeerOn(options_.id);
-  if (self == nullptr) {
-    return Status(Code::kCorruption,
-                  "store " + ToString(options_.id) + " is not a member of " + ToString(region));
-  }
-  std::unique_ptr<StateMachine> machine;
-  if (options_.machine_of) machine = options_.machine_of(region);
-  if (machine == nullptr) machine = std::make_unique<KvStateMachine>(region);
-  RUTILE_RETURN_IF_ERROR(machine->Load(parts_.engine));
-
-  Replica::Recovered recovered;
-  RUTILE_ASSIGN_OR_RETURN(const std::optional<std::string> applied,
-                          parts_.engine.Get(engine::Family::kMeta, codec::AppliedKey(region.id)));
-  if (applied) {
-    RUTILE_ASSIGN_OR_RETURN(recovered.applied, DecodeApplied(*applied));
-  }
-  if (log == nullptr && applied) {
-    return Status(Code::kCorruption,
-                  "region " + ToString(region.id) + ": the data are at " +
-                      ToString(recovered.applied) +
-                      " and there is no log of it; put back all of the data directory as it was");
-  }
-  recovered.fresh = log == nullptr && !applied;
-  if (log != nullptr) {
-    if (log->peer != self->id) {
-      return Status(Code::kCorruption, "the log of region " + ToString(region.id) +
-                                           " belongs to peer " + ToString(log->peer) +
-                                           ", its descriptor names " + ToString(self->id));
-    }
-    recovered.log = *log;
-    if (log->base.index > recovered.applied.index) {
-      const SnapshotFile file(parts_.files, region.id, log->base);
-      if (!file.Exists()) {
-        return Status(Code::kCorruption,
-                      "region " + ToString(region.id) + ": the log begins after " +
-                          ToString(log->base) + ", the data ends at " +
-                          ToString(recovered.applied) + " and " + file.path() +
-                          " is missing; put back all of the data directory as it was");
-      }
-      recovered.install_pending = true;
-    }
-    const Index from = std::max(log->base.index, recovered.applied.index);
-    RUTILE_ASSIGN_OR_RETURN(recovered.resident, ReadEnd(*wal_, region.id, from, log->last));
-  }
-  const std::size_t lane = region.id.value();
-  const Executors& executors = parts_.executors;
-  return std::make_unique<Replica>(
-      options_.replica,
-      Replica::Parts{.clock = parts_.clock,
-                     .files = parts_.files,
-                     .engine = parts_.engine,
-                     .log_writer = *log_writer_,
-                     .wal = *wal_,
-                     .executor = *executors.regions[lane % executors.regions.size()],
-                     .apply_executor = *executors.apply[lane % executors.apply.size()],
-                     .background = *executors.background,
-                     .logger = parts_.logger},
-      static_cast<Replica::Host&>(*this), region, self->id, parts_.random.Next(),
-      std::move(recovered), std::move(machine));
 }
 
 void Store::Start() {
   parts_.transport.Start([this](StoreId from, std::string_view bytes) { Receive(from, bytes); });
   MutexLock lock(mutex_);
-  for (auto& [id, replica] : replicas_) replica->Start();
+  started_ = true;
+  for (auto& [id, replica] : replicas_) {
+    GreetPeersOf(*replica->gate().region);
+    replica->Start();
+    // Removed before the process ended, and not destroyed yet.
+    if (replica->gate().region->HasRemoved(replica->self())) replica->Retire();
+  }
+  if (options_.replica.quiet_groups) beat_->Start();
   parts_.executors.background->PostAfter(kMaintainEvery, [this] { Maintain(); });
+  parts_.executors.background->PostAfter(kWatchDiskEvery, [this] { WatchDisk(); });
 }
 
 void Store::Stop() {
+  beat_->Stop();
   MutexLock lock(mutex_);
   stopped_ = true;
 }
 
-Replica* Store::Find(RegionId region) const {
+std::shared_ptr<Replica> Store::Find(RegionId region) const {
   MutexLock lock(mutex_);
   if (stopped_) return nullptr;
   const auto found = replicas_.find(region);
-  return found == replicas_.end() ? nullptr : found->second.get();
+  return found == replicas_.end() ? nullptr : found->second;
 }
 
 // --- Requests.
@@ -215,6 +114,10 @@ void Store::Write(const RequestHeader& header, Command command, WriteDone done) 
                                              .end_key = region.end_key}));
     }
   }
+  // Only on the leader: others have better advice than to wait for this disk.
+  if (gate && gate->is_leader && disk_.refuses_growth() && Grows(command)) {
+    return done(RegionError(DiskFull{.store = options_.id, .reason = disk_.reason()}));
+  }
   WritePayload(header, EncodeCommand(command), std::move(done));
 }
 
@@ -222,7 +125,7 @@ void Store::WritePayload(const RequestHeader& header, std::string payload, Write
   if (header.store != StoreId() && header.store != options_.id) {
     return done(RegionError(StoreNotMatch{.requested = header.store, .actual = options_.id}));
   }
-  Replica* replica = Find(header.region);
+  const std::shared_ptr<Replica> replica = Find(header.region);
   if (replica == nullptr) return done(RegionError(RegionNotFound{header.region}));
   replica->Write({.payload = std::move(payload),
                   .epoch = header.epoch,
@@ -236,11 +139,15 @@ void Store::Read(const RequestHeader& header, Reader reader) {
   if (header.store != StoreId() && header.store != options_.id) {
     return refuse(StoreNotMatch{.requested = header.store, .actual = options_.id});
   }
-  Replica* replica = header.region < kFirstUserRegion ? nullptr : Find(header.region);
+  const std::shared_ptr<Replica> replica =
+      header.region < kFirstUserRegion ? nullptr : Find(header.region);
   if (replica == nullptr) return refuse(RegionNotFound{header.region});
-  // The snapshot first, the lease after it: see ReadGate.
-  const std::unique_ptr<const engine::Snapshot> snapshot = parts_.engine.GetSnapshot();
+  // This order matters: see ReadGate.
+  const Term ready = replica->ready_term();
+  std::unique_ptr<const engine::Snapshot> snapshot;
+  if (ready != Term()) snapshot = parts_.engine.GetSnapshot();
   const GateState gate = replica->gate();
+  if (gate.region->IsWaiting()) return refuse(RegionNotFound{header.region});
   if (header.peer != PeerId() && header.peer != gate.self) {
     return refuse(MismatchPeerId{.requested = header.peer, .actual = gate.self});
   }
@@ -248,38 +155,58 @@ void Store::Read(const RequestHeader& header, Reader reader) {
     return refuse(EpochNotMatch{{*gate.region}});
   }
   const bool term_fits = header.term == Term() || header.term == gate.term;
-  if (options_.replica.lease_reads && term_fits && gate.lease_until &&
-      parts_.clock.Now() < *gate.lease_until) {
+  if (snapshot && term_fits && LeaseHolds(gate, ready)) {
     const ReadView view{.snapshot = *snapshot, .region = *gate.region};
     return reader(&view, nullptr);
   }
   ServeRead(*replica, header, std::move(reader));
 }
 
+bool Store::LeaseHolds(const GateState& gate, Term ready) const {
+  if (RUTILE_BUGGIFY("buggify store: a lease is not used")) return false;
+  return options_.replica.lease_reads && gate.term == ready && gate.lease_until &&
+         parts_.clock.Now() < *gate.lease_until;
+}
+
 void Store::ServeRead(Replica& replica, const RequestHeader& header, Reader reader) {
+  // The replica holds the question, so the question must not hold the replica.
   replica.Read({.epoch = header.epoch,
                 .peer = header.peer,
                 .from_follower = header.from_follower,
-                .done = [this, &replica,
+                .done = [this, weak = replica.weak_from_this(), header,
                          reader = std::move(reader)](std::optional<RegionError> error) mutable {
                   if (error) return reader(nullptr, &*error);
+                  const std::shared_ptr<Replica> alive = weak.lock();
+                  const std::uint64_t generation = alive == nullptr ? 0 : alive->gate().generation;
                   parts_.executors.background->Post(
-                      [this, &replica, reader = std::move(reader)]() mutable {
-                        const auto snapshot = parts_.engine.GetSnapshot();
-                        const auto region = replica.gate().region;
-                        const ReadView view{.snapshot = *snapshot, .region = *region};
-                        reader(&view, nullptr);
+                      [this, weak, header, generation, reader = std::move(reader)]() mutable {
+                        ServeConfirmed(weak, header, generation, std::move(reader));
                       });
                 }});
 }
 
-void Store::CatchUp(RegionId region, UniqueFunction<void(std::optional<RegionError>)> done) {
-  Replica* replica = Find(region);
-  if (replica == nullptr) return done(RegionNotFound{region});
-  const GateState gate = replica->gate();
-  if (options_.replica.lease_reads && gate.lease_until && parts_.clock.Now() < *gate.lease_until) {
-    return done(std::nullopt);
+void Store::ServeConfirmed(const std::weak_ptr<Replica>& asked, const RequestHeader& header,
+                           std::uint64_t generation, Reader reader) {
+  const std::shared_ptr<Replica> replica = asked.lock();
+  if (replica == nullptr) {
+    const RegionError error = RegionNotFound{header.region};
+    return reader(nullptr, &error);
   }
+  const auto snapshot = parts_.engine.GetSnapshot();
+  const GateState gate = replica->gate();
+  // Under another leader this replica may have applied what that leader has not, and does not know
+  // that it is read here; or the snapshot is of data that were just being replaced, or destroyed.
+  RUTILE_SOMETIMES(gate.generation != generation, "store: the leader changed before a read");
+  if (gate.generation != generation) return ServeRead(*replica, header, std::move(reader));
+  const ReadView view{.snapshot = *snapshot, .region = *gate.region};
+  reader(&view, nullptr);
+}
+
+void Store::CatchUp(RegionId region, UniqueFunction<void(std::optional<RegionError>)> done) {
+  const std::shared_ptr<Replica> replica = Find(region);
+  if (replica == nullptr) return done(RegionNotFound{region});
+  const Term ready = replica->ready_term();
+  if (ready != Term() && LeaseHolds(replica->gate(), ready)) return done(std::nullopt);
   replica->Read({.from_follower = true,
                  .done = [this, done = std::move(done)](std::optional<RegionError> error) mutable {
                    parts_.executors.background->Post(
@@ -290,7 +217,7 @@ void Store::CatchUp(RegionId region, UniqueFunction<void(std::optional<RegionErr
 }
 
 std::optional<GateState> Store::Gate(RegionId region) const {
-  const Replica* replica = Find(region);
+  const std::shared_ptr<Replica> replica = Find(region);
   if (replica == nullptr) return std::nullopt;
   return replica->gate();
 }
@@ -298,12 +225,31 @@ std::optional<GateState> Store::Gate(RegionId region) const {
 std::vector<GateState> Store::Gates() const {
   std::vector<GateState> gates;
   MutexLock lock(mutex_);
+  gates.reserve(replicas_.size());
   for (const auto& [id, replica] : replicas_) gates.push_back(replica->gate());
   return gates;
 }
 
 void Store::TransferLeadership(RegionId region, PeerId to) {
-  if (Replica* replica = Find(region)) replica->TransferLeadership(to);
+  if (const auto replica = Find(region)) replica->TransferLeadership(to);
+}
+
+void Store::ChangeMembers(const RequestHeader& header, std::vector<MemberStep> steps,
+                          ChangeDone done) {
+  if (header.store != StoreId() && header.store != options_.id) {
+    return done(RegionError(StoreNotMatch{.requested = header.store, .actual = options_.id}));
+  }
+  if (header.region < kFirstUserRegion) {
+    // Placement's members are who clients are told to ask; they are those the cluster began with.
+    return done(Status(Code::kFailedPrecondition,
+                       "region " + ToString(header.region) + " keeps the members it began with"));
+  }
+  const std::shared_ptr<Replica> replica = Find(header.region);
+  if (replica == nullptr) return done(RegionError(RegionNotFound{header.region}));
+  replica->ChangeMembers({.steps = std::move(steps),
+                          .epoch = header.epoch,
+                          .peer = header.peer,
+                          .done = std::move(done)});
 }
 
 void Store::CollectStatus(UniqueFunction<void(std::vector<ReplicaStatus>)> done) {
@@ -315,19 +261,19 @@ void Store::CollectStatus(UniqueFunction<void(std::vector<ReplicaStatus>)> done)
   };
   auto gathering = std::make_shared<Gathering>();
   gathering->done = std::move(done);
-  std::vector<Replica*> replicas;
+  std::vector<std::shared_ptr<Replica>> replicas;
   {
     MutexLock lock(mutex_);
-    for (const auto& [id, replica] : replicas_) replicas.push_back(replica.get());
+    for (const auto& [id, replica] : replicas_) replicas.push_back(replica);
   }
   gathering->missing = replicas.size();
   if (replicas.empty()) return gathering->done({});
-  for (Replica* replica : replicas) {
-    replica->CollectStatus([gathering](ReplicaStatus status) {
+  for (const auto& replica : replicas) {
+    replica->CollectStatus([gathering](std::optional<ReplicaStatus> status) {
       bool last = false;
       {
         MutexLock lock(gathering->mutex);
-        gathering->found.push_back(std::move(status));
+        if (status) gathering->found.push_back(*std::move(status));
         last = --gathering->missing == 0;
       }
       if (!last) return;
@@ -360,22 +306,37 @@ void Store::Receive(StoreId from, std::string_view bytes) {
   if (auto* envelope = std::get_if<RaftEnvelope>(&message)) {
     // Snapshots come as parts; the order to install one is given only here.
     if (envelope->message.type == raft::MessageType::kSnapshot) return;
-    if (Replica* replica = Find(envelope->region)) {
-      replica->OnMessage(std::move(envelope->message));
+    const std::shared_ptr<Replica> replica = Find(envelope->region);
+    if (replica != nullptr && replica->self() == envelope->message.to) {
+      replica->OnMessage(from, std::move(envelope->message));
+    } else {
+      ReceiveStray(from, replica.get(), std::move(*envelope));
     }
   } else if (auto* part = std::get_if<SnapshotPart>(&message)) {
-    const Replica* replica = Find(part->region);
-    if (replica == nullptr || replica->self() != part->to) return;
-    parts_.executors.background->Post([this, part = std::move(*part)] { receiver_->OnPart(part); });
+    parts_.executors.background->Post(
+        [this, from, part = std::move(*part)] { ReceivePart(from, part); });
   } else if (auto* reply = std::get_if<SnapshotPartReply>(&message)) {
     parts_.executors.background->Post([this, reply = *reply] { sender_->OnReply(reply); });
+  } else if (const auto* beat = std::get_if<Beat>(&message)) {
+    beat_->OnBeat(from, *beat);
+  } else if (const auto* query = std::get_if<MembershipQuery>(&message)) {
+    AnswerQuery(from, *query);
+  } else if (auto* news = std::get_if<MembershipNews>(&message)) {
+    const std::shared_ptr<Replica> replica = Find(news->region.id);
+    if (replica != nullptr && replica->self() == news->to) replica->OnNews(std::move(news->region));
   } else if (observer_.on_datagram) {
     observer_.on_datagram(from, std::get<Datagram>(message));
   }
 }
 
+// On the background executor, as what destroys a replica is: no part comes in between.
+void Store::ReceivePart(StoreId from, const SnapshotPart& part) {
+  const std::shared_ptr<Replica> replica = Find(part.region);
+  if (replica != nullptr && replica->self() == part.to) receiver_->OnPart(from, part);
+}
+
 void Store::ReceiveSnapshot(const SnapshotPart& part) {
-  Replica* replica = Find(part.region);
+  const std::shared_ptr<Replica> replica = Find(part.region);
   if (replica == nullptr) return;
   raft::Message message;
   message.type = raft::MessageType::kSnapshot;
@@ -383,18 +344,16 @@ void Store::ReceiveSnapshot(const SnapshotPart& part) {
   message.to = part.to;
   message.term = part.term;
   message.snapshot = part.meta;
-  replica->OnMessage(std::move(message));
+  replica->OnMessage(StoreId(), std::move(message));
 }
 
-void Store::SendSnapshot(RegionId region, PeerId from, const Peer& to, Term term,
-                         const raft::Configuration& configuration) {
-  Replica* replica = Find(region);
+void Store::SendSnapshot(RegionId region, PeerId from, const Peer& to, Term term) {
+  const std::shared_ptr<Replica> replica = Find(region);
   if (replica == nullptr) return;
   SnapshotSender::Request request{.region = region,
                                   .from = from,
                                   .to = to,
                                   .term = term,
-                                  .configuration = configuration,
                                   .ranges = replica->machine().Ranges()};
   parts_.executors.background->Post(
       [this, request = std::move(request)]() mutable { sender_->Start(std::move(request)); });
@@ -402,16 +361,58 @@ void Store::SendSnapshot(RegionId region, PeerId from, const Peer& to, Term term
 
 void Store::OnFailure(const Status& status) { observer_.on_failure(status); }
 
+void Store::GreetPeersOf(const Region& region) {
+  for (const Peer& peer : region.peers) {
+    if (peer.store != options_.id) beat_->Greet(peer.store);
+  }
+}
+
+void Store::OnLiveness(StoreId store, bool live) {
+  RUTILE_LOG(parts_.logger, kInfo, live ? "another store lives" : "another store is silent",
+             {"store", ToString(store)});
+  MutexLock lock(mutex_);
+  for (auto& [id, replica] : replicas_) {
+    // By the gate's region, which may be a little older than the replica's own.
+    if (replica->gate().region->PeerOn(store) != nullptr) replica->OnStoreLiveness(store, live);
+  }
+}
+
 void Store::OnStateChanged(const Replica& replica) {
+  GreetPeersOf(replica.region());
   if (observer_.on_region_changed) observer_.on_region_changed(replica);
 }
 
 void Store::Maintain() {
   parts_.executors.background->PostAfter(kMaintainEvery, [this] { Maintain(); });
-  // Regions hold on to old log because the engine has not flushed what they applied.
-  if (wal_->PinningRegions().empty()) return;
+  // Regions hold on to old log because the engine has not flushed what they applied, or because
+  // they are quiet.
+  const std::map<RegionId, Index> pinning = wal_->PinningRegions();
+  const bool pinned = !pinning.empty();
+  RUTILE_SOMETIMES(pinned, "store: the engine is flushed for the sake of the log");
+  if (!pinned && !RUTILE_BUGGIFY("buggify store: the engine is flushed early")) return;
   if (Status status = parts_.engine.Flush(); !status.ok()) {
     OnFailure(std::move(status).WithContext("flush of the key-value engine"));
+  }
+  for (const auto& [region, index] : pinning) {
+    if (const auto replica = Find(region)) replica->CollectIfQuiet();
+  }
+}
+
+void Store::WatchDisk() {
+  parts_.executors.background->PostAfter(kWatchDiskEvery, [this] { WatchDisk(); });
+  ObserveDisk();
+}
+
+void Store::ObserveDisk() {
+  if (!disk_.Observe(parts_.files.FreeBytes(), log_writer_->space())) return;
+  RUTILE_SOMETIMES(disk_.refuses_growth(), "store: a disk is full");
+  RUTILE_SOMETIMES(!disk_.refuses_growth(), "store: a full disk has room again");
+  if (disk_.refuses_growth()) {
+    RUTILE_LOG(parts_.logger, kWarn, "writes that need space are refused",
+               {"reason", disk_.reason()});
+  } else {
+    RUTILE_LOG(parts_.logger, kInfo, "writes that need space are taken again",
+               {"free_bytes", std::to_string(disk_.free_bytes())});
   }
 }
 

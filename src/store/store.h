@@ -13,12 +13,16 @@
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "base/quota.h"
 #include "base/random.h"
 #include "base/status.h"
 #include "base/task.h"
 #include "engine/kv_engine.h"
 #include "env/env.h"
 #include "store/command.h"
+#include "store/disk_guard.h"
+#include "store/member_change.h"
+#include "store/node_beat.h"
 #include "store/options.h"
 #include "store/peer_message.h"
 #include "store/region.h"
@@ -27,6 +31,7 @@
 #include "store/snapshot_receiver.h"
 #include "store/snapshot_sender.h"
 #include "store/state_machine.h"
+#include "store/tombstone.h"
 #include "wal/wal.h"
 
 namespace rutile::store {
@@ -86,7 +91,12 @@ class Store final : private Replica::Host {
     std::function<void(const Replica&)> on_region_changed = {};
     // A datagram of `channel` from another store. On a transport's thread.
     std::function<void(StoreId from, const Datagram&)> on_datagram = {};
+    // All stores of the cluster, as far as this node has heard: who else may know of a region. On
+    // any executor.
+    std::function<std::vector<StoreId>()> known_stores = {};
     wal::LogWriter::OnBatch on_log_batch = {};
+    // Who looks on at the core of a replica, null for nobody; outlives the store.
+    std::function<raft::Observer*(RegionId region, PeerId peer)> of_core = {};
   };
 
   // `opened` is the log as recovered; regions of the engine and of `initial` are brought to life.
@@ -121,41 +131,99 @@ class Store final : private Replica::Host {
   std::optional<GateState> Gate(RegionId region) const;
   std::vector<GateState> Gates() const;
   void TransferLeadership(RegionId region, PeerId to);
+  // Changes who has replicas of a region of keys: all of `steps` or none (see PlanChange). Ids of
+  // new peers are fresh ones of placement. `done` runs on an executor of the store, or at once.
+  void ChangeMembers(const RequestHeader& header, std::vector<MemberStep> steps, ChangeDone done);
   // Asks every replica; `done` runs on the executor of the last one to answer.
   void CollectStatus(UniqueFunction<void(std::vector<ReplicaStatus>)> done);
 
   void SendDatagram(StoreId to, const Datagram& datagram);
+  const DiskGuard& disk() const { return disk_; }
   std::size_t pending_log_bytes() const { return log_writer_->pending_bytes(); }
 
  private:
   Store(Options options, Parts parts, std::unique_ptr<wal::Wal> wal, Observer observer);
 
-  Status Recover(std::map<RegionId, wal::RegionLog> logs, const std::vector<Region>& initial);
-  Result<std::vector<Region>> LoadRegions(const std::vector<Region>& initial);
-  Result<std::unique_ptr<Replica>> OpenReplica(const Region& region, const wal::RegionLog* log);
-  Replica* Find(RegionId region) const;
+  // --- store_recovery.cc: how replicas come to be.
+  Status Recover(const std::map<RegionId, wal::RegionLog>& logs,
+                 const std::vector<Region>& initial);
+  // Those that the engine knows, and those of `initial` that are new here.
+  Result<std::map<RegionId, Region>> LoadRegions(const std::map<RegionId, wal::RegionLog>& logs,
+                                                 const std::vector<Region>& initial);
+  Status LoadTombstones();
+  // `region` is without peers if the replica waits for its first snapshot.
+  Result<std::shared_ptr<Replica>> OpenReplica(Region region, PeerId self,
+                                               const wal::RegionLog* log);
+  Status ReadInstall(const wal::RegionLog& log, Region* region, Replica::Recovered* recovered);
+
+  // --- store_lifecycle.cc: how they come by a message, and how they go.
+  // A message for a peer that is not here, or not yet: `replica` is the one that is, if any.
+  void ReceiveStray(StoreId from, Replica* replica, RaftEnvelope envelope);
+  void CreateReplica(StoreId from, RaftEnvelope envelope);
+  void AnswerQuery(StoreId from, const MembershipQuery& query);
+  // Tells `peer` of `region` what this store knows of the region; nothing if that is nothing.
+  void TellWhatIsKnown(StoreId to, RegionId region, PeerId peer);
+  // Three steps, each durable before the next, on the background executor. After a crash the first
+  // is repeated, or what is left of the others.
+  struct Ending {
+    PeerId self = {};
+    bool buried = false;  // Leaves a tombstone.
+    Region last = {};
+    std::vector<DataRange> ranges = {};
+  };
+  void DestroyReplica(RegionId region, const Ending& ending);
+  void CleanLog(RegionId region, PeerId self, Task done);
+  void FinishDestruction(RegionId region, const Ending& ending);
+
+  // Null if there is none, or the store has stopped. Whoever is given one may use it as long as it
+  // holds it; it may be retired meanwhile, and then refuses what it is asked.
+  std::shared_ptr<Replica> Find(RegionId region) const;
+  // Whether a read that found `ready` before its snapshot and `gate` after it may be served.
+  bool LeaseHolds(const GateState& gate, Term ready) const;
+  // By a round of the group.
   void ServeRead(Replica& replica, const RequestHeader& header, Reader reader);
+  void ServeConfirmed(const std::weak_ptr<Replica>& asked, const RequestHeader& header,
+                      std::uint64_t generation, Reader reader);
   void Receive(StoreId from, std::string_view bytes);
+  void ReceivePart(StoreId from, const SnapshotPart& part);
   void ReceiveSnapshot(const SnapshotPart& part);
+  // Of another store, which all replicas that have a peer there must learn.
+  void OnLiveness(StoreId store, bool live);
+  void GreetPeersOf(const Region& region);
   void Maintain();
+  // Looks at the disk once.
+  void ObserveDisk();
+  void WatchDisk();
 
   // Replica::Host.
   void SendRaft(RegionId region, const Peer& to, const raft::Message& message) override;
-  void SendSnapshot(RegionId region, PeerId from, const Peer& to, Term term,
-                    const raft::Configuration& configuration) override;
+  void SendSnapshot(RegionId region, PeerId from, const Peer& to, Term term) override;
   void OnFailure(const Status& status) override;
   void OnStateChanged(const Replica& replica) override;
+  bool IsLive(StoreId store) const override { return beat_->IsLive(store); }
+  void OnReplicaStopped(const Replica&) override { beat_->NoteTrouble(); }
+  void SendNews(StoreId to, PeerId peer, const Region& region) override;
+  void AskMembers(RegionId region, PeerId self, const std::vector<StoreId>& stores) override;
+  void OnRetired(RegionId region, PeerId self, const Region& applied, const Region& last) override;
 
   const Options options_;
   Parts parts_;
   Observer observer_;
   const std::unique_ptr<wal::Wal> wal_;
   std::unique_ptr<wal::LogWriter> log_writer_;
+  DiskGuard disk_;
+  std::unique_ptr<NodeBeat> beat_;              // Outlives the replicas.
+  MemoryQuota waiting_write_bytes_;             // Likewise.
   std::unique_ptr<SnapshotSender> sender_;      // Only on the background executor.
   std::unique_ptr<SnapshotReceiver> receiver_;  // Likewise.
 
   mutable Mutex mutex_;
-  std::map<RegionId, std::unique_ptr<Replica>> replicas_ GUARDED_BY(mutex_);
+  // One replica of a region at a time. A retired one stays until nothing of it is left on disk, and
+  // keeps its place: a later peer of the region finds log, engine and files as if nobody had been
+  // here. By its region's id it is on the same executors.
+  std::map<RegionId, std::shared_ptr<Replica>> replicas_ GUARDED_BY(mutex_);
+  std::map<RegionId, Tombstone> tombstones_ GUARDED_BY(mutex_);
+  bool started_ GUARDED_BY(mutex_) = false;
   bool stopped_ GUARDED_BY(mutex_) = false;
 };
 

@@ -1,0 +1,126 @@
+#include "rpc/services/convert.h"
+
+#include <variant>
+
+#include "base/check.h"
+#include "proto/errorpb.pb.h"
+#include "proto/kvrpcpb.pb.h"
+#include "proto/metapb.pb.h"
+
+namespace rutile::rpc {
+namespace {
+
+struct ErrorWriter {
+  errorpb::Error* out;
+
+  void operator()(const store::NotLeader& e) const {
+    auto* error = out->mutable_not_leader();
+    error->set_region_id(e.region.value());
+    if (e.leader) ToProto(*e.leader, error->mutable_leader());
+  }
+  void operator()(const store::RegionNotFound& e) const {
+    out->mutable_region_not_found()->set_region_id(e.region.value());
+  }
+  void operator()(const store::EpochNotMatch& e) const {
+    auto* error = out->mutable_epoch_not_match();
+    for (const store::Region& region : e.current) ToProto(region, error->add_current_regions());
+  }
+  void operator()(const store::KeyNotInRegion& e) const {
+    auto* error = out->mutable_key_not_in_region();
+    error->set_region_id(e.region.value());
+    error->set_key(e.key);
+    error->set_start_key(e.start_key);
+    error->set_end_key(e.end_key);
+  }
+  void operator()(const store::StoreNotMatch& e) const {
+    auto* error = out->mutable_store_not_match();
+    error->set_request_store_id(e.requested.value());
+    error->set_actual_store_id(e.actual.value());
+  }
+  void operator()(const store::MismatchPeerId& e) const {
+    auto* error = out->mutable_mismatch_peer_id();
+    error->set_request_peer_id(e.requested.value());
+    error->set_store_peer_id(e.actual.value());
+  }
+  void operator()(const store::ServerIsBusy& e) const {
+    auto* error = out->mutable_server_is_busy();
+    error->set_reason(e.reason);
+    error->set_backoff_ms(static_cast<std::uint64_t>(ToMilliseconds(e.backoff)));
+  }
+  void operator()(const store::StaleCommand&) const { out->mutable_stale_command(); }
+  void operator()(const store::RaftEntryTooLarge& e) const {
+    auto* error = out->mutable_raft_entry_too_large();
+    error->set_region_id(e.region.value());
+    error->set_entry_size(e.entry_bytes);
+  }
+  void operator()(const store::DiskFull& e) const {
+    auto* error = out->mutable_disk_full();
+    error->add_store_id(e.store.value());
+    error->set_reason(e.reason);
+  }
+  void operator()(const store::Undetermined& e) const {
+    out->mutable_undetermined_result()->set_message(e.reason);
+  }
+};
+
+metapb::PeerRole RoleOf(store::PeerRole role) {
+  switch (role) {
+    case store::PeerRole::kVoter: return metapb::Voter;
+    case store::PeerRole::kLearner: return metapb::Learner;
+    case store::PeerRole::kIncomingVoter: return metapb::IncomingVoter;
+    case store::PeerRole::kDemotingVoter:
+    // The protocol has no word for who leaves at once: what counts is that its vote goes.
+    case store::PeerRole::kLeavingVoter: return metapb::DemotingVoter;
+  }
+  RUTILE_UNREACHABLE();
+}
+
+}  // namespace
+
+void ToProto(const store::Peer& peer, metapb::Peer* out) {
+  out->set_id(peer.id.value());
+  out->set_store_id(peer.store.value());
+  out->set_role(RoleOf(peer.role));
+}
+
+void ToProto(const store::Region& region, metapb::Region* out) {
+  out->set_id(region.id.value());
+  out->set_start_key(region.start_key);
+  out->set_end_key(region.end_key);
+  out->mutable_region_epoch()->set_conf_ver(region.epoch.conf_version);
+  out->mutable_region_epoch()->set_version(region.epoch.version);
+  for (const store::Peer& peer : region.peers) ToProto(peer, out->add_peers());
+}
+
+void ToProto(const store::RegionError& error, errorpb::Error* out) {
+  out->set_message(store::ToString(error));
+  std::visit(ErrorWriter{out}, error);
+}
+
+store::RequestHeader ToHeader(const kvrpcpb::Context& context) {
+  store::RequestHeader header{.region = RegionId(context.region_id()),
+                              .epoch = {},
+                              .peer = PeerId(context.peer().id()),
+                              .store = StoreId(context.peer().store_id()),
+                              .term = Term(context.term()),
+                              .from_follower = context.replica_read()};
+  if (context.has_region_epoch()) {
+    header.epoch = store::RegionEpoch{.conf_version = context.region_epoch().conf_ver(),
+                                      .version = context.region_epoch().version()};
+  }
+  return header;
+}
+
+std::optional<std::string> Unserved(const kvrpcpb::Context& context, ClusterId cluster) {
+  if (context.cluster_id() != 0 && context.cluster_id() != cluster.value()) {
+    return "the request is for cluster " + std::to_string(context.cluster_id()) +
+           ", this is cluster " + ToString(cluster);
+  }
+  if (context.api_version() != kvrpcpb::V1 && context.api_version() != kvrpcpb::V1TTL) {
+    return "API version " + kvrpcpb::APIVersion_Name(context.api_version()) +
+           " is not served by this cluster; use V1";
+  }
+  return std::nullopt;
+}
+
+}  // namespace rutile::rpc

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include "base/quota.h"
+
+namespace rutile::store {
+
+// What one request holds of the bounds below until it has been answered. Move-only; goes with the
+// request through every queue, and gives back on destruction.
+struct Admitted {
+  QuotaCharge count = {};
+  QuotaCharge bytes = {};
+  QuotaCharge node_bytes = {};
+};
+
+// Bounds what waits for an answer in one replica: writes from their arrival until they are applied
+// (queued, parked, proposed, committed), and reads that wait for a round or for apply. Without it a
+// disk or an engine that is slower than its clients would fill the memory.
+//
+// Safe from any thread. Outlives what it has admitted.
+class Admission {
+ public:
+  struct Limits {
+    std::size_t writes = 0;
+    std::size_t write_bytes = 0;
+    std::size_t reads = 0;
+  };
+  // `node`, if any, bounds the bytes of the writes of all replicas together, and outlives this.
+  Admission(const Limits& limits, MemoryQuota* node)
+      : writes_(limits.writes),
+        write_bytes_(limits.write_bytes),
+        reads_(limits.reads),
+        node_(node) {}
+
+  // Nothing when a bound is reached; `reason` then says which, for a person. Where nothing waits, a
+  // write of any size is admitted.
+  std::optional<Admitted> AdmitWrite(std::size_t bytes, std::string* reason);
+  std::optional<Admitted> AdmitRead(std::string* reason);
+
+  std::size_t writes() const { return writes_.used_bytes(); }
+  std::size_t write_bytes() const { return write_bytes_.used_bytes(); }
+  std::size_t reads() const { return reads_.used_bytes(); }
+
+ private:
+  MemoryQuota writes_;  // Counts requests, not bytes.
+  MemoryQuota write_bytes_;
+  MemoryQuota reads_;  // Likewise.
+  MemoryQuota* const node_;
+};
+
+}  // namespace rutile::store
