@@ -5,26 +5,41 @@
 #include "base/check.h"
 #include "engine/memory/memory_engine.h"
 #include "node/identity.h"
+#include "rpc/services/methods.h"
+#include "rpc/services/placement_service.h"
+#include "rpc/services/raw_service.h"
 
 namespace rutile::sim {
 namespace {
 
 std::string NameOf(std::size_t node) { return "n" + std::to_string(node + 1); }
 
-node::ClusterSpec SpecOf(std::size_t nodes) {
+node::ClusterSpec SpecOf(std::size_t nodes, std::size_t replicas) {
   std::string list;
   for (std::size_t i = 0; i < nodes; ++i) {
     list += (list.empty() ? "" : ",") + NameOf(i) + "=127.0.0.1:" + std::to_string(20'160 + i);
   }
-  return node::ClusterSpec::Parse(list, "sim").value();
+  return node::ClusterSpec::Parse(list, "sim", replicas).value();
 }
 
 }  // namespace
 
+// The calls that clients make, as a server registers them.
+struct Cluster::Services {
+  Services(node::Node& node, const Clock& clock)
+      : raw(node.raw(), node.cluster().id), placement(node.placement(), clock) {
+    raw.Register(&methods);
+    placement.Register(&methods);
+  }
+  rpc::RawService raw;
+  rpc::PlacementService placement;
+  rpc::Methods methods;
+};
+
 Cluster::Cluster(World& world, Options options)
     : world_(world),
       options_(std::move(options)),
-      spec_(SpecOf(options_.machines.size())),
+      spec_(SpecOf(options_.machines.size(), options_.replicas)),
       network_(world, options_.network),
       processes_(options_.machines.size()) {
   for (std::size_t i = 0; i < size(); ++i) {
@@ -40,6 +55,19 @@ Cluster::~Cluster() {
 }
 
 node::Node* Cluster::node(std::size_t node) { return processes_[node].node.get(); }
+
+const rpc::Methods& Cluster::services(std::size_t node) const {
+  return processes_[node].services->methods;
+}
+
+std::size_t Cluster::NodeAt(std::string_view address) const {
+  std::size_t node = 0;
+  while (spec_.members[node].address != address) {
+    ++node;
+    RUTILE_CHECK(node < size(), address);
+  }
+  return node;
+}
 
 void Cluster::Start(std::size_t node) {
   RUTILE_CHECK(!machine(node).is_running());
@@ -81,13 +109,17 @@ Status Cluster::Open(std::size_t index) {
            .executors = std::move(executors),
            .logger = *process.logger,
            .open_engine = [&files] { return engine::OpenMemoryEngine(files, "kv"); },
-           .on_failure = [this, index](const Status& failure) { OnFailure(index, failure); }}));
+           .on_failure = [this, index](const Status& failure) { OnFailure(index, failure); },
+           .core_observer = [this, index](RegionId region, PeerId peer) -> raft::Observer* {
+             return core_observer_ ? core_observer_(index, region, peer) : nullptr;
+           }}));
   process.recovered = std::move(node);
   // Recovery took time: until it is over nobody can reach the node.
   world_.After(Duration(0), [this, index, boot = machine.boots()] {
     Process& begun = processes_[index];
     if (!begun.machine->is_running() || begun.machine->boots() != boot) return;
     begun.node = std::move(begun.recovered);
+    begun.services = std::make_shared<Services>(*begun.node, begun.machine->clock());
     begun.node->Start();
   });
   return {};
@@ -96,7 +128,11 @@ Status Cluster::Open(std::size_t index) {
 void Cluster::OnFailure(std::size_t node, const Status& status) {
   Process& process = processes_[node];
   SimFileSystem& disk = machine(node).disk();
-  if (disk.has_power() && !process.may_fail) {
+  // Without any space a node does not start, and its engine cannot flush; it says so, and all goes
+  // on once there is some.
+  const bool is_full =
+      status.code() == Code::kResourceExhausted && disk.capacity_bytes() < capacity_bytes(node);
+  if (disk.has_power() && !process.may_fail && !is_full && !damaged_.contains(node)) {
     const std::string what = "node " + NameOf(node) + " stopped: " + status.ToString();
     if (stopped_.insert(what).second) {
       violations_.push_back("at " + std::to_string(ToSeconds(world_.Now())) + " s: " + what);
@@ -113,6 +149,7 @@ void Cluster::OnFailure(std::size_t node, const Status& status) {
 
 void Cluster::Forget(std::size_t node) {
   Process& process = processes_[node];
+  process.services = nullptr;
   process.node = nullptr;
   process.recovered = nullptr;
   process.lock = nullptr;

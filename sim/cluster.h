@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/log.h"
@@ -17,6 +18,10 @@
 #include "node/cluster_spec.h"
 #include "node/node.h"
 
+namespace rutile::rpc {
+class Methods;
+}
+
 namespace rutile::sim {
 
 // A whole cluster in one world: real nodes, with their logs and engines, on simulated machines. A
@@ -25,6 +30,7 @@ class Cluster {
  public:
   struct Options {
     std::vector<Machine::Options> machines = {};  // One a node.
+    std::size_t replicas = 0;  // On how many nodes the user's data begin; zero: on all.
     LinkOptions network = {};
     store::ReplicaOptions replica = {};
     wal::Options wal = {};
@@ -36,6 +42,11 @@ class Cluster {
   ~Cluster();
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;
+
+  // Says who looks on at the core of each replica that is opened from now on: called with the
+  // node, its group and the replica's id. May give null. What it gives outlives the cluster.
+  using CoreObserver = std::function<raft::Observer*(std::size_t node, RegionId, PeerId)>;
+  void SetCoreObserver(CoreObserver observer) { core_observer_ = std::move(observer); }
 
   // Begins the process of a node that is down. Its recovery is an event that takes time.
   void Start(std::size_t node);
@@ -52,6 +63,11 @@ class Cluster {
   bool is_up(std::size_t node) const { return processes_[node].node != nullptr; }
   // Where requests of clients arrive, as the threads of a server. Requires the node to be up.
   Executor& requests(std::size_t node) { return *processes_[node].requests; }
+  // What the node serves, on that executor. Requires it to be up.
+  const rpc::Methods& services(std::size_t node) const;
+  // By which clients know the nodes. The second requires that there is such a node.
+  const std::string& address(std::size_t node) const { return spec_.members[node].address; }
+  std::size_t NodeAt(std::string_view address) const;
   Machine& machine(std::size_t node) { return *processes_[node].machine; }
   SimNetwork& network() { return network_; }
 
@@ -60,8 +76,14 @@ class Cluster {
   const std::vector<std::string>& violations() const { return violations_; }
   // The disk of this node is going to fail, so its node may stop. Forgotten with the process.
   void ExpectFailure(std::size_t node) { processes_[node].may_fail = true; }
+  // What lies on the disk of this node is damaged: it may stop, and not start again, for good.
+  void ExpectDamage(std::size_t node) { damaged_.insert(node); }
+  std::uint64_t capacity_bytes(std::size_t node) const {
+    return options_.machines[node].disk.capacity_bytes;
+  }
 
  private:
+  struct Services;  // Of a process.
   struct Process {
     std::unique_ptr<Machine> machine;
     std::unique_ptr<SimLogSink> sink;
@@ -70,6 +92,8 @@ class Cluster {
     std::unique_ptr<DirectoryLock> lock = {};
     std::unique_ptr<node::Node> recovered = {};  // Not begun yet.
     std::unique_ptr<node::Node> node = {};
+    std::shared_ptr<Services> services =
+        {};  // Shared for its deleter only: it is known in cluster.cc.
     Executor* requests = nullptr;
     bool may_fail = false;
   };
@@ -85,7 +109,9 @@ class Cluster {
   node::ClusterSpec spec_;
   SimNetwork network_;
   std::vector<Process> processes_;
+  CoreObserver core_observer_;
   std::vector<std::string> violations_;
+  std::set<std::size_t> damaged_;
   std::set<std::string> stopped_;  // What was said once is not said at every further start.
 };
 

@@ -22,10 +22,13 @@ std::string Show(const std::optional<std::string>& value) {
 // A state of the register; values are numbered, 0 is absent.
 using State = std::size_t;
 
-// Depth first: each step takes one of the calls that may come next. Three things keep it small:
+// Depth first: each step takes one of the calls that may come next. Some things keep it small:
 //   - a call that changes nothing and whose answer fits is taken at once, and no other is tried in
 //     its place: if there is an order at all, there is one that begins with it;
 //   - a call without an answer is taken only right before one that sees its effect;
+//   - of deletes without an answer the one that began first is taken: they are alike, and the
+//   others
+//     are of use for longer;
 //   - a set of calls taken that led nowhere with a state is not tried again with that state.
 class Search {
  public:
@@ -133,8 +136,10 @@ class Search {
       if (Sees(i) && After(i) == state_) return {i};
       if (Sees(i) || !must_see) choices.push_back(i);
     }
+    bool may_delete = true;
     for (const std::size_t i : unanswered_) {
       if (taken_[i] || calls_[i].invoked > first_end || After(i) == state_) continue;
+      if (calls_[i].kind == Kind::kDelete && !std::exchange(may_delete, false)) continue;
       const bool swaps = calls_[i].kind == Kind::kCompareAndSwap;
       if (swaps || !must_see) choices.push_back(i);
     }
@@ -250,7 +255,7 @@ std::string ToString(const RegisterCall& call) {
   return text;
 }
 
-std::optional<std::string> FindNonLinearizable(std::vector<RegisterCall> calls) {
+std::optional<std::string> FindNonLinearizable(const std::vector<RegisterCall>& calls) {
   std::vector<RegisterCall> kept = WithoutUnnoticed(calls);
   std::stable_sort(kept.begin(), kept.end(), [](const RegisterCall& a, const RegisterCall& b) {
     return a.invoked < b.invoked;

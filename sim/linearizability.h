@@ -18,7 +18,8 @@ struct RegisterCall {
   // kGet: what was read. kCompareAndSwap: the value found before.
   std::optional<std::string> seen = {};
   bool swapped = false;
-  std::uint64_t store = 0;  // Which one was asked last; for people.
+  std::uint64_t client = 0;  // Who called; one call at a time.
+  std::uint64_t store = 0;   // Which one was asked last; for people.
   Duration invoked = {};
   // Nothing: no answer came, so the call took effect at some time after `invoked`, or never.
   std::optional<Duration> returned = {};
@@ -33,6 +34,6 @@ std::string ToString(const RegisterCall& call);
 // The search of Wing and Gong ("Testing and Verifying Concurrent Objects", 1993) with Lowe's memory
 // of visited states ("Testing for Linearizability", 2017). Its time grows fast with the number of
 // calls that overlap; values that are written should differ.
-std::optional<std::string> FindNonLinearizable(std::vector<RegisterCall> calls);
+std::optional<std::string> FindNonLinearizable(const std::vector<RegisterCall>& calls);
 
 }  // namespace rutile::sim

@@ -1,5 +1,7 @@
 #include "sim/monitor.h"
 
+#include <algorithm>
+#include <bit>
 #include <memory>
 #include <optional>
 
@@ -12,10 +14,11 @@
 namespace rutile::sim {
 namespace {
 
+constexpr std::uint64_t kCheapPairs = 16;
 constexpr RegionId kGroups[] = {store::kPlacementRegion, store::kFirstUserRegion};
 
-// Of what a group has replicated.
-std::uint64_t HashOf(const engine::Snapshot& snapshot, RegionId group) {
+// Of what a group has replicated; `*pairs`: how much that is.
+std::uint64_t HashOf(const engine::Snapshot& snapshot, RegionId group, std::uint64_t* pairs) {
   const bool is_placement = group == store::kPlacementRegion;
   const std::string begin = is_placement ? codec::PlacementKeysBegin() : codec::DataKey("");
   const std::string end = is_placement ? codec::PlacementKeysEnd() : codec::DataEndKey("");
@@ -26,6 +29,7 @@ std::uint64_t HashOf(const engine::Snapshot& snapshot, RegionId group) {
   for (iterator->Seek(begin); iterator->Valid(); iterator->Next()) {
     hash = codec::Crc64(iterator->key(), hash) * 31;
     hash = codec::Crc64(iterator->value(), hash) * 31;
+    ++*pairs;
   }
   return hash;
 }
@@ -60,25 +64,41 @@ void Monitor::Look() {
   }
 }
 
+void Monitor::LookAtState(std::size_t node, RegionId group) {
+  if (cluster_.is_up(node)) Compare(node, group, *cluster_.node(node)->engine().GetSnapshot());
+}
+
 void Monitor::LookAtEngine(std::size_t node) {
   const auto snapshot = cluster_.node(node)->engine().GetSnapshot();
-  for (const RegionId group : kGroups) {
-    const std::optional<LogId> applied = AppliedOf(*snapshot, group);
-    if (!applied) continue;
-    LogId& before = applied_[{group, node}];
-    if (before == *applied) continue;
-    before = *applied;
-    const Applied now{.term = applied->term, .hash = HashOf(*snapshot, group)};
-    const auto [seen, is_new] = states_.try_emplace({group, applied->index}, now);
-    if (is_new) continue;
-    if (seen->second.term != now.term) {
-      Problem("group " + ToString(group) + ": at index " + ToString(applied->index) +
-              " entries of terms " + ToString(seen->second.term) + " and " + ToString(now.term) +
-              " were applied; node " + std::to_string(node + 1) + " has the latter");
-    } else if (seen->second.hash != now.hash) {
-      Problem("group " + ToString(group) + ": after " + ToString(*applied) + " node " +
-              std::to_string(node + 1) + " holds another state than was seen elsewhere");
-    }
+  for (const RegionId group : kGroups) Compare(node, group, *snapshot);
+}
+
+void Monitor::Compare(std::size_t node, RegionId group, const engine::Snapshot& snapshot,
+                      bool always) {
+  const std::optional<LogId> applied = AppliedOf(snapshot, group);
+  if (!applied) {
+    applied_.erase({group, node});  // It has none, or none any more.
+    return;
+  }
+  LogId& before = applied_[{group, node}];
+  if (before == *applied && !always) return;
+  before = *applied;
+  // To hash all of a large state at each index would take most of a run's time. All nodes look at
+  // the same indexes.
+  std::uint64_t& stride = strides_[group];
+  if (!always && stride > 1 && applied->index.value() % stride != 0) return;
+  std::uint64_t pairs = 0;
+  const Applied now{.term = applied->term, .hash = HashOf(snapshot, group, &pairs)};
+  stride = std::bit_floor(std::max<std::uint64_t>(pairs / kCheapPairs, 1));
+  const auto [seen, is_new] = states_.try_emplace({group, applied->index}, now);
+  if (is_new) return;
+  if (seen->second.term != now.term) {
+    Problem("SM: group " + ToString(group) + ": at index " + ToString(applied->index) +
+            " entries of terms " + ToString(seen->second.term) + " and " + ToString(now.term) +
+            " were applied; node " + std::to_string(node + 1) + " has the latter");
+  } else if (seen->second.hash != now.hash) {
+    Problem("SM: group " + ToString(group) + ": after " + ToString(*applied) + " node " +
+            std::to_string(node + 1) + " holds another state than was seen elsewhere");
   }
 }
 
@@ -97,7 +117,7 @@ void Monitor::OnStatus(std::size_t node, std::uint64_t boot, const store::Replic
     Problem(who + ": applied " + ToString(status.applied) + ", committed " +
             ToString(status.committed) + ", last " + ToString(status.last));
   }
-  auto& [known_boot, committed] = committed_[{group, node}];
+  auto& [known_boot, committed] = committed_[{group, status.self}];
   if (known_boot == boot && status.committed < committed) {
     Problem(who + ": committed went back from " + ToString(committed) + " to " +
             ToString(status.committed));
@@ -106,19 +126,80 @@ void Monitor::OnStatus(std::size_t node, std::uint64_t boot, const store::Replic
   committed = status.committed;
 }
 
-bool Monitor::HasConverged() {
+std::optional<store::Region> Monitor::NewestDescriptor(RegionId group) {
+  std::optional<store::Region> newest;
+  for (std::size_t i = 0; i < cluster_.size(); ++i) {
+    if (!cluster_.is_up(i)) continue;
+    const auto stored =
+        cluster_.node(i)->engine().Get(engine::Family::kMeta, codec::RegionKey(group));
+    if (!stored.ok() || !stored.value()) continue;
+    auto region = store::DecodeRegion(*stored.value());
+    if (!region.ok()) continue;
+    if (!newest || newest->epoch.conf_version < region.value().epoch.conf_version) {
+      newest = std::move(region).value();
+    }
+  }
+  return newest;
+}
+
+bool Monitor::MembersAgree(RegionId group, const std::set<std::size_t>& lost) {
+  const auto not_yet = [&](const std::string& why) {
+    why_not_ = "group " + ToString(group) + ": " + why;
+    return false;
+  };
+  const std::optional<store::Region> region = NewestDescriptor(group);
+  if (!region) return not_yet("nobody has a descriptor");
+  if (region->joint) return not_yet("between two configurations: " + ToString(*region));
+  std::optional<LogId> first;
+  for (std::size_t i = 0; i < cluster_.size(); ++i) {
+    const std::string name = "node " + std::to_string(i + 1);
+    if (!cluster_.is_up(i)) {
+      if (lost.contains(i)) continue;
+      return not_yet(name + " is down");
+    }
+    const auto applied = applied_.find({group, i});
+    const auto gate = cluster_.node(i)->store().Gate(group);
+    const store::Peer* peer = region->PeerOn(cluster_.store(i));
+    if (peer == nullptr) {
+      if (applied == applied_.end() && !gate) continue;
+      return not_yet(name + " still has a replica, which is not a member of " + ToString(*region));
+    }
+    if (!gate || gate->self != peer->id) {
+      return not_yet(name + " lacks peer " + ToString(peer->id) + " of " + ToString(*region));
+    }
+    if (applied == applied_.end()) return not_yet(name + " has applied nothing");
+    if (!first) first = applied->second;
+    if (applied->second != *first) {
+      return not_yet(name + " is at " + ToString(applied->second) + ", others at " +
+                     ToString(*first));
+    }
+  }
+  return true;
+}
+
+bool Monitor::HasConverged(const std::set<std::size_t>& lost) {
   Look();
   for (const RegionId group : kGroups) {
-    const LogId first = applied_[{group, 0}];
-    for (std::size_t i = 0; i < cluster_.size(); ++i) {
-      if (!cluster_.is_up(i) || applied_[{group, i}] != first) return false;
+    if (!MembersAgree(group, lost)) return false;
+  }
+  for (std::size_t i = 0; i < cluster_.size(); ++i) {
+    if (lost.contains(i) && !cluster_.is_up(i)) continue;
+    const auto snapshot = cluster_.node(i)->engine().GetSnapshot();
+    for (const RegionId group : kGroups) {
+      Compare(i, group, *snapshot, /*always=*/true);
+      if (AppliedOf(*snapshot, group)) continue;
+      std::uint64_t pairs = 0;
+      HashOf(*snapshot, group, &pairs);
+      if (pairs == 0) continue;
+      Problem("node " + std::to_string(i + 1) + " has no replica of group " + ToString(group) +
+              " and still " + std::to_string(pairs) + " of its pairs");
     }
   }
   return true;
 }
 
 std::string Monitor::Describe() const {
-  std::string text;
+  std::string text = why_not_;
   for (const auto& [where, applied] : applied_) {
     text += (text.empty() ? "group " : ", group ") + ToString(where.first) + " on node " +
             std::to_string(where.second + 1) + " at " + ToString(applied) +

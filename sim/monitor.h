@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +12,7 @@
 #include "base/time.h"
 #include "env/sim/world.h"
 #include "sim/cluster.h"
+#include "store/region.h"
 
 namespace rutile::sim {
 
@@ -27,8 +30,12 @@ class Monitor {
   void Start();
   // Looks once at the engines of all nodes that are up.
   void Look();
-  // Whether all nodes are up and have applied the same of every group.
-  bool HasConverged();
+  // Looks at what one node holds of one group, if it is up.
+  void LookAtState(std::size_t node, RegionId group);
+  // Whether all nodes are up and all members of every group, by the newest descriptor that anybody
+  // has, have applied the same, and nobody else has anything of the group. Those in `lost` need not
+  // be up, but one that is may lead: the others agree when they have what it has.
+  bool HasConverged(const std::set<std::size_t>& lost = {});
   // What each node was last seen to have applied.
   std::string Describe() const;
 
@@ -43,6 +50,11 @@ class Monitor {
   };
 
   void LookAtEngine(std::size_t node);
+  void Compare(std::size_t node, RegionId group, const engine::Snapshot& snapshot,
+               bool always = false);
+  bool MembersAgree(RegionId group, const std::set<std::size_t>& lost);
+  // The newest descriptor of a group that a node holds which is up.
+  std::optional<store::Region> NewestDescriptor(RegionId group);
   void OnStatus(std::size_t node, std::uint64_t boot, const store::ReplicaStatus& status);
   void Problem(const std::string& what);
 
@@ -52,7 +64,9 @@ class Monitor {
   std::map<std::pair<RegionId, Term>, PeerId> leaders_;
   std::map<std::pair<RegionId, Index>, Applied> states_;
   std::map<std::pair<RegionId, std::size_t>, LogId> applied_;  // By group and node: the last seen.
-  std::map<std::pair<RegionId, std::size_t>, std::pair<std::uint64_t, Index>> committed_;
+  std::map<std::pair<RegionId, PeerId>, std::pair<std::uint64_t, Index>> committed_;
+  std::map<RegionId, std::uint64_t> strides_;  // Every how many indexes the state is compared.
+  std::string why_not_;                        // Of the last HasConverged().
   std::vector<std::string> problems_;
 };
 

@@ -3,70 +3,112 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
 #include <vector>
 
-#include "base/random.h"
 #include "base/time.h"
+#include "env/sim/sim_network.h"
 #include "env/sim/world.h"
 #include "sim/cluster.h"
+#include "sim/fault_script.h"
+#include "store/member_change.h"
+#include "store/read_gate.h"
 
 namespace rutile::sim {
 
-// What may befall a cluster.
-enum class Fault : std::uint8_t {
-  kKill,       // A process dies and is started again.
-  kPowerCut,   // A machine loses power, often in the middle of a write.
-  kDiskError,  // A write or a sync fails: the node must stop. The machine is rebooted.
-  kDiskStall,  // A disk answers nothing for a while.
-  kSlow,       // One thread of a process is slow.
-  kPause,      // A process is stopped and goes on later.
-  kIsolate,    // A node is cut off.
-  kHalves,     // The nodes fall into two groups that do not hear each other.
-  kOneWay,     // A node is heard and does not hear, or the other way round.
-  kClock,      // A wall clock jumps, a monotonic one changes its rate.
-};
-inline constexpr std::array kAllFaults = {
-    Fault::kKill,  Fault::kPowerCut, Fault::kDiskError, Fault::kDiskStall, Fault::kSlow,
-    Fault::kPause, Fault::kIsolate,  Fault::kHalves,    Fault::kOneWay,    Fault::kClock};
-std::string_view ToString(Fault fault);
-
-// Brings faults upon a cluster, one after another and several at a time, and starts again what
-// died.
+// Plays a script of faults to a cluster, and starts again what died. A pure function of the script
+// and of what the cluster does: it draws nothing.
 class Nemesis {
  public:
-  struct Options {
-    std::vector<Fault> faults = {};  // Each is as likely as the others.
-    Duration mean_pause = Milliseconds(800);
-    Duration max_fault = Seconds(3);  // How long one lasts, or a process stays dead.
-    // Monotonic clocks of two nodes differ by less than twice this; leases rely on a bound.
-    std::int64_t max_drift_ppm = 10'000;
-  };
+  // `network` is how links are without faults. All outlive the nemesis, which must not be destroyed
+  // before the world has stopped.
+  Nemesis(World& world, Cluster& cluster, const LinkOptions& network, FaultScript script);
 
-  // Both outlive the nemesis, which must not be destroyed before the world has stopped.
-  Nemesis(World& world, Cluster& cluster, const Options& options);
-
+  // Nodes that may be lost, a minority of those with data: no change of members may make the data
+  // depend on them. Before Start().
+  void SetFragile(const std::vector<std::size_t>& nodes) {
+    fragile_ = {nodes.begin(), nodes.end()};
+  }
+  // Is told each fault when it comes, with its node, and null when all are over.
+  void SetObserver(std::function<void(const TimedFault*)> observer) {
+    observer_ = std::move(observer);
+  }
   void Start();
   // Ends all faults, for good, and starts what is down. What is broken already (power that is about
-  // to fail) may still happen.
-  void Stop();
+  // to fail) may still happen. The nodes in `dead` die and stay dead.
+  void Stop(const std::vector<std::size_t>& dead);
+
+  // How many came so far.
   std::uint64_t count(Fault fault) const { return counts_[static_cast<std::size_t>(fault)]; }
+  // Nodes that need not come back: dead for good, or with a damaged disk.
+  const std::set<std::size_t>& lost() const { return lost_; }
 
  private:
-  void Strike();
-  void Bring(Fault fault, std::size_t node, Duration span);
-  void CutLinks(Fault fault, std::size_t node);
-  // Starts the node again when it is down.
+  struct Effect {  // Of a fault of the network, while it lasts.
+    TimedFault fault;
+    bool is_on = true;
+  };
+  using Path = std::pair<std::size_t, std::size_t>;  // From, to.
+  struct Node {
+    Duration down_for = Milliseconds(100);  // How long it stays down when it dies.
+    std::optional<Duration> start_at = {};  // While it is down.
+    std::int64_t crashes_left = 0;          // Of a crash loop, with how many changes between.
+    std::uint64_t changes = 0;
+  };
+
+  void Meet(const TimedFault& fault);
+  void Bring(const TimedFault& fault);
+  void BringToNetwork(const TimedFault& fault);
+  void BringToProcess(const TimedFault& fault);
+  void BringToClock(const TimedFault& fault);
+  void BringToDisk(const TimedFault& fault);
+  void BreakDisk(const TimedFault& fault);
+  void Clog(const TimedFault& fault);
+  void Flap(std::uint64_t effect);
+  void Transfer(const TimedFault& fault);
+  // --- nemesis_members.cc
+  void ChangeMembers(const TimedFault& fault);
+  std::vector<store::MemberStep> DrawSteps(const store::Region& region, const TimedFault& fault);
+  // Adds a replica on a node and, when it has caught up, removes a voter in its favour.
+  void MoveReplica(const TimedFault& fault, PeerId to, Duration until);
+  // Proposes to whoever leads by `gate`, for the region as it is there.
+  void Propose(const store::GateState& gate, std::vector<store::MemberStep> steps);
+  std::optional<store::GateState> LeaderOfData();
+  bool MayVote(const store::Region& region, const std::vector<store::MemberStep>& steps) const;
+  void Estrange(const TimedFault& fault);
+  void SlowDown(const TimedFault& fault, bool stop);
+  void SlowDisk(const TimedFault& fault);
+  std::uint64_t Begin(const TimedFault& fault);
+  void End(std::uint64_t effect);
+  // Makes the network what the effects say.
+  void Rewire();
+  void AddCuts(const TimedFault& fault, std::set<Path>* cuts) const;
+  static void Impair(const TimedFault& fault, LinkOptions* link);
+  // Starts nodes again that are down.
   void Watch();
+  void Down(std::size_t node, Duration span) { nodes_[node].down_for = span; }
+  // Unless the faults are over by then.
   void Later(Duration delay, Task task);
-  Duration Draw(Duration max);
 
   World& world_;
   Cluster& cluster_;
-  const Options options_;
-  SeededRandom random_;
-  std::array<std::uint64_t, kAllFaults.size()> counts_ = {};
-  std::vector<Duration> down_until_;
+  const LinkOptions network_;
+  const FaultScript script_;
+  std::function<void(const TimedFault*)> observer_;
+  std::array<std::uint64_t, kFaultKinds.size()> counts_ = {};
+  std::vector<Node> nodes_;
+  std::map<std::uint64_t, Effect> effects_;
+  std::uint64_t next_effect_ = 1;
+  std::set<Path> cut_;
+  std::set<Path> held_;
+  std::set<std::size_t> lost_;
+  std::set<std::size_t> dead_;
+  std::set<std::size_t> fragile_;
+  std::uint64_t next_peer_ = 10'000;  // As if placement had given them out.
   bool stopped_ = false;
 };
 

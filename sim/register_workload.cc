@@ -1,8 +1,7 @@
 #include <algorithm>
-#include <type_traits>
 #include <utility>
-#include <variant>
 
+#include "client/raw_client.h"
 #include "sim/workload.h"
 
 namespace rutile::sim {
@@ -11,19 +10,31 @@ using Kind = RegisterCall::Kind;
 
 struct RegisterWorkload::Client {
   std::size_t index = 0;
-  std::size_t target = 0;  // The node believed to lead.
-  // Answers and timeouts of earlier attempts are void.
-  std::uint64_t attempt = 0;
+  std::unique_ptr<client::RawClient> raw = {};
+  bool is_calling = false;
   std::string key = {};
   RegisterCall call = {};
   std::optional<std::string> last_seen = {};  // Of this client: what swaps expect.
 };
 
 RegisterWorkload::RegisterWorkload(World& world, Cluster& cluster, const Options& options)
-    : world_(world), cluster_(cluster), options_(options), random_(world.NewRandom()) {
+    : world_(world),
+      options_(options),
+      random_(world.NewRandom()),
+      network_(world, cluster, options.max_one_way) {
   for (std::size_t i = 0; i < options_.clients; ++i) {
     clients_.push_back(std::make_unique<Client>());
-    clients_.back()->index = i;
+    Client& client = *clients_.back();
+    client.index = i;
+    // What a repeated write does is not what a history of registers says of it.
+    client.raw = std::make_unique<client::RawClient>(
+        client::RawClientOptions{.endpoints = network_.Endpoints(i),
+                                 .timeout = 4 * options_.timeout,
+                                 .attempt_timeout = options_.timeout,
+                                 .repeat_writes = false,
+                                 .follower_reads = options_.follower_reads},
+        network_.Connector([&client](StoreId store) { client.call.store = store.value(); }),
+        network_.clock(), network_.executor());
   }
 }
 
@@ -44,16 +55,41 @@ void RegisterWorkload::ResetLongest() {
   longest_since_ = world_.Now();
 }
 
+Duration RegisterWorkload::oldest() const {
+  Duration oldest = {};
+  for (const auto& client : clients_) {
+    if (!client->is_calling || client->call.invoked < longest_since_) continue;
+    oldest = std::max(oldest, world_.Now() - client->call.invoked);
+  }
+  return oldest;
+}
+
 void RegisterWorkload::Idle(Client& client) {
   world_.After(Draw(options_.max_think), [this, &client] {
     if (!stopped_) Begin(client);
   });
 }
 
+void RegisterWorkload::BeginFresh(Client& client) {
+  client.call = {.client = client.index, .invoked = world_.Now()};
+  if (!fresh_.empty() && random_.Below(100) < options_.read_percent) {
+    client.key = fresh_[random_.Below(fresh_.size())];
+    client.call.kind = Kind::kGet;
+  } else {
+    client.key = "set-" + std::to_string(fresh_.size());
+    client.call.kind = Kind::kPut;
+    client.call.value = "v" + std::to_string(next_value_++);
+    fresh_.push_back(client.key);
+  }
+  Attempt(client);
+}
+
 void RegisterWorkload::Begin(Client& client) {
   ++under_way_;
+  client.is_calling = true;
+  if (random_.Below(100) < options_.fresh_percent) return BeginFresh(client);
   client.key = "key-" + std::to_string(random_.Below(options_.keys));
-  client.call = {.invoked = world_.Now()};
+  client.call = {.client = client.index, .invoked = world_.Now()};
   RegisterCall& call = client.call;
   if (random_.Below(100) < options_.read_percent) {
     call.kind = Kind::kGet;
@@ -69,103 +105,68 @@ void RegisterWorkload::Begin(Client& client) {
 }
 
 void RegisterWorkload::Attempt(Client& client) {
-  const std::uint64_t attempt = ++client.attempt;
-  client.call.store = cluster_.store(client.target).value();
-  world_.After(OneWay(), [this, &client, attempt, target = client.target] {
-    if (!cluster_.is_up(target)) return;
-    cluster_.requests(target).Post([this, &client, attempt, target] {
-      if (client.attempt == attempt) Send(*cluster_.node(target), client, attempt);
-    });
-  });
-  world_.After(options_.timeout, [this, &client, attempt] {
-    if (client.attempt != attempt) return;
-    client.target = random_.Below(cluster_.size());
-    // A read has no effect that could come late: it is asked again.
-    client.call.kind == Kind::kGet ? Retry(client) : Finish(client, /*answered=*/false);
-  });
-}
-
-void RegisterWorkload::Send(node::Node& node, const Client& client, std::uint64_t attempt) {
-  store::RawKv& raw = node.raw();
-  store::RequestHeader header{.region = store::kFirstUserRegion};
+  // Whatever comes of it, the client waits: one call at a time.
+  client::RawClient& raw = *client.raw;
   const RegisterCall& call = client.call;
-  const auto answer = [this, index = client.index, attempt](auto reply) {
-    world_.After(OneWay(), [this, index, attempt, reply = std::move(reply)]() mutable {
-      Answer(index, attempt, std::move(reply));
-    });
-  };
   switch (call.kind) {
     case Kind::kGet:
-      header.from_follower = options_.follower_reads;
-      return raw.Get(header, client.key, answer);
-    case Kind::kPut: return raw.Put(header, {{.key = client.key, .value = *call.value}}, answer);
-    case Kind::kDelete: return raw.Delete(header, {client.key}, answer);
+      return raw.Get(client.key, [this, &client](Result<std::optional<std::string>> reply) {
+        if (!reply.ok()) return OnFailed(client, reply.status());
+        client.last_seen = client.call.seen = std::move(reply).value();
+        Finish(client, /*answered=*/true);
+      });
+    case Kind::kPut:
+      return raw.Put(client.key, *call.value, /*ttl_seconds=*/0,
+                     [this, &client](const Status& status) { OnWritten(client, status); });
+    case Kind::kDelete:
+      return raw.Delete(client.key,
+                        [this, &client](const Status& status) { OnWritten(client, status); });
     case Kind::kCompareAndSwap:
-      return raw.CompareAndSwap(
-          header, {.key = client.key, .expected = call.expected, .value = *call.value}, answer);
+      return raw.CompareAndSwap(client.key, call.expected, *call.value,
+                                [this, &client](Result<client::RawClient::Swapped> reply) {
+                                  if (!reply.ok()) return OnFailed(client, reply.status());
+                                  client.call.swapped = reply.value().swapped;
+                                  client.call.seen = std::move(reply.value().previous);
+                                  client.last_seen =
+                                      client.call.swapped ? client.call.value : client.call.seen;
+                                  Finish(client, /*answered=*/true);
+                                });
   }
 }
 
-template <class Reply>
-void RegisterWorkload::Answer(std::size_t index, std::uint64_t attempt, Reply reply) {
-  Client& client = *clients_[index];
-  if (client.attempt != attempt) return;
-  if (const auto* error = std::get_if<store::RegionError>(&reply)) {
-    return OnRefused(client, *error);
-  }
-  if (const auto* status = std::get_if<Status>(&reply)) {
-    problems_.push_back(ToString(client.call) + " failed: " + status->ToString());
-    return Finish(client, /*answered=*/false);
-  }
-  using Value = std::variant_alternative_t<0, Reply>;
-  if constexpr (std::is_same_v<Value, store::CommandResult>) {
-    const auto& result = std::get<store::CommandResult>(reply);
-    client.call.swapped = result.swapped;
-    client.call.seen = result.previous;
-    client.last_seen = result.swapped ? client.call.value : client.call.seen;
-  } else if constexpr (std::is_same_v<Value, std::optional<std::string>>) {
-    client.call.seen = std::get<0>(reply);
-    client.last_seen = client.call.seen;
-  }
-  Finish(client, /*answered=*/true);
+void RegisterWorkload::OnWritten(Client& client, const Status& status) {
+  status.ok() ? Finish(client, /*answered=*/true) : OnFailed(client, status);
 }
 
-void RegisterWorkload::OnRefused(Client& client, const store::RegionError& error) {
-  if (std::holds_alternative<store::Undetermined>(error)) {
-    client.target = random_.Below(cluster_.size());
-    return client.call.kind == Kind::kGet ? Retry(client) : Finish(client, /*answered=*/false);
+void RegisterWorkload::OnFailed(Client& client, const Status& status) {
+  const bool unknown = status.code() == Code::kDeadlineExceeded;
+  if (!unknown && status.code() != Code::kUnavailable) {
+    problems_.push_back(ToString(client.call) + " failed: " + status.ToString());
+  } else if (!unknown || client.call.kind == Kind::kGet) {
+    return Retry(client);  // It has had no effect that could come late.
   }
-  const auto* not_leader = std::get_if<store::NotLeader>(&error);
-  if (not_leader != nullptr && not_leader->leader) {
-    client.target = not_leader->leader->store.value() - 1;
-  } else {
-    client.target = random_.Below(cluster_.size());
-  }
-  const bool expected = not_leader != nullptr ||
-                        std::holds_alternative<store::ServerIsBusy>(error) ||
-                        std::holds_alternative<store::StaleCommand>(error);
-  if (!expected) problems_.push_back(ToString(client.call) + " refused: " + ToString(error));
-  Retry(client);
+  Finish(client, /*answered=*/false);
 }
 
 void RegisterWorkload::Retry(Client& client) {
-  const std::uint64_t attempt = ++client.attempt;
   if (stopped_) {
     // Certainly without effect, or a read: nothing to remember.
     --under_way_;
+    client.is_calling = false;
     return;
   }
-  world_.After(Draw(Milliseconds(50)), [this, &client, attempt] {
-    if (client.attempt == attempt) Attempt(client);
-  });
+  world_.After(Draw(Milliseconds(50)), [this, &client] { Attempt(client); });
 }
 
 void RegisterWorkload::Finish(Client& client, bool answered) {
-  ++client.attempt;
   --under_way_;
+  client.is_calling = false;
   if (answered) {
     client.call.returned = world_.Now();
     ++completed_;
+    if (client.call.kind == Kind::kPut && client.key.starts_with("set-")) {
+      acknowledged_[client.key] = *client.call.value;
+    }
     if (client.call.invoked >= longest_since_) {
       longest_ = std::max(longest_, world_.Now() - client.call.invoked);
     }

@@ -3,152 +3,228 @@
 #include <algorithm>
 #include <utility>
 
-#include "sim/monitor.h"
+#include "base/buggify.h"
+#include "base/probe.h"
+#include "codec/crc64.h"
+#include "codec/keys.h"
+#include "sim/oracle.h"
+#include "sim/run_file.h"
+#include "store/raw_value.h"
 
 namespace rutile::sim {
 namespace {
 
-// One of a few values.
-template <class T>
-T OneOf(Random& random, std::initializer_list<T> values) {
-  return values.begin()[random.Below(values.size())];
-}
-
-Machine::Options DrawMachine(Random& random) {
-  Machine::Options machine;
-  machine.clock.drift_ppm = static_cast<std::int64_t>(random.Below(20'001)) - 10'000;
-  machine.clock.wall_offset_ms = static_cast<std::int64_t>(random.Below(2001)) - 1000;
-  machine.disk.sync = {Microseconds(50),
-                       OneOf(random, {Microseconds(200), Milliseconds(5), Milliseconds(50)})};
-  machine.disk.write = {Duration(0), Microseconds(50)};
-  machine.disk.read = {Duration(0), Microseconds(50)};
-  machine.executors.max_dispatch = OneOf(random, {Microseconds(5), Microseconds(200)});
-  return machine;
-}
-
-LinkOptions DrawNetwork(Random& random) {
-  LinkOptions network;
-  network.max_delay =
-      OneOf(random, {Microseconds(200), Milliseconds(2), Milliseconds(2), Milliseconds(30)});
-  if (random.OneIn(2)) {
-    network.loss_per_million = static_cast<std::uint32_t>(random.Below(100'000));
-    network.duplicate_per_million = static_cast<std::uint32_t>(random.Below(100'000));
-    network.in_order = random.OneIn(2);
+// What a call may take when nothing is wrong: a generous multiple of what disks, links and threads
+// of this cluster need.
+Duration NormalLatency(const SimulationOptions& options) {
+  Duration sync = {}, dispatch = {};
+  for (const Machine::Options& machine : options.cluster.machines) {
+    sync = std::max(sync, machine.disk.sync.max + machine.disk.write.max);
+    dispatch = std::max(dispatch, machine.executors.max_dispatch);
   }
-  return network;
+  const Duration step = sync + options.cluster.network.max_delay + 4 * dispatch;
+  // Each call may wait for those of all other clients, one after another.
+  const auto clients = static_cast<Duration::rep>(options.registers.clients);
+  return Milliseconds(100) + 4 * clients * step;
 }
 
-// Small limits lead to code that is rarely reached otherwise.
-void DrawLimits(Random& random, Cluster::Options* options) {
-  options->wal.segment_bytes = OneOf<std::uint64_t>(random, {8192, 32'768, 1 << 20});
-  options->wal.max_segments = OneOf(random, {3, 6});
-  options->wal.spare_segments = OneOf(random, {0, 2});
-  store::ReplicaOptions& replica = options->replica;
-  replica.kept_log_entries = OneOf<std::uint64_t>(random, {5, 100, 10'000});
-  replica.cached_log_bytes = OneOf<std::size_t>(random, {1024, 1 << 20});
-  replica.max_append_bytes = OneOf<std::size_t>(random, {512, 1 << 16});
-  replica.max_inflight_messages = OneOf<std::size_t>(random, {1, 4, 256});
-  replica.snapshot_part_bytes = OneOf<std::size_t>(random, {64, 4096});
-  replica.snapshot_window = OneOf<std::uint64_t>(random, {1, 8});
-  replica.log_collect_every = OneOf(random, {Milliseconds(100), Seconds(1)});
-  replica.apply_before_durable = !random.OneIn(4);
-  replica.lease_reads = !random.OneIn(4);
+// Of all that the nodes hold which are up.
+std::uint64_t StateHash(Cluster& cluster) {
+  std::uint64_t hash = 0;
+  for (std::size_t i = 0; i < cluster.size(); ++i) {
+    hash = hash * 31 + i;
+    if (!cluster.is_up(i)) continue;
+    const auto snapshot = cluster.node(i)->engine().GetSnapshot();
+    for (const engine::Family family : {engine::Family::kDefault, engine::Family::kMeta}) {
+      const auto iterator = snapshot->NewIterator(family, {});
+      for (iterator->Seek(""); iterator->Valid(); iterator->Next()) {
+        hash = codec::Crc64(iterator->key(), hash) * 31;
+        hash = codec::Crc64(iterator->value(), hash) * 31;
+      }
+    }
+  }
+  return hash;
+}
+
+// Of this process: those that run simulations have one thread.
+std::map<std::string, std::uint64_t> ProbeHits() {
+  std::map<std::string, std::uint64_t> hits;
+  for (const Probe* probe : Probe::All()) hits[probe->name()] = probe->hits();
+  return hits;
 }
 
 }  // namespace
 
-SimulationOptions DrawOptions(std::uint64_t seed, std::function<void(const std::string&)> log) {
-  // A generator of its own: a new option does not change what the run draws.
-  SeededRandom random(seed ^ 0x5EED0F0B710E5u);
-  SimulationOptions options;
-  const std::size_t nodes = OneOf<std::size_t>(random, {1, 3, 3, 3, 3, 5});
-  for (std::size_t i = 0; i < nodes; ++i) options.cluster.machines.push_back(DrawMachine(random));
-  options.cluster.network = DrawNetwork(random);
-  DrawLimits(random, &options.cluster);
-  options.cluster.log = std::move(log);
-  for (const Fault fault : kAllFaults) {
-    if (random.OneIn(2)) options.nemesis.faults.push_back(fault);
-  }
-  options.nemesis.mean_pause = OneOf(random, {Milliseconds(300), Seconds(1), Seconds(3)});
-  options.nemesis.max_fault = OneOf(random, {Milliseconds(500), Seconds(3), Seconds(6)});
-  options.registers.clients = OneOf<std::size_t>(random, {2, 4, 8});
-  options.registers.keys = OneOf<std::size_t>(random, {1, 3, 10});
-  options.registers.max_think = OneOf(random, {Milliseconds(5), Milliseconds(50)});
-  // Impatient clients turn to others while an old leader still answers some.
-  options.registers.timeout = OneOf(random, {Milliseconds(100), Milliseconds(500), Seconds(2)});
-  options.registers.read_percent = OneOf<std::uint64_t>(random, {20, 50, 90});
-  options.registers.value_bytes = OneOf<std::size_t>(random, {16, 16, 2000});
-  options.registers.follower_reads = !options.cluster.replica.lease_reads;
-  return options;
+Simulation::Simulation(std::uint64_t seed, SimulationOptions options)
+    : seed_(seed),
+      options_(std::move(options)),
+      script_(ScriptOf(seed, options_)),
+      world_(seed),
+      cluster_(world_, options_.cluster),
+      monitor_(world_, cluster_, Milliseconds(37)),
+      registers_(world_, cluster_, options_.registers),
+      timestamps_(world_, cluster_, options_.timestamps),
+      nemesis_(world_, cluster_, options_.cluster.network, script_) {
+  std::vector<std::size_t> fragile = options_.faults.expendable;
+  fragile.insert(fragile.end(), options_.dead.begin(), options_.dead.end());
+  nemesis_.SetFragile(fragile);
+  auto oracle = std::make_unique<CoreOracle>();
+  oracle_ = oracle.get();
+  Observe(std::move(oracle));
+  for (const auto& make : options_.observers) Observe(make());
 }
 
-std::string Describe(const SimulationOptions& options) {
-  std::string text = std::to_string(options.cluster.machines.size()) + " nodes, faults:";
-  for (const Fault fault : options.nemesis.faults) text += " " + std::string(ToString(fault));
-  const LinkOptions& network = options.cluster.network;
-  text += "; loss " + std::to_string(network.loss_per_million / 10'000) + "%, delay up to " +
-          std::to_string(ToMicroseconds(network.max_delay)) + " us, " +
-          (network.in_order ? "in order" : "reordered");
-  text += "; segments of " + std::to_string(options.cluster.wal.segment_bytes) + " bytes, " +
-          std::to_string(options.cluster.replica.kept_log_entries) + " entries kept, " +
-          std::to_string(options.registers.clients) + " clients";
-  return text;
+Simulation::~Simulation() = default;
+
+void Simulation::Observe(std::unique_ptr<SimulationObserver> observer) {
+  observers_.push_back(std::move(observer));
+}
+
+void Simulation::Violate(const std::string& what) {
+  constexpr std::size_t kKept = 50;
+  if (outcome_.violations.size() < kKept) outcome_.violations.push_back(what);
+}
+
+SimulationOutcome Simulation::Run() {
+  const std::map<std::string, std::uint64_t> probes = ProbeHits();
+  for (const auto& observer : observers_) observer->OnBegin(*this);
+  cluster_.SetCoreObserver([this](std::size_t node, RegionId group, PeerId peer) {
+    return WatchCore(node, group, peer);
+  });
+  if (!observers_.empty()) {
+    world_.SetObserver([this] {
+      for (const auto& observer : observers_) observer->OnEvent(*this);
+    });
+    nemesis_.SetObserver([this](const TimedFault* fault) {
+      for (const auto& observer : observers_) observer->OnFault(*this, fault);
+    });
+  }
+  RunFaultyPhase();
+  RunRecovery();
+  Finish();
+  outcome_.probes = ProbeHits();
+  for (const auto& [name, hits] : probes) outcome_.probes[name] -= hits;
+  return outcome_;
+}
+
+raft::Observer* Simulation::WatchCore(std::size_t node, RegionId group, PeerId peer) {
+  std::unique_ptr<ObserverList>& list = core_observers_[{node, group, peer}];
+  if (list != nullptr) return list.get();
+  std::vector<raft::Observer*> watching;
+  for (const auto& observer : observers_) {
+    raft::Observer* const watch = observer->WatchCore(*this, node, group, peer);
+    if (watch != nullptr) watching.push_back(watch);
+  }
+  list = std::make_unique<ObserverList>(std::move(watching));
+  return list.get();
+}
+
+void Simulation::RunFaultyPhase() {
+  const Buggify buggify(seed_, options_.buggify_percent);
+  for (std::size_t i = 0; i < cluster_.size(); ++i) cluster_.Start(i);
+  monitor_.Start();
+  registers_.Start();
+  timestamps_.Start();
+  nemesis_.Start();
+  world_.RunFor(options_.faulty_time);
+}
+
+void Simulation::RunRecovery() {
+  nemesis_.Stop(options_.dead);
+  const Duration healed = world_.Now();
+  const std::uint64_t calls = registers_.completed();
+  const std::uint64_t stamps = timestamps_.completed();
+  const auto reads_and_writes = [&] {
+    return options_.registers.clients == 0 || registers_.completed() >= calls + 20;
+  };
+  const auto gets_timestamps = [&] {
+    return options_.timestamps.clients == 0 || timestamps_.completed() >= stamps + 5;
+  };
+  const auto is_served = [&] { return reads_and_writes() && gets_timestamps(); };
+  if (!world_.RunUntil(is_served, options_.service_limit)) {
+    Violate(std::string(reads_and_writes() ? "no timestamps are given"
+                                           : "reads and writes are not served") +
+            " although all faults are over");
+  }
+  outcome_.service = world_.Now() - healed;
+  AwaitNormalLatency();
+  outcome_.settled = world_.Now() - healed;
+  registers_.Stop();
+  timestamps_.Stop();
+  AwaitAgreement();
+  outcome_.recovery = world_.Now() - healed;
+}
+
+void Simulation::AwaitNormalLatency() {
+  const Duration limit = world_.Now() + options_.settle_limit;
+  const Duration normal = NormalLatency(options_);
+  do {
+    if (world_.Now() > limit) {
+      return Violate("a call still took " + std::to_string(ToMilliseconds(registers_.longest())) +
+                     " ms although all faults are over; normal is at most " +
+                     std::to_string(ToMilliseconds(normal)) + " ms");
+    }
+    registers_.ResetLongest();
+    world_.RunFor(Seconds(2));
+    outcome_.slowest_normal = std::max(registers_.longest(), registers_.oldest());
+  } while (outcome_.slowest_normal > normal);
+}
+
+void Simulation::AwaitAgreement() {
+  const Duration limit = world_.Now() + options_.agreement_limit;
+  while (!registers_.is_idle() || !monitor_.HasConverged(nemesis_.lost())) {
+    if (world_.Now() > limit) {
+      return Violate("replicas do not agree although all faults are over: " + monitor_.Describe());
+    }
+    world_.RunFor(Milliseconds(50));
+  }
+}
+
+// Whatever was acknowledged is on every member that was not lost.
+void Simulation::CheckSet() {
+  outcome_.facts = oracle_->compared();
+  outcome_.trace_events = oracle_->traced();
+  outcome_.set_elements = registers_.acknowledged().size();
+  for (std::size_t i = 0; i < cluster_.size(); ++i) {
+    if (nemesis_.lost().contains(i) || !cluster_.is_up(i)) continue;
+    const auto gate = cluster_.node(i)->store().Gate(store::kFirstUserRegion);
+    if (!gate || gate->region->IsWaiting()) continue;
+    const auto snapshot = cluster_.node(i)->engine().GetSnapshot();
+    for (const auto& [key, value] : registers_.acknowledged()) {
+      const auto found = snapshot->Get(engine::Family::kDefault, codec::DataKey(key));
+      if (found.ok() && found.value()) {
+        const Result<store::RawValue> raw = store::DecodeRawValue(*found.value());
+        if (raw.ok() && raw.value().value == value) continue;
+      }
+      Violate("node " + std::to_string(i + 1) + " has lost " + key + ", which was acknowledged");
+      break;  // One tells as much as a thousand.
+    }
+  }
+}
+
+void Simulation::Finish() {
+  for (const auto& observer : observers_) observer->OnEnd(*this);
+  const auto add = [&](const std::vector<std::string>& found) {
+    for (const std::string& what : found) Violate(what);
+  };
+  add(cluster_.violations());
+  add(monitor_.problems());
+  add(registers_.Check());
+  add(timestamps_.Check());
+  CheckSet();
+  outcome_.trace_hash = world_.trace_hash();
+  outcome_.state_hash = StateHash(cluster_);
+  outcome_.events = world_.events();
+  outcome_.calls = registers_.completed();
+  outcome_.timestamps = timestamps_.completed();
+  outcome_.states = monitor_.states();
+  for (const FaultKind& kind : kFaultKinds) outcome_.faults.push_back(nemesis_.count(kind.fault));
+  outcome_.simulated = world_.Now();
+  for (std::size_t i = 0; i < cluster_.size(); ++i) outcome_.boots += cluster_.machine(i).boots();
 }
 
 SimulationOutcome Simulate(std::uint64_t seed, const SimulationOptions& options) {
-  World world(seed);
-  Cluster cluster(world, options.cluster);
-  Monitor monitor(world, cluster, Milliseconds(37));
-  RegisterWorkload registers(world, cluster, options.registers);
-  TimestampWorkload timestamps(world, cluster, options.timestamps);
-  Nemesis nemesis(world, cluster, options.nemesis);
-  SimulationOutcome outcome;
-  std::vector<std::string>& violations = outcome.violations;
-
-  for (std::size_t i = 0; i < cluster.size(); ++i) cluster.Start(i);
-  monitor.Start();
-  registers.Start();
-  timestamps.Start();
-  nemesis.Start();
-  world.RunFor(options.faulty_time);
-
-  nemesis.Stop();
-  const Duration healed = world.Now();
-  const std::uint64_t calls = registers.completed();
-  const std::uint64_t stamps = timestamps.completed();
-  const auto is_served = [&] {
-    return registers.completed() >= calls + 20 && timestamps.completed() >= stamps + 5;
-  };
-  if (!world.RunUntil(is_served, options.recovery_limit)) {
-    violations.push_back("clients are not served although all faults are over");
-  }
-  registers.Stop();
-  timestamps.Stop();
-  const Duration limit = world.Now() + options.recovery_limit;
-  while (!registers.is_idle() || !monitor.HasConverged()) {
-    if (world.Now() > limit) {
-      violations.push_back("replicas do not agree although all faults are over: " +
-                           monitor.Describe());
-      break;
-    }
-    world.RunFor(Milliseconds(50));
-  }
-  outcome.recovery = world.Now() - healed;
-
-  const auto add = [&](const std::vector<std::string>& found) {
-    violations.insert(violations.end(), found.begin(), found.end());
-  };
-  add(cluster.violations());
-  add(monitor.problems());
-  add(registers.Check());
-  add(timestamps.Check());
-  outcome.trace_hash = world.trace_hash();
-  outcome.events = world.events();
-  outcome.calls = registers.completed();
-  outcome.timestamps = timestamps.completed();
-  outcome.states = monitor.states();
-  for (std::size_t i = 0; i < cluster.size(); ++i) outcome.boots += cluster.machine(i).boots();
-  return outcome;
+  return Simulation(seed, options).Run();
 }
 
 }  // namespace rutile::sim

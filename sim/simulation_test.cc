@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 
+#include "sim/trace_checker.h"
+
 namespace rutile::sim {
 namespace {
 
@@ -25,7 +27,7 @@ std::string Lines(const std::vector<std::string>& lines) {
 }
 
 TEST(Simulation, SwarmOfFaults) {
-  std::uint64_t calls = 0, boots = 0, states = 0;
+  std::uint64_t calls = 0, boots = 0, states = 0, facts = 0, trace_events = 0;
   for (std::uint64_t seed = FirstSeed(); seed < FirstSeed() + Scaled(12); ++seed) {
     const SimulationOptions options = DrawOptions(seed);
     const SimulationOutcome outcome = Simulate(seed, options);
@@ -34,11 +36,27 @@ TEST(Simulation, SwarmOfFaults) {
     calls += outcome.calls;
     boots += outcome.boots;
     states += outcome.states;
+    facts += outcome.facts;
+    trace_events += outcome.trace_events;
   }
   // A simulation in which nothing happens proves nothing.
   EXPECT_GT(calls, Scaled(1000));
   EXPECT_GT(boots, Scaled(40));
   EXPECT_GT(states, Scaled(1000));
+  EXPECT_GT(facts, Scaled(100'000));
+  EXPECT_GT(trace_events, Scaled(20'000));
+}
+
+TEST(Simulation, WritesTheTraceThatItReplays) {
+  SimulationOptions options = DrawOptions(3);
+  options.faulty_time = Seconds(4);
+  std::string text;
+  options.trace = [&](const TraceEvent& event) { text += ToJson(event) + "\n"; };
+  const SimulationOutcome outcome = Simulate(3, options);
+  const auto checked = CheckTrace(text, "trace");
+  ASSERT_TRUE(checked.ok()) << checked.status().ToString();
+  EXPECT_EQ(checked.value(), outcome.trace_events);
+  EXPECT_GT(outcome.trace_events, 500u);
 }
 
 // If this fails, no seed says anything: see World.SameSeedSameRun for where to look.

@@ -11,14 +11,14 @@
 #include "base/random.h"
 #include "base/time.h"
 #include "env/sim/world.h"
+#include "sim/client_network.h"
 #include "sim/cluster.h"
 #include "sim/linearizability.h"
-#include "store/raw_kv.h"
 
 namespace rutile::sim {
 
-// Clients that read and write a few keys, each one call at a time, and remember what they saw. They
-// find the leader as real ones do: by the hint in an answer, or by trying.
+// Clients that read and write a few keys by way of the client library, each one call at a time, and
+// remember what they saw.
 class RegisterWorkload {
  public:
   struct Options {
@@ -29,9 +29,10 @@ class RegisterWorkload {
     Duration timeout = Seconds(2);           // Of one attempt; its outcome is then unknown.
     std::uint64_t read_percent = 50;
     std::size_t value_bytes = 16;  // At least; larger ones make snapshots of many parts.
-    // Followers serve reads too. Together with lease reads that is not linearizable: a follower may
-    // have applied what its leader knows as committed and has not applied yet.
-    bool follower_reads = false;
+    bool follower_reads = false;   // Followers serve reads too.
+    // Of the calls: so many write a key that nobody has written before, or read one of those. They
+    // form a set, of which nothing acknowledged may be missing at the end.
+    std::uint64_t fresh_percent = 20;
   };
 
   // Both outlive the workload, which must not be destroyed before the world has stopped.
@@ -50,6 +51,14 @@ class RegisterWorkload {
   // after ResetLongest().
   Duration longest() const { return longest_; }
   void ResetLongest();
+  // How long the oldest of the calls under way has been so, among those.
+  Duration oldest() const;
+
+  // Calls by key, in the order in which they ended.
+  const std::map<std::string, std::vector<RegisterCall>>& history() const { return history_; }
+  std::size_t clients() const { return options_.clients; }
+  // The elements of the set: key and value of each that was acknowledged.
+  const std::map<std::string, std::string>& acknowledged() const { return acknowledged_; }
 
   // What should not have been: answers without an explanation, errors that make no sense.
   std::vector<std::string> Check() const;
@@ -58,23 +67,23 @@ class RegisterWorkload {
   struct Client;
 
   void Begin(Client& client);
+  void BeginFresh(Client& client);
   void Attempt(Client& client);
-  void Send(node::Node& node, const Client& client, std::uint64_t attempt);
-  template <class Reply>
-  void Answer(std::size_t client, std::uint64_t attempt, Reply reply);
-  void OnRefused(Client& client, const store::RegionError& error);
+  void OnWritten(Client& client, const Status& status);
+  void OnFailed(Client& client, const Status& status);
   void Finish(Client& client, bool answered);
   void Retry(Client& client);
   void Idle(Client& client);
-  Duration OneWay() { return Draw(options_.max_one_way); }
   Duration Draw(Duration max);
 
   World& world_;
-  Cluster& cluster_;
   const Options options_;
   SeededRandom random_;
+  ClientNetwork network_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::map<std::string, std::vector<RegisterCall>> history_;  // By key.
+  std::vector<std::string> fresh_;  // Keys that were written once, or at least begun.
+  std::map<std::string, std::string> acknowledged_;
   std::vector<std::string> problems_;
   std::uint64_t next_value_ = 1;
   std::uint64_t completed_ = 0;

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "base/time.h"
+#include "sim/cluster.h"
+#include "sim/fault_script.h"
+#include "sim/workload.h"
+
+namespace rutile::sim {
+
+class SimulationObserver;
+struct TraceEvent;
+
+// Everything that one run depends on besides its seed.
+struct SimulationOptions {
+  Cluster::Options cluster = {};
+  RegisterWorkload::Options registers = {};
+  TimestampWorkload::Options timestamps = {};
+  FaultDraw faults = {};                   // From which the seed's script is drawn,
+  std::optional<FaultScript> script = {};  // unless this one is played instead.
+  Duration faulty_time = Seconds(20);      // Phase one: faults. Only safety is asked for.
+  // How many of the places marked RUTILE_BUGGIFY act in it.
+  std::uint64_t buggify_percent = 0;
+  // Phase two: all faults are over, but these nodes, less than half, are dead. Within the first
+  // limit clients must be served again; within the second all replicas must agree; and within the
+  // third no call must take longer than is normal.
+  std::vector<std::size_t> dead = {};
+  Duration service_limit = Seconds(120);
+  Duration agreement_limit = Seconds(600);  // A window of one message and slow disks take long.
+  Duration settle_limit = Seconds(60);
+  // Gets every event of every core; see TraceEvent.
+  std::function<void(const TraceEvent&)> trace = {};
+  // Each makes an observer of the run; for those that every run of this process is to have.
+  std::vector<std::function<std::unique_ptr<SimulationObserver>()>> observers = {};
+};
+
+// A run's options drawn from its seed ("swarm testing": each run has some of the faults, limits and
+// speeds, and runs differ in which). `log` gets the log lines of all nodes.
+SimulationOptions DrawOptions(std::uint64_t seed,
+                              std::function<void(const std::string&)> log = nullptr);
+// One line.
+std::string Describe(const SimulationOptions& options);
+
+// An option that may be given by name, as a whole number, in place of what the seed drew.
+struct NamedOption {
+  std::string_view name;
+  std::string_view what;
+  std::int64_t simple;  // What makes a run easiest to understand.
+  std::int64_t (*get)(const SimulationOptions&);
+  void (*set)(SimulationOptions*, std::int64_t);
+};
+const std::vector<NamedOption>& NamedOptions();
+// kInvalidArgument: no such option, or no such value.
+Status SetOption(std::string_view name, std::int64_t value, SimulationOptions* options);
+
+}  // namespace rutile::sim
