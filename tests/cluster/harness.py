@@ -80,11 +80,12 @@ def with_identity_format(identity, number):
 class Node:
     """A `rutile serve` process and the directory it runs on."""
 
-    def __init__(self, directory, *flags, name='n1', port=None):
+    def __init__(self, directory, *flags, name='n1', port=None, host='127.0.0.1'):
         self.directory = directory
         self.flags = flags
         self.name = name
         self.port = port or free_port()
+        self.listen = f'{host}:{self.port}'
         self.process = None
 
     @property
@@ -96,7 +97,7 @@ class Node:
         with open(self.directory + '.log', 'wb') as log:
             self.process = subprocess.Popen(
                 [binary, 'serve', '--name', self.name, '--data', self.directory,
-                 '--listen', self.address, *self.flags],
+                 '--listen', self.listen, *self.flags],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         return self
 

@@ -8,7 +8,7 @@ from harness import ClusterTest, free_port, run, with_identity_format
 class Flags(ClusterTest):
     def test_unknown_flags_and_commands(self):
         self.assert_error(run('serve', '--colour'), 2, '--colour', '--help')
-        self.assert_error(run('frobnicate'), 2, '--help')
+        self.assert_error(run('frobnicate'), 2, 'frobnicate', '--help')
         self.assert_error(run(), 2, 'subcommand', '--help')
         self.assert_error(run('put', 'key'), 2, 'value is required')
         self.assert_error(run('put', 'a', 'b', 'c'), 2, 'not expected: c')
@@ -31,6 +31,26 @@ class Flags(ClusterTest):
             with self.subTest(listen=listen):
                 self.assert_error(self.refused(listen=listen), 2, '--listen', listen, 'host:port')
         self.assertFalse(os.path.exists(self.path('data')), 'a refused start left a directory')
+
+    def test_addresses_that_nobody_can_dial(self):
+        for listen in ('0.0.0.0:2379', '[::]:2379'):
+            with self.subTest(listen=listen):
+                self.assert_error(self.refused(listen=listen), 2, listen, '--advertise host:port')
+        for advertise in ('0.0.0.0:1', '[::]:1', 'host:0'):
+            with self.subTest(advertise=advertise):
+                self.assert_error(self.refused('--advertise', advertise), 2,
+                                  '--advertise ' + advertise, 'cannot dial')
+        self.assert_error(self.refused('--advertise', 'host'), 2, '--advertise', 'host:port')
+        self.assert_error(self.refused('--cluster', 'n1=0.0.0.0:1,n2=h:2'), 2, 'n1', 'cannot dial')
+        self.assert_error(self.refused('--cluster', 'n1=h:1,n2=h:2', '--advertise', 'h:3'), 2,
+                          '--advertise h:3', 'h:1')
+        self.assertFalse(os.path.exists(self.path('data')), 'a refused start left a directory')
+
+    def test_an_address_to_dial_beside_the_one_to_bind(self):
+        port = free_port()
+        node = self.serving('data', '--advertise', f'localhost:{port}', port=port, host='0.0.0.0')
+        self.assert_ok(run('put', 'k', 'v', at=node.address))  # By what placement says, then.
+        self.assertEqual(node.status()['members'][0]['address'], f'localhost:{port}')
 
     def test_lists_of_members(self):
         for members, why in (('n1', 'no name'), ('=h:1', 'no name'), (',n1=h:1', 'no name'),
@@ -85,7 +105,8 @@ class Configuration(ClusterTest):
 
     def test_the_command_line_wins(self):
         path = self.config('max-key-bytes = 5\nmax-value-bytes = 5\n')
-        self.assert_ok(run('serve', '--config', path, '--check-config'))
+        checked = self.assert_ok(run('serve', '--config', path, '--check-config'))
+        self.assertIn('good', checked.stdout + checked.stderr)
         node = self.serving('data', '--config', path, '--max-key-bytes', '50')
         self.assert_ok(run('put', 'k' * 50, 'v' * 5, at=node.address))
         self.assert_error(run('put', 'k', 'v' * 6, at=node.address), 2, 'limit is 5')

@@ -49,9 +49,15 @@ func Dial(addr string) (*grpc.ClientConn, error) {
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)))
 }
 
-// Route asks placement where `key` is. It makes one attempt: the first node that knows placement's
-// leader is asked, then that leader.
-func (c *Cluster) Route(ctx context.Context, key []byte) (*Route, error) {
+// placement is a connection to its leader, which whoever asked for it closes.
+type placement struct {
+	leader *Node
+	conn   *grpc.ClientConn
+	client pdpb.PDClient
+	header *pdpb.RequestHeader
+}
+
+func (c *Cluster) dialPlacement(ctx context.Context) (*placement, error) {
 	clusterID, leader, err := c.placementLeader(ctx)
 	if err != nil {
 		return nil, err
@@ -60,10 +66,21 @@ func (c *Cluster) Route(ctx context.Context, key []byte) (*Route, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
-	pd := pdpb.NewPDClient(conn)
-	header := &pdpb.RequestHeader{ClusterId: clusterID}
-	found, err := pd.GetRegion(ctx, &pdpb.GetRegionRequest{Header: header, RegionKey: key})
+	return &placement{
+		leader: leader, conn: conn, client: pdpb.NewPDClient(conn),
+		header: &pdpb.RequestHeader{ClusterId: clusterID},
+	}, nil
+}
+
+// Route asks placement where `key` is. It makes one attempt: the first node that knows placement's
+// leader is asked, then that leader.
+func (c *Cluster) Route(ctx context.Context, key []byte) (*Route, error) {
+	p, err := c.dialPlacement(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer p.conn.Close()
+	found, err := p.client.GetRegion(ctx, &pdpb.GetRegionRequest{Header: p.header, RegionKey: key})
 	if err != nil {
 		return nil, err
 	}
@@ -73,34 +90,28 @@ func (c *Cluster) Route(ctx context.Context, key []byte) (*Route, error) {
 	if found.Region == nil || found.Leader == nil {
 		return nil, errors.New("placement knows no region or no leader")
 	}
-	node, err := c.nodeOfStore(ctx, pd, header, found.Leader.StoreId)
+	node, err := c.nodeOfStore(ctx, p, found.Leader.StoreId)
 	if err != nil {
 		return nil, err
 	}
 	return &Route{
-		ClusterID: clusterID, Region: found.Region, Leader: found.Leader,
-		LeaderNode: node, PlacementLeader: leader,
+		ClusterID: p.header.ClusterId, Region: found.Region, Leader: found.Leader,
+		LeaderNode: node, PlacementLeader: p.leader,
 	}, nil
 }
 
 // NodeOf is the node on which `peer` lives.
 func (c *Cluster) NodeOf(ctx context.Context, peer *metapb.Peer) (*Node, error) {
-	clusterID, leader, err := c.placementLeader(ctx)
+	p, err := c.dialPlacement(ctx)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := Dial(leader.Addr)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	header := &pdpb.RequestHeader{ClusterId: clusterID}
-	return c.nodeOfStore(ctx, pdpb.NewPDClient(conn), header, peer.StoreId)
+	defer p.conn.Close()
+	return c.nodeOfStore(ctx, p, peer.StoreId)
 }
 
-func (c *Cluster) nodeOfStore(ctx context.Context, pd pdpb.PDClient, header *pdpb.RequestHeader,
-	store uint64) (*Node, error) {
-	answer, err := pd.GetStore(ctx, &pdpb.GetStoreRequest{Header: header, StoreId: store})
+func (c *Cluster) nodeOfStore(ctx context.Context, p *placement, store uint64) (*Node, error) {
+	answer, err := p.client.GetStore(ctx, &pdpb.GetStoreRequest{Header: p.header, StoreId: store})
 	if err != nil {
 		return nil, err
 	}

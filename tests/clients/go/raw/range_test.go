@@ -39,15 +39,21 @@ func TestScanBordersAndLimits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(keys) != len(c.want) || len(values) != len(keys) {
-				t.Fatalf("got %q, want %q", keys, c.want)
-			}
-			for i, name := range c.want {
-				if string(keys[i]) != prefix+"/"+name || string(values[i]) != "value of "+name {
-					t.Fatalf("pair %d is %q, %q; want %q", i, keys[i], values[i], name)
-				}
-			}
+			mustBe(t, prefix, keys, values, c.want)
 		})
+	}
+}
+
+// mustBe checks that a scan found the pairs of these names, in this order.
+func mustBe(t *testing.T, prefix string, keys, values [][]byte, want []string) {
+	t.Helper()
+	if len(keys) != len(want) || len(values) != len(keys) {
+		t.Fatalf("got %q, want %q", keys, want)
+	}
+	for i, name := range want {
+		if string(keys[i]) != prefix+"/"+name || string(values[i]) != "value of "+name {
+			t.Fatalf("pair %d is %q, %q; want %q", i, keys[i], values[i], name)
+		}
 	}
 }
 
@@ -77,14 +83,7 @@ func TestReverseScanBordersAndLimits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(keys) != len(c.want) || len(values) != len(keys) {
-				t.Fatalf("got %q, want %q", keys, c.want)
-			}
-			for i, name := range c.want {
-				if string(keys[i]) != prefix+"/"+name || string(values[i]) != "value of "+name {
-					t.Fatalf("pair %d is %q, %q; want %q", i, keys[i], values[i], name)
-				}
-			}
+			mustBe(t, prefix, keys, values, c.want)
 		})
 	}
 }
