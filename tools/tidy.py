@@ -24,9 +24,10 @@ LAYERS = {
     'placement': {'base', 'codec', 'env', 'raft', 'engine', 'store'},
     'client': {'base', 'env', 'proto'},
     'node': BELOW_NODE,
-    'rpc': BELOW_NODE | {'client', 'node', 'proto'},
-    'cmd': BELOW_NODE | {'client', 'node', 'proto', 'rpc', 'bench', 'sim'},
-    'sim': BELOW_NODE | {'client', 'node', 'proto', 'testing'},
+    'rpc_services': {'base', 'env', 'store', 'placement', 'proto'},
+    'rpc': BELOW_NODE | {'client', 'node', 'proto', 'rpc_services'},
+    'cmd': BELOW_NODE | {'client', 'node', 'proto', 'rpc', 'rpc_services', 'bench', 'sim'},
+    'sim': BELOW_NODE | {'client', 'node', 'proto', 'rpc_services', 'testing', 'raft_testing', 'sim_oracle', 'sim_picture'},
     'bench': BELOW_NODE | {'client', 'node', 'proto', 'rpc', 'testing'},
     'testing': set(),
 }
@@ -40,8 +41,15 @@ HEAVY = re.compile(r'iostream|regex|filesystem|future|ranges|fstream')
 FOREIGN = re.compile(r'(grpc|grpcpp|google|rocksdb|spdlog|fmt|CLI|toml\+\+|nlohmann|httplib|prometheus)[/.].*')
 DOUBLE = re.compile(r'env/sim/.*|.*testing[/.].*')
 
-# Where the machine is touched for real, or another's library is wrapped that touches it.
-REAL = ('src/env/posix/', 'src/rpc/', 'src/cmd/', 'src/engine/rocks/', 'bench/')
+# Where the machine is touched for real, or another's library is wrapped that touches it. All else
+# runs in the simulated world too, where one seed must give one run.
+REAL = ('src/env/posix/', 'src/rpc/', 'src/cmd/', 'src/engine/rocks/', 'bench/', 'tests/', 'fuzz/')
+MACHINE = re.compile(r'thread|future|condition_variable|semaphore|latch|barrier|stop_token|random|ctime|time\.h'
+                     r'|fstream|filesystem|csignal|signal\.h|sys/.*|unistd\.h|fcntl\.h|poll\.h|dirent\.h|pthread\.h'
+                     r'|sched\.h|netdb\.h|netinet/.*|arpa/.*|net/.*')
+MACHINE_ALLOWED = REAL + ('src/base/mutex.h', 'src/testing/', 'fuzz/')
+# Folders that are rooms of their own, inside another.
+INNER_ROOMS = {'src/rpc/services/': 'rpc_services'}
 
 
 class Rule(NamedTuple):
@@ -53,22 +61,33 @@ class Rule(NamedTuple):
 
 
 BANNED = (
-    Rule('clock', r'_clock::now\(|\bgettimeofday\b|\btime\((nullptr|NULL|0)\)|\bclock_gettime\b',
+    Rule('clock', r'_clock::now\b|\bgettimeofday\b|(?<!\w)(std)?::time\(|(?<![\w.>:])time\((nullptr|NULL|0|&\w+)\)'
+         r'|\bclock_gettime\b|\btimespec_get\b|\bstd::clock\(|\b__rdtsc\b|\b(local|gm)time(_r)?\(',
          'take an env Clock', REAL),
     Rule('sleep', r'\bsleep_(for|until)\b|\b(u|nano)?sleep\(', 'post to an Executor later',
-         ('src/env/posix/', 'src/rpc/', 'src/cmd/', 'bench/')),
-    Rule('thread', r'\bstd::(thread|jthread|async)\b|\bpthread_create\b', 'take an env Executor', REAL, tests=False),
+         REAL),
+    Rule('thread', r'\bstd::(thread|jthread|async|promise|packaged_task|latch|barrier|condition_variable(_any)?'
+         r'|(counting|binary)_semaphore)\b|\bthis_thread::(yield|get_id)\b|\bpthread_create\b', 'take an env Executor',
+         REAL + ('src/base/mutex.h',), tests=False),
     Rule('mutex', r'\bstd::(recursive_|shared_|timed_)?mutex\b', 'use Mutex (base/mutex.h)',
          REAL + ('src/base/mutex.h',), tests=False),
-    Rule('chance', r'\bstd::random_device\b|\bs?rand\(|\bstd::mt19937', 'take a Random (base/random.h)'),
+    Rule('chance', r'\bstd::random_device\b|\bs?rand\(|\bstd::(mt19937|minstd_rand|default_random_engine'
+         r'|ranlux|knuth_b)|\b[dejlmn]rand48\b|\barc4random', 'take a Random (base/random.h)'),
     Rule('distribution', r'\bstd::(uniform_\w+|normal|bernoulli|poisson)_distribution\b|\bstd::shuffle\b',
          'differs between libraries: use base/random.h'),
-    Rule('file', r'\bstd::[io]?fstream\b|\bstd::filesystem\b|\bfopen\(|(?<!\w)::open\(|(?<![\w.>])::?socket\(',
+    Rule('file', r'\bstd::[io]?fstream\b|\bstd::filesystem\b|\bfopen\(|\bf(d|re)open\(|\bopendir\(|\bmkstemp\('
+         r'|(?<![\w>])::(open|read|write|pread|pwrite|fsync|unlink|mkdir|rename|stat|connect|bind|listen|accept)\('
+         r'|(?<![\w.>:])(::)?socket\(',
          'take an env FileSystem or Transport', REAL + ('src/testing/',), tests=False),
     Rule('exception', r'\bthrow\b|\bcatch \(', 'return a Status', REAL, tests=False),
     Rule('unordered', r'\bstd::unordered_(multi)?(map|set)<', 'its order is not ours: use std::map, or say "Looked up only"'),
+    Rule('addresses', r'\bstd::(multi)?(map|set)<\s*(const\s+)?[\w:]+(\s+const)?\s*\*'
+         r'|\bstd::(hash|less|greater)<[^<>]*\*\s*>',
+         'addresses differ from run to run: order by an id', REAL),
+    Rule('environment', r'\b(std::)?(secure_)?getenv\(|\bgetpid\(|\bgethostname\(', 'take it as an option',
+         REAL, tests=False),
     Rule('console', r'\bstd::(cout|cerr|clog|endl)\b|\bf?printf\(', 'use RUTILE_LOG, or return it',
-         ('src/cmd/', 'bench/', 'src/base/check.cc'), tests=False),
+         ('src/cmd/', 'bench/', 'tests/', 'fuzz/', 'src/base/check.cc'), tests=False),
     Rule('simulated', r'(?i)\bif \(.*(simulat|is_sim\b)', 'the code must not know where it runs', ('sim/', 'src/env/sim/')),
     Rule('namespace', r'\busing namespace (?!std::\w*literals\b)', 'name what you use'),
     Rule('unfinished', r'\b(TODO|FIXME|XXX|HACK)\b', 'finish it'),
@@ -125,7 +144,16 @@ def functions(code):
 
 
 def room_of(path):
+    for folder, room in INNER_ROOMS.items():
+        if path.as_posix().startswith(folder):
+            return room
     return path.parts[1] if path.parts[0] == 'src' and len(path.parts) > 2 else path.parts[0]
+
+
+def is_allowed(path, prefixes):
+    """Whether what `prefixes` may do is allowed here: an inner room may only what names it."""
+    own = next((folder for folder in INNER_ROOMS if path.as_posix().startswith(folder)), '')
+    return path.as_posix().startswith(tuple(prefix for prefix in prefixes if len(prefix) >= len(own)))
 
 
 def is_test(path):
@@ -142,7 +170,7 @@ def check_includes(path, lines):
         include = re.match(r'#include ([<"])([^>"]+)[>"]', line)
         if not include:
             continue
-        named, top = include[2], include[2].split('/')[0]
+        named, top = include[2], room_of(pathlib.PurePath('src', include[2]))
         if include[1] == '"' and room in LAYERS and not is_test(path):
             if '/' not in named:
                 yield i, f'say it from the root: "{room}/{named}"'
@@ -152,6 +180,8 @@ def check_includes(path, lines):
                 yield i, f'{room}/ may not include proto/'
         if room in PURE and IMPURE.fullmatch(named) and not is_test(path):
             yield i, f'{room}/ is pure: it may not include {named}'
+        elif MACHINE.fullmatch(named) and not is_test(path) and not is_allowed(path, MACHINE_ALLOWED):
+            yield i, f'{room}/ runs simulated too: <{named}> is for {", ".join(REAL)}'
         if DOUBLE.fullmatch(named) and not is_double(path) and room not in ('bench', 'testing'):
             yield i, f'{named} is a double: for tests and the simulated world only'
         if path.suffix == '.h' and not is_test(path):
@@ -161,8 +191,37 @@ def check_includes(path, lines):
                 yield i, f'{named} belongs into a .cc file'
 
 
-def check_source(path, text):
-    """Problems of one C++ file, as (line, what)."""
+def unordered_names(code):
+    """What is declared as an unordered container, by a type in full or by a name given to one."""
+    declared = re.compile(r'\bstd::unordered_(?:multi)?(?:map|set)<')
+    names, types = set(), set()
+    for match in declared.finditer(code):
+        at, depth = match.end(), 1
+        while depth and at < len(code):
+            depth += {'<': 1, '>': -1}.get(code[at], 0)
+            at += 1
+        name = re.match(r'[\s&]*(?:const\s*)?[\s&]*(\w+)\s*(?:[;,)={]|\w*_?GUARDED_BY)', code[at:])
+        if name:
+            names.add(name[1])
+        alias = re.search(r'\busing\s+(\w+)\s*=\s*$', code[:match.start()])
+        if alias:
+            types.add(alias[1])
+    for kind in types:
+        names |= set(re.findall(rf'\b{kind}\b[\s&]*(\w+)\s*[;,)={{]', code))
+    return names
+
+
+def check_walks(code, names):
+    """Walks through the containers of these names: their order is the library's."""
+    for name in sorted(names):
+        walk = re.compile(rf'\bfor\s*\([^;()]*:[^;:]*\b{name}\s*\)|\b{name}\s*(?:\.|->)\s*c?begin\(\s*\)'
+                          rf'|\bstd::(?:ranges::)?c?begin\(\s*{name}\s*\)')
+        for match in walk.finditer(code):
+            yield code.count('\n', 0, match.start()) + 1, f'{name} is unordered, and walked through: use std::map'
+
+
+def check_source(path, text, header=''):
+    """Problems of one C++ file, as (line, what). `header` is the text of the header that goes with it."""
     room, lines, code = room_of(path), text.split('\n'), without_text(text).split('\n')
     limit = HEADER_MAX if path.suffix == '.h' else FILE_MAX
     if len(lines) > limit + 1:
@@ -175,7 +234,7 @@ def check_source(path, text):
             yield i, f'{len(line)} columns, {LINE_MAX} at most'
         for rule, pattern in BANNED_PATTERNS:
             found = pattern.search(line if rule.name in IN_COMMENTS else bare)
-            if not found or path.as_posix().startswith(rule.allowed) or (is_test(path) and not rule.tests):
+            if not found or is_allowed(path, rule.allowed) or (is_test(path) and not rule.tests):
                 continue
             if rule.name == 'unordered' and 'Looked up only' in '\n'.join(lines[max(0, i - 4):i]):
                 continue
@@ -184,7 +243,10 @@ def check_source(path, text):
             yield i, 'no floating point where replicas must agree'
         if HISTORY.search(line):
             yield i, 'the project speaks of itself only'
-    for first, length, name in functions('\n'.join(code)):
+    bare = '\n'.join(code)
+    if not is_allowed(path, REAL):
+        yield from check_walks(bare, unordered_names(bare) | unordered_names(without_text(header)))
+    for first, length, name in functions(bare):
         if length > FUNCTION_MAX:
             yield first, f'{length} lines in {name}, {FUNCTION_MAX} at most'
 
@@ -289,7 +351,9 @@ def problems(root):
         for path in sorted((root / top).rglob('*')):
             if path.suffix in ('.h', '.cc'):
                 relative = path.relative_to(root)
-                for line, problem in check_source(relative, path.read_text()):
+                header = path.with_name(re.sub(r'_test$', '', path.stem) + '.h')
+                beside = header.read_text() if header != path and header.exists() else ''
+                for line, problem in check_source(relative, path.read_text(), beside):
                     yield relative, line, problem
     yield from check_build(root)
     yield from check_docs(root)

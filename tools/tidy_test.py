@@ -90,6 +90,8 @@ class TidyTest(unittest.TestCase):
         'file': ('std::ofstream out(path);', 'env FileSystem'),
         'exception': ('throw std::runtime_error(what);', 'return a Status'),
         'unordered': ('std::unordered_map<int, int> peers_;', 'std::map'),
+        'addresses': ('std::map<const Peer*, int> peers_;', 'order by an id'),
+        'environment': ('const char* home = std::getenv("HOME");', 'as an option'),
         'console': ('std::cout << 1;', 'RUTILE_LOG'),
         'simulated': ('if (env.IsSimulated()) Skip();', 'must not know'),
         'namespace': ('using namespace std;', 'name what you use'),
@@ -133,6 +135,86 @@ class TidyTest(unittest.TestCase):
         self.plant_code('// Looked up only.\nstd::unordered_map<int, int> peers_;\n')
         self.assert_finds()
 
+    def assert_each(self, rule, found, not_found):
+        for code in found:
+            with self.subTest(code):
+                self.plant_code(f'{code}\n')
+                self.assertTrue([line for line in self.found() if self.BAD[rule][1] in line], self.found())
+        for code in not_found:
+            with self.subTest(code):
+                self.plant_code(f'{code}\n')
+                self.assertFalse([line for line in self.found() if self.BAD[rule][1] in line])
+
+    def test_every_way_to_ask_for_the_time(self):
+        self.assert_each('clock',
+                         ('auto now = std::chrono::system_clock::now;', 'x = std::time(&t);', 'x = time(nullptr);',
+                          'x = ::time(0);', 'std::clock();', 'clock_gettime(CLOCK_REALTIME, &t);', 'localtime(&t);'),
+                         ('x = clock.Now();', 'set_time(nullptr);', 'entry.time(0);', 'int time;', 'lifetime(now);'))
+
+    def test_every_way_to_run_or_wait_elsewhere(self):
+        self.assert_each('thread',
+                         ('std::jthread a(F);', 'auto f = std::async(F);', 'std::condition_variable wake;',
+                          'std::promise<int> p;', 'std::this_thread::yield();', 'std::counting_semaphore<3> s(0);'),
+                         ('ThreadsOf(node);', 'executor.Post(F);', 'int thread = 0;'))
+        self.assert_each('sleep', ('std::this_thread::sleep_until(t);', 'usleep(1);'), ('Oversleep(1);',))
+        self.assert_each('mutex', ('std::shared_mutex m;', 'std::recursive_mutex m;'), ('Mutex mutex_;',))
+
+    def test_every_dice(self):
+        self.assert_each('chance', ('std::random_device d;', 'x = rand();', 'std::default_random_engine e;', 'drand48();'),
+                         ('random.Next();', 'Operand();', 'strand();'))
+
+    def test_every_way_to_files_and_sockets(self):
+        self.assert_each('file',
+                         ('std::ifstream in(path);', 'FILE* f = fopen(a, b);', 'int fd = ::open(path, 0);',
+                          'int fd = socket(1, 2, 3);', '::fsync(fd);', 'opendir(path);', 'std::filesystem::path p;'),
+                         ('files.Open(path);', 'Reopen(path);', 'wal::open(path);', 'file->write(bytes);'))
+
+    def test_what_is_ordered_by_address(self):
+        self.assert_each('addresses',
+                         ('std::set<Peer*> all;', 'std::map<raft::Peer*, int> all;', 'std::hash<const Peer*> h;',
+                          'std::multimap<const char *, int> m;'),
+                         ('std::map<int, Peer*> all;', 'std::set<PeerId> all;', 'std::hash<std::uint64_t> h;'))
+
+    def test_headers_of_the_machine_stay_out_of_what_is_simulated(self):
+        for named in ('<thread>', '<condition_variable>', '<sys/socket.h>', '<unistd.h>', '<fstream>', '<random>'):
+            for room, count in (('store', 1), ('env/sim', 1), ('engine/rocks', 0), ('rpc', 0), ('rpc/services', 1),
+                                ('cmd', 0)):
+                with self.subTest(room=room, named=named):
+                    top = room.split('/')[0]
+                    within = f'{room[len(top) + 1:]}/x.cc'.lstrip('/')
+                    self.plant(f'src/{room}/x.cc', f'#include {named}\n')
+                    self.plant(f'src/{top}/CMakeLists.txt', f'rutile_library({top} SOURCES serve.cc {within})\n')
+                    self.assertEqual(len([line for line in self.found() if 'runs simulated too' in line]), count)
+                    (self.root / f'src/{room}/x.cc').unlink()
+
+    DECLARED = '// Looked up only.\nstd::unordered_map<int, std::set<int>> peers_;\n'
+
+    def test_a_walk_through_what_is_unordered(self):
+        for walk in ('for (const auto& [id, peer] : peers_) F(id);', 'auto it = peers_.begin();',
+                     'for (auto& peer : this->peers_) F(peer);', 'auto it = std::begin(peers_);',
+                     'std::sort(peers_.cbegin(), last);'):
+            with self.subTest(walk):
+                self.plant_code(f'{self.DECLARED}{walk}\n')
+                self.assert_finds('log.cc:3: peers_ is unordered, and walked through')
+
+    def test_a_walk_through_what_the_header_declares_unordered(self):
+        self.plant('src/raft/log.h', '#pragma once\n' + self.DECLARED)
+        for name in ('src/raft/log.cc', 'src/raft/log_test.cc'):
+            with self.subTest(name):
+                self.plant_code(f'{GOOD_TEST}for (auto& peer : peers_) F(peer);\n', name)
+                self.assert_finds('peers_ is unordered, and walked through')
+                self.plant_code(GOOD_TEST, name)
+
+    def test_a_walk_through_a_type_that_has_another_name(self):
+        self.plant_code('// Looked up only.\nusing Peers = std::unordered_map<int, int>;\n'
+                        'void F(const Peers& peers) {\n  for (auto& peer : peers) G(peer);\n}\n')
+        self.assert_finds('log.cc:4: peers is unordered')
+
+    def test_looking_up_is_no_walk(self):
+        self.plant_code(self.DECLARED + 'auto it = peers_.find(1);\nif (it == peers_.end()) return;\n'
+                        'for (int i : ordered_) F(peers_.at(i));\nfor (int i : Sorted(peers_.size())) F(i);\n')
+        self.assert_finds()
+
     # Layers and purity.
 
     def test_an_include_upwards(self):
@@ -151,6 +233,16 @@ class TidyTest(unittest.TestCase):
         self.plant('src/store/a.cc', '#include "proto/kvrpcpb.pb.h"\n')
         self.plant('src/store/CMakeLists.txt', 'rutile_library(store SOURCES a.cc)\n')
         self.assert_finds('store/ may not include proto/')
+
+    def test_simulated_nodes_have_services_and_no_wire(self):
+        self.plant('sim/CMakeLists.txt', 'rutile_library(sim SOURCES a.cc)\n')
+        self.plant('sim/a.cc', '#include "rpc/h2_server.h"\n')
+        self.assert_finds('sim/ may not include rpc/')
+        self.plant('sim/a.cc', '#include "rpc/services/methods.h"\n')
+        self.assertEqual(self.found(), [])
+        self.plant('src/rpc/services/a.cc', '#include "rpc/h2_server.h"\n')
+        self.plant('src/rpc/CMakeLists.txt', 'rutile_library(rpc_services SOURCES services/a.cc)\n')
+        self.assert_finds('rpc_services/ may not include rpc/')
 
     def test_a_pure_room_takes_nothing_impure(self):
         for named in ('<thread>', '<mutex>', '<chrono>', '<random>', '<atomic>', '<fstream>', '<sys/socket.h>',

@@ -98,7 +98,7 @@ void H2Client::Poll(Duration max_wait) {
   if (!timers_.empty()) {
     wait = std::clamp(timers_.begin()->first - Now(), Duration(0), wait);
   }
-  std::array<epoll_event, 64> events;
+  std::array<epoll_event, 64> events = {};
   const timespec timeout{.tv_sec = wait.count() / 1'000'000'000,
                          .tv_nsec = wait.count() % 1'000'000'000};
   const int count = epoll_pwait2(epoll_, events.data(), events.size(), &timeout, nullptr);

@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -89,8 +88,8 @@ struct H2Callbacks {
   static ssize_t ReadBody(nghttp2_session*, std::int32_t, std::uint8_t* buffer, std::size_t length,
                           std::uint32_t* flags, nghttp2_data_source* source, void*) {
     H2Call* call = static_cast<H2Call*>(source->ptr);
-    const std::size_t size = std::min(length, call->outgoing.size() - call->sent);
-    std::memcpy(buffer, call->outgoing.data() + call->sent, size);
+    const std::size_t size =
+        call->outgoing.copy(reinterpret_cast<char*>(buffer), length, call->sent);
     call->sent += size;
     if (call->sent == call->outgoing.size()) {
       call->outgoing.clear();
@@ -160,7 +159,7 @@ struct H2Callbacks {
   }
 
   static const nghttp2_session_callbacks* Table() {
-    static nghttp2_session_callbacks* const table = [] {
+    static const nghttp2_session_callbacks* const table = [] {
       nghttp2_session_callbacks* callbacks = nullptr;
       RUTILE_CHECK(nghttp2_session_callbacks_new(&callbacks) == 0, "nghttp2: no memory");
       nghttp2_session_callbacks_set_on_header_callback(callbacks, OnHeader);

@@ -196,7 +196,7 @@ class UnaryTarget final : public RawTarget {
   // Messages of one kind of call, used again and again.
   template <class Request, class Response>
   struct Messages {
-    UnaryTarget* target;
+    UnaryTarget* target = nullptr;
     Request request = {};
     Response response = {};
   };

@@ -80,7 +80,7 @@ Workload::Workload(const WorkloadOptions& options)
 double Workload::Fraction() { return ToFraction(random_.Next()); }
 
 void Workload::SetKey(std::uint64_t number) {
-  std::array<char, 20> digits;
+  std::array<char, 20> digits = {};
   const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
   const auto size = static_cast<std::size_t>(end - digits.data());
   key_.assign(options_.key_bytes - size, '0');
