@@ -9,6 +9,8 @@
 #include "base/buggify.h"
 #include "base/check.h"
 #include "base/probe.h"
+#include "base/random.h"
+#include "base/time.h"
 #include "rpc/services/methods.h"
 
 namespace rutile::sim {
@@ -62,6 +64,19 @@ class ServerCall final : public rpc::Done::Call {
 
 }  // namespace
 
+// What a message passes between clients and nodes, either way.
+struct ClientNetwork::Way {
+  World& world;
+  const Duration longest;
+  SeededRandom random;
+
+  // `arrive` runs when the message has come.
+  void Pass(std::function<void()> arrive) {
+    const auto range = static_cast<std::uint64_t>(longest.count()) + 1;
+    world.After(Duration(static_cast<Duration::rep>(random.Below(range))), std::move(arrive));
+  }
+};
+
 // What one client calls one node by.
 class ClientNetwork::NodeChannel final : public client::Channel {
  public:
@@ -71,20 +86,20 @@ class ClientNetwork::NodeChannel final : public client::Channel {
   void Call(std::string method, std::string request, Duration timeout, Callback done) override {
     on_call_(network_.cluster_.store(node_));
     auto answer = std::make_shared<Answer>(std::move(done));
-    World& world = network_.world_;
-    world.After(timeout, [answer] {
+    const std::shared_ptr<Way> way = network_.way_;
+    way->world.After(timeout, [answer] {
       answer->Say(Status(Code::kDeadlineExceeded, "no answer came in time"), {});
     });
-    // The channel may be gone by then; the network is not.
-    world.After(network_.OneWay(), [&network = network_, node = node_, method = std::move(method),
-                                    request = std::move(request), answer]() mutable {
+    // The channel may be gone by then; the network is not. But a node that is taken down after the
+    // network still answers what it holds: of the network, that answer needs only the way.
+    way->Pass([&network = network_, node = node_, method = std::move(method),
+               request = std::move(request), answer, way]() mutable {
       network.Arrive(node, std::move(method), std::move(request),
-                     [&network, answer](Status status, std::string response) {
-                       network.world_.After(network.OneWay(),
-                                            [answer, status = std::move(status),
-                                             response = std::move(response)]() mutable {
-                                              answer->Say(std::move(status), std::move(response));
-                                            });
+                     [way, answer](Status status, std::string response) {
+                       way->Pass([answer, status = std::move(status),
+                                  response = std::move(response)]() mutable {
+                         answer->Say(std::move(status), std::move(response));
+                       });
                      });
     });
   }
@@ -96,17 +111,10 @@ class ClientNetwork::NodeChannel final : public client::Channel {
 };
 
 ClientNetwork::ClientNetwork(World& world, Cluster& cluster, Duration max_one_way)
-    : world_(world),
-      cluster_(cluster),
-      max_one_way_(max_one_way),
-      random_(world.NewRandom()),
+    : cluster_(cluster),
+      way_(new Way{.world = world, .longest = max_one_way, .random = world.NewRandom()}),
       clock_(world),
       executor_(world, clock_, "clients") {}
-
-Duration ClientNetwork::OneWay() {
-  return Duration(static_cast<Duration::rep>(
-      random_.Below(static_cast<std::uint64_t>(max_one_way_.count()) + 1)));
-}
 
 void ClientNetwork::Arrive(std::size_t node, std::string method, std::string request, Send send) {
   if (!cluster_.is_up(node)) {

@@ -2,10 +2,10 @@
 
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "base/random.h"
 #include "base/time.h"
 #include "client/connections.h"
 #include "env/sim/sim_clock.h"
@@ -23,7 +23,7 @@ namespace rutile::sim {
 // whose clock shows the time of the world.
 class ClientNetwork {
  public:
-  // Both outlive it, and the world's events are over before it goes.
+  // Both outlive it, and no event of the world runs after it is gone.
   ClientNetwork(World& world, Cluster& cluster, Duration max_one_way);
   ClientNetwork(const ClientNetwork&) = delete;
   ClientNetwork& operator=(const ClientNetwork&) = delete;
@@ -37,16 +37,14 @@ class ClientNetwork {
 
  private:
   class NodeChannel;
+  struct Way;
   using Send = std::function<void(Status, std::string)>;
 
-  Duration OneWay();
   // The request reaches the node; `send` takes what goes back, and counts once.
   void Arrive(std::size_t node, std::string method, std::string request, Send send);
 
-  World& world_;
   Cluster& cluster_;
-  const Duration max_one_way_;
-  SeededRandom random_;
+  const std::shared_ptr<Way> way_;
   SimClock clock_;
   SimExecutor executor_;
 };
