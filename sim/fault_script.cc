@@ -42,10 +42,9 @@ void DrawTransfer(Random& random, std::size_t nodes, TimedFault* fault) {
   fault->first = Draw(random, 0, static_cast<std::int64_t>(nodes) - 1);
 }
 
-void DrawMembers(Random& random, std::size_t nodes, TimedFault* fault) {
+void DrawMembers(Random& random, TimedFault* fault) {
   fault->node = TimedFault::kLeader;
   fault->first = Draw(random, 0, 999);
-  fault->second = Draw(random, 0, static_cast<std::int64_t>(nodes) - 1);
 }
 
 // Sets what is particular to the kind.
@@ -72,7 +71,7 @@ void DrawNumbers(Random& random, const FaultDraw& draw, std::size_t nodes, Timed
       return;
     case Fault::kEstrange: return DrawEstrangement(random, fault);
     case Fault::kTransfer: return DrawTransfer(random, nodes, fault);
-    case Fault::kMembers: return DrawMembers(random, nodes, fault);
+    case Fault::kMembers: return DrawMembers(random, fault);
     case Fault::kOneWay: fault->first = Draw(random, 0, 1); return;
     case Fault::kFlap: fault->first = Draw(random, 5000, 400'000); return;
     case Fault::kSlow:
@@ -208,7 +207,7 @@ void AddMoves(Random& random, const FaultDraw& draw, std::size_t nodes, Duration
                      .fault = transfer ? Fault::kTransfer : Fault::kMembers,
                      .node = TimedFault::kLeader};
     fault.span = Milliseconds(1) + DrawSpan(random, draw.max_span);
-    transfer ? DrawTransfer(random, nodes, &fault) : DrawMembers(random, nodes, &fault);
+    transfer ? DrawTransfer(random, nodes, &fault) : DrawMembers(random, &fault);
     script->push_back(fault);
   }
   std::stable_sort(script->begin(), script->end(),

@@ -91,7 +91,7 @@ inline constexpr std::array<FaultKind, 36> kFaultKinds = {{
     {Fault::kCrashLoop, "crash-loop", "F18", "depth", "changes"},
     {Fault::kBlackout, "blackout", "F19", "changes"},
     {Fault::kTransfer, "transfer", "none", "to", "deaf-us"},
-    {Fault::kMembers, "members", "none", "choice", "to"},
+    {Fault::kMembers, "members", "none", "choice"},
     {Fault::kWallJump, "wall-jump", "F23", "ms"},
     {Fault::kDrift, "drift", "F24 F26", "ppm"},
     {Fault::kFreeze, "freeze", "F25", "monotonic"},

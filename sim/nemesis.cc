@@ -30,7 +30,8 @@ Nemesis::Nemesis(World& world, Cluster& cluster, const LinkOptions& network, Fau
       cluster_(cluster),
       network_(network),
       script_(std::move(script)),
-      nodes_(cluster.size()) {}
+      nodes_(cluster.size()),
+      operator_(world, cluster) {}
 
 void Nemesis::Later(Duration delay, Task task) {
   world_.After(delay, [this, task = std::move(task)]() mutable {
@@ -289,7 +290,9 @@ void Nemesis::BringToProcess(const TimedFault& fault) {
       return;
     case Fault::kEstrange: return Estrange(fault);
     case Fault::kTransfer: return Transfer(fault);
-    case Fault::kMembers: return ChangeMembers(fault);
+    case Fault::kMembers:
+      return operator_.ChangeMembers(
+          static_cast<std::uint64_t>(std::max<std::int64_t>(fault.first, 0)), fault.span);
     case Fault::kPause:
       cluster_.machine(node).Pause();
       return Later(fault.span, [this, node] { cluster_.machine(node).Resume(); });
@@ -337,11 +340,12 @@ void Nemesis::Transfer(const TimedFault& fault) {
   const auto to = static_cast<std::size_t>(std::max<std::int64_t>(fault.first, 0));
   store::Store& store = cluster_.node(fault.node)->store();
   for (const store::GateState& gate : store.Gates()) {
-    if (!gate.is_leader) continue;
+    if (!gate.is_leader || gate.region->id == store::kFirstUserRegion) continue;
     for (const store::Peer& peer : gate.region->peers) {
       if (peer.store == cluster_.store(to)) store.TransferLeadership(gate.region->id, peer.id);
     }
   }
+  operator_.Transfer(to);
   if (fault.second <= 0) return;
   // It does not hear how its order was carried out.
   Later(Microseconds(fault.second), [this, fault] {
@@ -459,6 +463,7 @@ void Nemesis::BreakDisk(const TimedFault& fault) {
 
 void Nemesis::Stop(const std::vector<std::size_t>& dead) {
   stopped_ = true;
+  operator_.Stop();
   effects_.clear();
   Rewire();
   LinkOptions calm = network_;

@@ -15,8 +15,7 @@
 #include "env/sim/world.h"
 #include "sim/cluster.h"
 #include "sim/fault_script.h"
-#include "store/member_change.h"
-#include "store/read_gate.h"
+#include "sim/operator.h"
 
 namespace rutile::sim {
 
@@ -28,11 +27,6 @@ class Nemesis {
   // before the world has stopped.
   Nemesis(World& world, Cluster& cluster, const LinkOptions& network, FaultScript script);
 
-  // Nodes that may be lost, a minority of those with data: no change of members may make the data
-  // depend on them. Before Start().
-  void SetFragile(const std::vector<std::size_t>& nodes) {
-    fragile_ = {nodes.begin(), nodes.end()};
-  }
   // Is told each fault when it comes, with its node, and null when all are over.
   void SetObserver(std::function<void(const TimedFault*)> observer) {
     observer_ = std::move(observer);
@@ -46,6 +40,8 @@ class Nemesis {
   std::uint64_t count(Fault fault) const { return counts_[static_cast<std::size_t>(fault)]; }
   // Nodes that need not come back: dead for good, or with a damaged disk.
   const std::set<std::size_t>& lost() const { return lost_; }
+  // Who carries out faults that are orders: to change members, and to hand over.
+  Operator& orders() { return operator_; }
 
  private:
   struct Effect {  // Of a fault of the network, while it lasts.
@@ -70,15 +66,6 @@ class Nemesis {
   void Clog(const TimedFault& fault);
   void Flap(std::uint64_t effect);
   void Transfer(const TimedFault& fault);
-  // --- nemesis_members.cc
-  void ChangeMembers(const TimedFault& fault);
-  std::vector<store::MemberStep> DrawSteps(const store::Region& region, const TimedFault& fault);
-  // Adds a replica on a node and, when it has caught up, removes a voter in its favour.
-  void MoveReplica(const TimedFault& fault, PeerId to, Duration until);
-  // Proposes to whoever leads by `gate`, for the region as it is there.
-  void Propose(const store::GateState& gate, std::vector<store::MemberStep> steps);
-  std::optional<store::GateState> LeaderOfData();
-  bool MayVote(const store::Region& region, const std::vector<store::MemberStep>& steps) const;
   void Estrange(const TimedFault& fault);
   void SlowDown(const TimedFault& fault, bool stop);
   void SlowDisk(const TimedFault& fault);
@@ -107,8 +94,7 @@ class Nemesis {
   std::set<Path> held_;
   std::set<std::size_t> lost_;
   std::set<std::size_t> dead_;
-  std::set<std::size_t> fragile_;
-  std::uint64_t next_peer_ = 10'000;  // As if placement had given them out.
+  Operator operator_;
   bool stopped_ = false;
 };
 

@@ -48,7 +48,8 @@ void DrawLimits(Random& random, Cluster::Options* options) {
   replica.max_append_bytes = OneOf<std::size_t>(random, {512, 1 << 16});
   replica.max_inflight_messages = OneOf<std::size_t>(random, {1, 4, 256});
   replica.max_apply_batch_bytes = OneOf<std::size_t>(random, {1, 4096, 4 << 20});
-  replica.snapshot_part_bytes = OneOf<std::size_t>(random, {64, 4096});
+  // Smaller parts would make a snapshot take longer than a run: each waits for its answer.
+  replica.snapshot_part_bytes = OneOf<std::size_t>(random, {2048, 8192});
   replica.snapshot_window = OneOf<std::uint64_t>(random, {1, 8});
   replica.log_collect_every = OneOf(random, {Milliseconds(100), Seconds(1)});
   replica.apply_before_durable = !random.OneIn(4);
@@ -61,8 +62,7 @@ void DrawLimits(Random& random, Cluster::Options* options) {
   replica.max_append_bytes = 1;
   replica.max_inflight_messages = OneOf<std::size_t>(random, {1, 2});
   replica.max_apply_batch_bytes = 1;
-  // Smaller parts would make a snapshot take longer than the log that it stands for.
-  replica.snapshot_part_bytes = 64;
+  replica.snapshot_part_bytes = 2048;
   replica.log_collect_every = OneOf(random, {Milliseconds(1), Milliseconds(20)});
 }
 
@@ -92,12 +92,12 @@ void DrawFaultKinds(Random& random, std::size_t nodes, SimulationOptions* option
   }
 }
 
-// Nodes without a replica of the user's data, and what makes replicas move to them and back. Of a
-// generator of its own: what else the run draws does not depend on it.
+// Nodes without a replica of the user's data, one at least, and what makes replicas move there and
+// back. Of a generator of its own: what else the run draws does not depend on it.
 void DrawMoves(std::uint64_t seed, SimulationOptions* options) {
   SeededRandom random(seed ^ 0x30E5u);
   options->cluster.replicas = options->cluster.machines.size();
-  const std::size_t more = OneOf<std::size_t>(random, {0, 1, 1, 2});
+  const std::size_t more = OneOf<std::size_t>(random, {1, 1, 1, 2});
   for (std::size_t i = 0; i < more; ++i) options->cluster.machines.push_back(DrawMachine(random));
   const auto seconds = static_cast<std::size_t>(ToSeconds(options->faulty_time));
   options->faults.moves = 2 + seconds / OneOf<std::size_t>(random, {1, 3, 10});

@@ -37,6 +37,7 @@ struct SimulationOptions {
   Duration service_limit = Seconds(120);
   Duration agreement_limit = Seconds(600);  // A window of one message and slow disks take long.
   Duration settle_limit = Seconds(60);
+  Duration moves_limit = Seconds(300);  // Until members have changed, and the leader.
   // Gets every event of every core; see TraceEvent.
   std::function<void(const TraceEvent&)> trace = {};
   // Each makes an observer of the run; for those that every run of this process is to have.

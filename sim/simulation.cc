@@ -65,9 +65,10 @@ Simulation::Simulation(std::uint64_t seed, SimulationOptions options)
       registers_(world_, cluster_, options_.registers),
       timestamps_(world_, cluster_, options_.timestamps),
       nemesis_(world_, cluster_, options_.cluster.network, script_) {
-  std::vector<std::size_t> fragile = options_.faults.expendable;
-  fragile.insert(fragile.end(), options_.dead.begin(), options_.dead.end());
-  nemesis_.SetFragile(fragile);
+  std::set<std::size_t> fragile(options_.faults.expendable.begin(),
+                                options_.faults.expendable.end());
+  fragile.insert(options_.dead.begin(), options_.dead.end());
+  nemesis_.orders().SetFragile(fragile);
   auto oracle = std::make_unique<CoreOracle>();
   oracle_ = oracle.get();
   Observe(std::move(oracle));
@@ -151,6 +152,7 @@ void Simulation::RunRecovery() {
   outcome_.settled = world_.Now() - healed;
   registers_.Stop();
   timestamps_.Stop();
+  AwaitMoves();
   AwaitAgreement();
   outcome_.recovery = world_.Now() - healed;
 }
@@ -168,6 +170,30 @@ void Simulation::AwaitNormalLatency() {
     world_.RunFor(Seconds(2));
     outcome_.slowest_normal = std::max(registers_.longest(), registers_.oldest());
   } while (outcome_.slowest_normal > normal);
+}
+
+// An order that makes sense is carried out when all is well: so in every run with moves at least
+// one takes effect. Clients are gone by then: they could outrun a new replica where next to nothing
+// is kept of the log.
+void Simulation::AwaitMoves() {
+  if (options_.faults.moves == 0) return;
+  Operator& orders = nemesis_.orders();
+  const std::uint64_t changes = orders.changes(), transfers = orders.transfers();
+  orders.DemandBoth(nemesis_.lost());
+  const Duration limit = world_.Now() + options_.moves_limit;
+  for (;;) {
+    const bool changed = orders.changes() > changes;
+    if (changed && orders.transfers() > transfers) break;
+    if (world_.Now() > limit) {
+      Violate(std::string(changed ? "the leadership does not move" : "members do not change") +
+              " although all faults are over");
+      break;
+    }
+    world_.RunFor(Milliseconds(20));
+  }
+  orders.Stop();
+  outcome_.member_changes = orders.changes();
+  outcome_.transfers = orders.transfers();
 }
 
 void Simulation::AwaitAgreement() {

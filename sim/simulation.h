@@ -51,6 +51,8 @@ struct SimulationOutcome {
   std::uint64_t timestamps = 0;  // Likewise.
   std::uint64_t states = 0;      // Different states of replicas that were compared.
   std::uint64_t boots = 0;
+  std::uint64_t member_changes = 0;  // Applied, of the group of the user's data.
+  std::uint64_t transfers = 0;       // Leaderships of that group that went where they were told.
   std::vector<std::uint64_t> faults = {};  // How many of each kind, in the order of kFaultKinds.
   Duration simulated = {};                 // The whole run.
   Duration service = {};   // How long it took from the end of all faults until clients were served,
@@ -97,6 +99,7 @@ class Simulation {
   void RunFaultyPhase();
   void RunRecovery();
   void AwaitNormalLatency();
+  void AwaitMoves();
   void AwaitAgreement();
   void CheckSet();
   void Finish();

@@ -35,6 +35,8 @@ SimReport ReportOf(std::uint64_t seed, const SimulationOutcome& outcome) {
                               {"trace events", outcome.trace_events},
                               {"elements of sets", outcome.set_elements},
                               {"states compared", outcome.states},
+                              {"changes of members", outcome.member_changes},
+                              {"transfers", outcome.transfers},
                               {"processes started", outcome.boots}},
                    .probes = outcome.probes,
                    .trace_hash = outcome.trace_hash,
