@@ -86,6 +86,12 @@ void Simulation::Violate(const std::string& what) {
   if (outcome_.violations.size() < kKept) outcome_.violations.push_back(what);
 }
 
+// What is wrong already cannot become right, and waiting for a broken cluster to recover takes longer
+// than all that led there.
+bool Simulation::HasFailed() const {
+  return has_violations() || !cluster_.violations().empty() || !monitor_.problems().empty();
+}
+
 SimulationOutcome Simulation::Run() {
   const std::map<std::string, std::uint64_t> probes = ProbeHits();
   for (const auto& observer : observers_) observer->OnBegin(*this);
@@ -142,7 +148,8 @@ void Simulation::RunRecovery() {
     return options_.timestamps.clients == 0 || timestamps_.completed() >= stamps + 5;
   };
   const auto is_served = [&] { return reads_and_writes() && gets_timestamps(); };
-  if (!world_.RunUntil(is_served, options_.service_limit)) {
+  const auto is_over = [&] { return is_served() || HasFailed(); };
+  if (!world_.RunUntil(is_over, options_.service_limit)) {
     Violate(std::string(reads_and_writes() ? "no timestamps are given"
                                            : "reads and writes are not served") +
             " although all faults are over");
@@ -161,6 +168,7 @@ void Simulation::AwaitNormalLatency() {
   const Duration limit = world_.Now() + options_.settle_limit;
   const Duration normal = NormalLatency(options_);
   do {
+    if (HasFailed()) return;
     if (world_.Now() > limit) {
       return Violate("a call still took " + std::to_string(ToMilliseconds(registers_.longest())) +
                      " ms although all faults are over; normal is at most " +
@@ -176,14 +184,14 @@ void Simulation::AwaitNormalLatency() {
 // one takes effect. Clients are gone by then: they could outrun a new replica where next to nothing
 // is kept of the log.
 void Simulation::AwaitMoves() {
-  if (options_.faults.moves == 0) return;
+  if (options_.faults.moves == 0 || HasFailed()) return;
   Operator& orders = nemesis_.orders();
   const std::uint64_t changes = orders.changes(), transfers = orders.transfers();
   orders.DemandBoth(nemesis_.lost());
   const Duration limit = world_.Now() + options_.moves_limit;
   for (;;) {
     const bool changed = orders.changes() > changes;
-    if (changed && orders.transfers() > transfers) break;
+    if (HasFailed() || (changed && orders.transfers() > transfers)) break;
     if (world_.Now() > limit) {
       Violate(std::string(changed ? "the leadership does not move" : "members do not change") +
               " although all faults are over");
@@ -198,7 +206,7 @@ void Simulation::AwaitMoves() {
 
 void Simulation::AwaitAgreement() {
   const Duration limit = world_.Now() + options_.agreement_limit;
-  while (!registers_.is_idle() || !monitor_.HasConverged(nemesis_.lost())) {
+  while (!HasFailed() && (!registers_.is_idle() || !monitor_.HasConverged(nemesis_.lost()))) {
     if (world_.Now() > limit) {
       return Violate("replicas do not agree although all faults are over: " + monitor_.Describe());
     }

@@ -96,6 +96,7 @@ class Simulation {
 
  private:
   raft::Observer* WatchCore(std::size_t node, RegionId group, PeerId peer);
+  bool HasFailed() const;
   void RunFaultyPhase();
   void RunRecovery();
   void AwaitNormalLatency();
