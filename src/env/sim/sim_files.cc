@@ -154,10 +154,8 @@ Status SimFileSystem::WriteInode(SimInode& inode, const std::string& path, std::
   }
   const std::uint64_t end = offset + data.size();
   const std::uint64_t size = inode.contents().size();
-  const std::uint64_t used = used_bytes();
-  const std::uint64_t room =
-      options_.capacity_bytes > used ? options_.capacity_bytes - used : std::uint64_t{0};
-  if (end > size && end - size > room) {
+  // Most writes fill files that were made before, and need not know how many there are.
+  if (const std::uint64_t room = end > size ? free_bytes() : 0; end > size && end - size > room) {
     if (size + room > offset) inode.Write(offset, data.substr(0, size + room - offset));
     return Error(Code::kResourceExhausted, "write", path, "No space left on device");
   }
@@ -337,10 +335,7 @@ Result<std::unique_ptr<DirectoryLock>> SimFileSystem::Lock(const std::string& gi
   return std::unique_ptr<DirectoryLock>(new SimLock(*this, path));
 }
 
-Result<std::uint64_t> SimFileSystem::FreeBytes() {
-  const std::uint64_t used = used_bytes();
-  return options_.capacity_bytes > used ? options_.capacity_bytes - used : std::uint64_t{0};
-}
+Result<std::uint64_t> SimFileSystem::FreeBytes() { return free_bytes(); }
 
 void SimFileSystem::KillProcess() {
   ++process_;
@@ -422,6 +417,11 @@ std::uint64_t SimFileSystem::used_bytes() const {
   std::uint64_t used = 0;
   for (const auto& [path, inode] : names_) used += inode->contents().size();
   return used;
+}
+
+std::uint64_t SimFileSystem::free_bytes() const {
+  const std::uint64_t used = used_bytes();
+  return options_.capacity_bytes > used ? options_.capacity_bytes - used : std::uint64_t{0};
 }
 
 }  // namespace rutile::sim

@@ -111,6 +111,7 @@ class SimFileSystem final : public FileSystem {
   // failed": a protocol for durability is reviewed as this text.
   void SetObserver(std::function<void(std::string_view)> observer);
   std::uint64_t used_bytes() const;
+  std::uint64_t free_bytes() const;
 
  private:
   class SimFile;
