@@ -319,6 +319,38 @@ TEST_F(Findings, StopTheNodeExactlyWhenItDoesNotStart) {
   EXPECT_LT(stopped, 600);
 }
 
+// Logs with everything in them that replicas write, and with what collection has moved.
+TEST(FindingsOfRandomLogs, StopTheNodeExactlyWhenItDoesNotStart) {
+  int stopped = 0;
+  for (std::uint64_t seed = 1; seed <= 120; ++seed) {
+    Rig rig(seed);
+    rig.options = {.segment_bytes = 8192, .spare_segments = 1, .max_segments = 3};
+    ASSERT_TRUE(rig.Open().ok());
+    SeededRandom random(seed);
+    testing::LogTwin twin;
+    testing::RandomWrites writes(random, {});
+    for (int i = 0; i < 80; ++i) {
+      const std::vector<RegionWrite> batch = writes.Batch(twin);
+      ASSERT_TRUE(rig.Write(batch).ok());
+      twin.Apply(batch);
+      const Status collected = i % 8 == 0 ? rig.opened.wal->Collect() : Status();
+      ASSERT_TRUE(collected.ok());
+    }
+    ASSERT_TRUE(rig.opened.wal->Sync().ok());
+    const std::vector<std::string> segments = rig.Segments();
+    for (std::uint64_t n = random.Below(5); n > 0; --n) {
+      const std::string& path = segments[random.Below(segments.size())];
+      rig.files.FlipBit(path, random.Below(8192 * 8));
+    }
+    const Seen seen = Look(rig);
+    const Status opened = rig.Open();
+    ASSERT_EQ(seen.stops, !opened.ok()) << "seed " << seed << ": " << opened.ToString();
+    stopped += seen.stops ? 1 : 0;
+  }
+  EXPECT_GT(stopped, 20);
+  EXPECT_LT(stopped, 110);
+}
+
 TEST_F(Findings, SpaceIsCountedByRegionAndSegment) {
   ASSERT_TRUE(rig_.Open().ok());
   rig_.Append(Entries(2, Id(0, 0), 1, 1, 100));
