@@ -64,7 +64,9 @@ Result<LogUse> MeasureLog(FileSystem& files, const std::string& directory,
   // Without a segment, recovery calls all spare files leftovers.
   const auto& spares = log.segments.empty() ? log.leftovers : log.spares;
   for (const std::string& name : spares) {
-    RUTILE_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, files.Open(directory + "/" + name));
+    std::string path = directory;
+    path.append("/").append(name);
+    RUTILE_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, files.Open(path));
     RUTILE_ASSIGN_OR_RETURN(const std::uint64_t bytes, file->Size());
     ++use.spare_files;
     use.spare_bytes += bytes;
