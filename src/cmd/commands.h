@@ -27,6 +27,7 @@ void AddPlayground(CLI::App& app, int* exit_code);
 void AddKeyCommands(CLI::App& app, int* exit_code);
 void AddStatus(CLI::App& app, int* exit_code);
 void AddRegion(CLI::App& app, int* exit_code);
+void AddWal(CLI::App& app, int* exit_code);
 void AddBench(CLI::App& app, int* exit_code);
 void AddSim(CLI::App& app, int* exit_code);
 

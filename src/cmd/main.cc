@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
   rutile::cmd::AddKeyCommands(app, &exit_code);
   rutile::cmd::AddStatus(app, &exit_code);
   rutile::cmd::AddRegion(app, &exit_code);
+  rutile::cmd::AddWal(app, &exit_code);
   rutile::cmd::AddBench(app, &exit_code);
   rutile::cmd::AddSim(app, &exit_code);
   const std::string first = argc > 1 ? argv[1] : "";

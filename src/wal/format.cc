@@ -231,6 +231,11 @@ std::optional<std::vector<Item>> DecodeItems(std::string_view items, std::uint32
   return out;
 }
 
+std::optional<EntryType> EntryTypeOf(std::uint8_t number) {
+  if (number > static_cast<std::uint8_t>(EntryType::kConfig)) return std::nullopt;
+  return static_cast<EntryType>(number);
+}
+
 std::size_t PutBlock(std::string* out, RegionId region, const std::vector<Entry>& entries,
                      std::uint32_t signature) {
   const std::size_t start = out->size();
@@ -258,13 +263,13 @@ std::optional<std::vector<Entry>> DecodeBlock(const Bytes& block, std::uint32_t 
   codec::Reader reader(block.view().substr(std::min(kCrcBytes, block.size())));
   Index index = first;
   for (std::uint64_t i = 0; i < std::uint64_t{skip} + count; ++i) {
-    const std::uint8_t type = reader.Fixed8();
+    const std::optional<EntryType> type = EntryTypeOf(reader.Fixed8());
     const std::string_view payload = reader.Bytes();
-    if (!reader.ok() || type > static_cast<std::uint8_t>(EntryType::kConfig)) return std::nullopt;
+    if (!reader.ok() || !type) return std::nullopt;
     if (i < skip) continue;
     Entry& entry = entries.emplace_back();
     entry.id = {.term = term, .index = index};
-    entry.type = static_cast<EntryType>(type);
+    entry.type = *type;
     if (!payload.empty()) {
       entry.payload = block.Slice(static_cast<std::size_t>(payload.data() - block.view().data()),
                                   payload.size());

@@ -108,6 +108,9 @@ void PutItem(std::string* out, const Item& item);
 // Nothing when `items` is not exactly `count` items.
 std::optional<std::vector<Item>> DecodeItems(std::string_view items, std::uint32_t count);
 
+// Nothing for a number that stands for none.
+std::optional<EntryType> EntryTypeOf(std::uint8_t number);
+
 // The entries of one item: a checksum, then type, length and bytes of each. The checksum covers the
 // region and the first index too, so that a block is never taken for another's.
 // Appends the block and returns its size. Requires an entry.

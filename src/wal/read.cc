@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "wal/segment_scan.h"
+#include "wal/read_piece.h"
 #include "wal/wal_impl.h"
 
 namespace rutile::wal {
@@ -46,21 +46,9 @@ Status WalImpl::FindExtents(RegionId region, Index prev, Index to, std::size_t m
 
 Result<std::vector<Entry>> WalImpl::ReadExtent(RegionId region, const Extent& extent) const {
   const Piece& piece = extent.piece;
-  RUTILE_ASSIGN_OR_RETURN(std::string read,
-                          extent.segment->file->ReadAt(piece.offset, piece.block_bytes));
-  const Bytes block(std::move(read));
-  const Index first(piece.first.value() - piece.skip);
-  std::optional<std::vector<Entry>> entries;
-  if (VerifyBlock(block.view(), region, first, extent.segment->signature)) {
-    entries = DecodeBlock(block, piece.skip, piece.first, piece.term, piece.count);
-  }
-  if (!entries) {
-    return CorruptionAt(
-        extent.segment->path, piece.offset,
-        "entries of region " + ToString(region) + " from " + ToString(first) + " do not verify");
-  }
+  RUTILE_ASSIGN_OR_RETURN(std::vector<Entry> entries, ReadPiece(*extent.segment, region, piece));
   const auto begin =
-      entries->begin() + static_cast<std::ptrdiff_t>(extent.first.DistanceFrom(piece.first));
+      entries.begin() + static_cast<std::ptrdiff_t>(extent.first.DistanceFrom(piece.first));
   const auto end = begin + static_cast<std::ptrdiff_t>(extent.last.DistanceFrom(extent.first) + 1);
   return std::vector<Entry>(std::make_move_iterator(begin), std::make_move_iterator(end));
 }

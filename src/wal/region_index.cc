@@ -264,20 +264,16 @@ void LogIndex::Pin(RegionIndex& region, std::uint64_t segment) {
   if (segment != 0) use_.Add(segment, 0);
 }
 
-Status LogIndex::CheckComplete() const {
-  for (const auto& [id, region] : regions_) {
-    Index next = region.base.index.Next();
-    for (const Piece& piece : region.pieces) {
-      if (piece.first != next) break;
-      next = piece.last().Next();
-    }
-    if (next != region.last.index.Next()) {
-      return Status(Code::kCorruption, "the log of region " + ToString(id) + " is (" +
-                                           ToString(region.base) + ", " + ToString(region.last) +
-                                           "], but entry " + ToString(next) + " is in no segment");
-    }
+Status LogIndex::CheckComplete(RegionId id, const RegionIndex& region) {
+  Index next = region.base.index.Next();
+  for (const Piece& piece : region.pieces) {
+    if (piece.first != next) break;
+    next = piece.last().Next();
   }
-  return Status();
+  if (next == region.last.index.Next()) return Status();
+  return Status(Code::kCorruption, "the log of region " + ToString(id) + " is (" +
+                                       ToString(region.base) + ", " + ToString(region.last) +
+                                       "], but entry " + ToString(next) + " is in no segment");
 }
 
 RegionLog LogIndex::Describe(const RegionIndex& region) const {

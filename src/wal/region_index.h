@@ -70,10 +70,11 @@ struct RegionIndex {
 class LogIndex {
  public:
   // `block_offset` is where the item's block is. kCorruption, naming the contradiction, when the
-  // item does not follow from what was applied before; the index is then of no further use.
+  // item does not follow from what was applied before; the index is then of no further use for
+  // this region, until an item with which it begins anew.
   Status Apply(const Item& item, std::uint64_t segment, std::uint64_t block_offset);
-  // Whether every region's entries are all there. For the end of recovery.
-  Status CheckComplete() const;
+  // Whether the region's entries are all there. For the end of recovery.
+  static Status CheckComplete(RegionId id, const RegionIndex& region);
 
   const RegionIndex* Find(RegionId region) const;
   const std::map<RegionId, RegionIndex>& regions() const { return regions_; }

@@ -10,6 +10,9 @@
 namespace rutile::wal {
 namespace {
 
+// Damaged places that are looked for in one segment.
+constexpr std::uint64_t kMaxDamages = 100;
+
 // What the headers behind a damaged place tell.
 struct Behind {
   bool any = false;
@@ -46,19 +49,29 @@ class Walk {
   Behind LookBehind(std::uint64_t offset, std::uint64_t sequence) const {
     Behind behind;
     BatchHeader header;
+    for (auto at = NextHeader(offset, sequence, &header); at;
+         at = NextHeader(*at, sequence, &header)) {
+      behind.any = true;
+      behind.synced_to = std::max(behind.synced_to, header.synced_to);
+      behind.end = std::max(
+          behind.end, *at + std::min<std::uint64_t>(header.TotalBytes(), image_.size() - *at));
+    }
+    return behind;
+  }
+
+  // Where the first header behind `offset` is that verifies and is of a later batch than
+  // `sequence`.
+  std::optional<std::uint64_t> NextHeader(std::uint64_t offset, std::uint64_t sequence,
+                                          BatchHeader* header) const {
     for (std::uint64_t at = offset + kBatchAlignment; at + kBatchHeaderBytes <= image_.size();
          at += kBatchAlignment) {
       if (codec::DecodeFixed32(image_.data() + at) != magic_) continue;
-      if (DecodeBatchHeader(image_.substr(at), signature_, at, &header) != HeaderState::kValid ||
-          header.sequence <= sequence) {
-        continue;
+      if (DecodeBatchHeader(image_.substr(at), signature_, at, header) == HeaderState::kValid &&
+          header->sequence > sequence) {
+        return at;
       }
-      behind.any = true;
-      behind.synced_to = std::max(behind.synced_to, header.synced_to);
-      behind.end = std::max(behind.end,
-                            at + std::min<std::uint64_t>(header.TotalBytes(), image_.size() - at));
     }
-    return behind;
+    return std::nullopt;
   }
 
  private:
@@ -69,7 +82,8 @@ class Walk {
     if (codec::Crc32c(items, signature_) != header.items_crc) return false;
     std::optional<std::vector<Item>> decoded = DecodeItems(items, header.item_count);
     if (!decoded) return false;
-    std::string_view payload = image_.substr(batch->payload_offset, header.payload_bytes);
+    batch->payload = image_.substr(batch->payload_offset, header.payload_bytes);
+    std::string_view payload = batch->payload;
     for (const Item& item : *decoded) {
       if (item.runs.empty()) continue;
       if (item.block_bytes > payload.size() ||
@@ -89,72 +103,140 @@ class Walk {
   const std::uint32_t magic_;
 };
 
-std::string_view Describe(Found found) {
+Finding DamageAt(const std::string& path, std::uint64_t offset, Found found) {
+  Finding finding{.path = path, .offset = offset};
   switch (found) {
-    case Found::kNothing: return "a batch that was durable is missing";
-    case Found::kBroken: return "a batch that was durable does not verify";
-    case Found::kMisplaced: return "a batch stands where it was not written";
-    case Found::kWhole: return "a batch";
+    case Found::kNothing:
+      finding.kind = FindingKind::kMissingBatch;
+      finding.what = "a batch that was durable is missing";
+      return finding;
+    case Found::kBroken:
+      finding.kind = FindingKind::kBrokenBatch;
+      finding.what = "a batch that was durable does not verify";
+      return finding;
+    case Found::kMisplaced:
+      finding.kind = FindingKind::kMisplacedBatch;
+      finding.what = "a batch stands where it was not written";
+      return finding;
+    case Found::kWhole: break;
   }
   RUTILE_UNREACHABLE();
 }
 
-}  // namespace
+// One segment, from its first batch to its end.
+class Scan {
+ public:
+  Scan(const Segment& segment, std::string_view image, std::optional<std::uint64_t> sealed_end,
+       const LogVisitor& visitor)
+      : segment_(segment),
+        walk_(image, segment.header),
+        image_bytes_(image.size()),
+        sealed_end_(sealed_end),
+        visitor_(visitor),
+        result_{.end = kFirstBatchOffset,
+                .next_sequence = segment.header.first_batch,
+                .first_live = segment.header.first_live} {}
 
-Status CorruptionAt(const std::string& path, std::uint64_t offset, std::string_view finding) {
-  return Status(
-      Code::kCorruption,
-      "the log is damaged: " + path + " at offset " + std::to_string(offset) + ": " +
-          std::string(finding) +
-          ". The node does not start, because what it had acknowledged is not all "
-          "there. Check the disk, and leave this node stopped until it can be replaced: its "
-          "peers go on without it; a node without peers needs a backup");
-}
-
-Result<SegmentEnd> ScanSegment(const std::string& path, const SegmentHeader& header,
-                               std::string_view image, std::optional<std::uint64_t> sealed_end,
-                               const std::function<Status(const ScannedBatch&)>& on_batch) {
-  const Walk walk(image, header);
-  const std::uint64_t limit = sealed_end.value_or(header.bytes);
-  if (limit > image.size() || limit < kFirstBatchOffset) {
-    return CorruptionAt(path, image.size(), "the file is shorter than the log says");
+  Result<SegmentEnd> Run() {
+    limit_ = sealed_end_.value_or(segment_.header.bytes);
+    if (limit_ > segment_.header.bytes || limit_ < kFirstBatchOffset) {
+      result_.whole = false;
+      RUTILE_RETURN_IF_ERROR(visitor_.on_finding(
+          {.kind = FindingKind::kShortFile,
+           .path = segment_.path,
+           .offset = segment_.header.bytes,
+           .what = "the next segment says that this one ends at " + std::to_string(limit_)}));
+    }
+    if (image_bytes_ < limit_) result_.whole = false;
+    limit_ = std::min<std::uint64_t>({limit_, segment_.header.bytes, image_bytes_});
+    while (!ended_ && limit_ >= kFirstBatchOffset) RUTILE_RETURN_IF_ERROR(Step());
+    return result_;
   }
-  SegmentEnd result{.end = kFirstBatchOffset,
-                    .next_sequence = header.first_batch,
-                    .first_live = header.first_live};
-  while (true) {
+
+ private:
+  Status Step() {
     ScannedBatch batch;
-    Facts facts{.sealed = sealed_end.has_value()};
-    facts.at_end = facts.sealed ? result.end == limit : limit - result.end < kBatchHeaderBytes;
-    facts.found = walk.Look(result.end, limit, result.next_sequence, &batch);
+    Facts facts{.sealed = sealed_end_.has_value()};
+    facts.at_end = facts.sealed ? result_.end == limit_ : limit_ - result_.end < kBatchHeaderBytes;
+    facts.found = walk_.Look(result_.end, limit_, result_.next_sequence, &batch);
     Behind behind;
     // A whole batch is kept whatever follows it, and in a sealed segment nothing is dropped: there
     // is no need to look further.
     if (!facts.sealed && !facts.at_end && facts.found != Found::kWhole) {
-      behind = walk.LookBehind(result.end, result.next_sequence);
+      behind = walk_.LookBehind(result_.end, result_.next_sequence);
       facts.valid_behind = behind.any;
-      facts.synced = behind.synced_to > result.end;
+      facts.synced = behind.synced_to > result_.end;
     }
     switch (Decide(facts).decision) {
-      case Decision::kKeep:
-        RUTILE_RETURN_IF_ERROR(on_batch(batch));
-        ++result.batches;
-        ++result.next_sequence;
-        result.first_live = std::max(result.first_live, batch.header.first_live);
-        result.end += batch.header.TotalBytes();
-        break;
-      case Decision::kEnd: return result;
-      case Decision::kDropTail: {
-        std::uint64_t end = std::max(behind.end, result.end + kBatchHeaderBytes);
-        if (batch.offset != 0) {
-          end = std::max(end, result.end + batch.header.TotalBytes());
-        }
-        result.dropped_bytes = end - result.end;
-        return result;
-      }
-      case Decision::kCorrupt: return CorruptionAt(path, result.end, Describe(facts.found));
+      case Decision::kKeep: return Keep(batch);
+      case Decision::kEnd: ended_ = true; return Status();
+      case Decision::kDropTail: return DropTail(behind, batch);
+      case Decision::kCorrupt: return PassDamage(facts.found);
     }
+    RUTILE_UNREACHABLE();
   }
+
+  Status Keep(const ScannedBatch& batch) {
+    if (visitor_.on_batch) RUTILE_RETURN_IF_ERROR(visitor_.on_batch(segment_, batch));
+    ++result_.batches;
+    ++result_.next_sequence;
+    result_.first_live = std::max(result_.first_live, batch.header.first_live);
+    result_.end += batch.header.TotalBytes();
+    return Status();
+  }
+
+  Status DropTail(const Behind& behind, const ScannedBatch& batch) {
+    std::uint64_t end = std::max(behind.end, result_.end + kBatchHeaderBytes);
+    if (batch.offset != 0) end = std::max(end, result_.end + batch.header.TotalBytes());
+    result_.dropped_bytes = end - result_.end;
+    ended_ = true;
+    return visitor_.on_finding(
+        {.kind = FindingKind::kTornTail,
+         .path = segment_.path,
+         .offset = result_.end,
+         .what = std::to_string(result_.dropped_bytes) +
+                 " bytes that a crash tore and that were never acknowledged"});
+  }
+
+  Status PassDamage(Found found) {
+    result_.whole = false;
+    RUTILE_RETURN_IF_ERROR(visitor_.on_finding(DamageAt(segment_.path, result_.end, found)));
+    BatchHeader header;
+    const auto next = walk_.NextHeader(result_.end, result_.next_sequence, &header);
+    ended_ = !next || *next >= limit_ || ++damages_ == kMaxDamages;
+    if (damages_ == kMaxDamages) {
+      return visitor_.on_finding({.kind = FindingKind::kUnsearched,
+                                  .path = segment_.path,
+                                  .offset = *next,
+                                  .what = "after " + std::to_string(kMaxDamages) +
+                                          " damaged places the rest was not looked at"});
+    }
+    if (ended_) return Status();
+    result_.end = *next;
+    result_.next_sequence = header.sequence;
+    return Status();
+  }
+
+  const Segment& segment_;
+  const Walk walk_;
+  const std::uint64_t image_bytes_;
+  const std::optional<std::uint64_t> sealed_end_;
+  const LogVisitor& visitor_;
+  std::uint64_t limit_ = 0;  // Where batches must end, at the latest.
+  std::uint64_t damages_ = 0;
+  bool ended_ = false;
+  SegmentEnd result_;
+};
+
+}  // namespace
+
+Status StopAtDamage(const Finding& finding) {
+  return finding.StopsNode() ? ToStatus(finding) : Status();
+}
+
+Result<SegmentEnd> ScanSegment(const Segment& segment, std::string_view image,
+                               std::optional<std::uint64_t> sealed_end, const LogVisitor& visitor) {
+  return Scan(segment, image, sealed_end, visitor).Run();
 }
 
 }  // namespace rutile::wal

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "base/status.h"
+#include "wal/finding.h"
 #include "wal/format.h"
+#include "wal/segment_files.h"
 
 namespace rutile::wal {
 
@@ -18,6 +20,8 @@ struct ScannedBatch {
   std::vector<Item> items = {};
   // Of the first block; the others follow it in the order of the items.
   std::uint64_t payload_offset = 0;
+  // The blocks. Points into the image: valid only while the batch is visited.
+  std::string_view payload = {};
 };
 
 struct SegmentEnd {
@@ -27,17 +31,26 @@ struct SegmentEnd {
   std::uint64_t batches = 0;
   // What was begun behind `end` and is void. Zero when nothing was.
   std::uint64_t dropped_bytes = 0;
+  // Nothing that was durable is missing before `end`.
+  bool whole = true;
 };
 
-// Walks the batches of one segment and decides at each place by the recovery table. Verifies
-// everything: headers, items and payload. `image` is the file's content (for a sealed segment at
-// least up to `sealed_end`), `path` is for messages. `on_batch` sees each batch that is kept, in
-// order; its failure ends the walk.
-Result<SegmentEnd> ScanSegment(const std::string& path, const SegmentHeader& header,
-                               std::string_view image, std::optional<std::uint64_t> sealed_end,
-                               const std::function<Status(const ScannedBatch&)>& on_batch);
+// Who reads a log.
+struct LogVisitor {
+  // When it answers OK, reading goes on as well as it can behind what was found; otherwise reading
+  // ends with its answer.
+  std::function<Status(const Finding&)> on_finding;
+  // Sees each batch that is part of the log, in order; its failure ends the reading. May be empty.
+  std::function<Status(const Segment&, const ScannedBatch&)> on_batch = nullptr;
+};
+// For `on_finding` of those who can only use a log on which a node would start.
+Status StopAtDamage(const Finding& finding);
 
-// Damage to what was durable: says where, what and what to do.
-Status CorruptionAt(const std::string& path, std::uint64_t offset, std::string_view finding);
+// Walks the batches of one segment and decides at each place by the recovery table. Verifies
+// everything: headers, items and payload. `image` is the file's content: what there is of it up to
+// `sealed_end`, or up to the size that the segment's header names. Behind damage that the visitor
+// accepts the walk goes on with the next batch whose header verifies.
+Result<SegmentEnd> ScanSegment(const Segment& segment, std::string_view image,
+                               std::optional<std::uint64_t> sealed_end, const LogVisitor& visitor);
 
 }  // namespace rutile::wal

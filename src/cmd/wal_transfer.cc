@@ -1,0 +1,99 @@
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "cmd/commands.h"
+#include "cmd/wal_flags.h"
+#include "wal/region_copy.h"
+
+namespace rutile::cmd {
+namespace {
+
+constexpr const char* kWarning =
+    "WARNING: this replaces what a replica has promised. If the node's own log holds, or held, "
+    "newer entries or a newer vote of this region than the file, the replica forgets writes that "
+    "it had acknowledged and may vote a second time in one term: acknowledged writes can be lost, "
+    "and two leaders can be elected. It is safe only when the file is the newest that this very "
+    "replica (region and peer) has ever written. Copy the data directory first; when the region "
+    "has a majority elsewhere, rebuild the replica from its peers instead (rutile region "
+    "rebuild-peer).\n";
+
+Result<std::string> ReadFile(const std::string& path) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
+                                                             std::fclose);
+  const auto failed = [&] {
+    return Status(Code::kInvalidArgument,
+                  "--in " + path + ": it cannot be read: " + std::strerror(errno));
+  };
+  if (!file) return failed();
+  std::string bytes;
+  std::string chunk(std::size_t{1} << 20, '\0');
+  while (const std::size_t n = std::fread(chunk.data(), 1, chunk.size(), file.get())) {
+    bytes.append(chunk, 0, n);
+  }
+  if (std::ferror(file.get()) != 0) return failed();
+  return bytes;
+}
+
+Status Export(const WalFlags& flags, wal::RegionCopy* copy) {
+  const std::size_t slash = flags.out.rfind('/');
+  const std::string name = slash == std::string::npos ? flags.out : flags.out.substr(slash + 1);
+  posix::PosixFileSystem target(slash == std::string::npos ? "." : flags.out.substr(0, slash + 1));
+  if (name.empty() || target.Exists(name)) {
+    return Status(Code::kInvalidArgument,
+                  "--out " + flags.out + ": it exists already; name a file that does not");
+  }
+  RUTILE_ASSIGN_OR_RETURN(const StoppedNode node, StoppedNode::Open(flags.data));
+  RUTILE_ASSIGN_OR_RETURN(*copy,
+                          wal::CopyRegion(*node.files, kWalDirectory, RegionId(flags.region)));
+  return WriteFileAtomically(target, ".", name, wal::EncodeRegionCopy(*copy));
+}
+
+Status Import(const WalFlags& flags, wal::RegionCopy* copy) {
+  if (!flags.accept_data_loss) {
+    return Status(Code::kInvalidArgument,
+                  "nothing was changed; who has read the warning and wants it all the same gives "
+                  "--i-accept-data-loss");
+  }
+  RUTILE_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(flags.in));
+  Result<wal::RegionCopy> read = wal::DecodeRegionCopy(bytes);
+  if (!read.ok()) return Status(read.status()).WithContext("--in " + flags.in);
+  *copy = std::move(read).value();
+  if (flags.region != 0 && copy->region.value() != flags.region) {
+    return Status(Code::kInvalidArgument, "--in " + flags.in + ": it is of region " +
+                                              ToString(copy->region) + ", not of region " +
+                                              std::to_string(flags.region));
+  }
+  RUTILE_ASSIGN_OR_RETURN(const StoppedNode node, StoppedNode::Open(flags.data));
+  wal::Options options;
+  options.directory = kWalDirectory;
+  return wal::ImportRegion(*node.files, options, *copy, flags.replace);
+}
+
+void PrintDone(const char* what, const wal::RegionCopy& copy, const std::string& file) {
+  std::printf("%s region %s of peer %s: (%s, %s], %zu entries: %s\n", what,
+              ToString(copy.region).c_str(), ToString(copy.peer).c_str(),
+              ToString(copy.slice.prev).c_str(), ToString(copy.slice.last()).c_str(),
+              copy.slice.entries.size(), file.c_str());
+}
+
+}  // namespace
+
+int WalExport(const WalFlags& flags) {
+  wal::RegionCopy copy;
+  if (const Status status = Export(flags, &copy); !status.ok()) return Fail(status);
+  PrintDone("exported", copy, flags.out);
+  return kExitOk;
+}
+
+int WalImport(const WalFlags& flags) {
+  std::fputs(kWarning, stderr);
+  wal::RegionCopy copy;
+  if (const Status status = Import(flags, &copy); !status.ok()) return Fail(status);
+  PrintDone("imported", copy, flags.in);
+  return kExitOk;
+}
+
+}  // namespace rutile::cmd
