@@ -47,6 +47,17 @@ def preprocessor_flags(arguments):
     return kept
 
 
+def without_precompiled(arguments):
+    """A header that gcc has compiled ahead is nothing for clang; every file includes what it uses anyway."""
+    kept = []
+    for word in arguments:
+        if word.endswith('/cmake_pch.hxx') and kept and kept[-1] == '-include':
+            kept.pop()
+        else:
+            kept.append(word)
+    return kept
+
+
 class Files:
     """Digests of files' contents, each read once in a run."""
 
@@ -69,11 +80,16 @@ class Linter:
         self.root, self.build, self.cache = root, build, cache
         self.deadline = None if seconds is None else time.monotonic() + seconds
         self.skipped = 0
-        self.commands = {}
+        self.commands, entries = {}, []
         for entry in json.loads((build / 'compile_commands.json').read_text()):
             path = os.path.normpath(os.path.join(entry['directory'], entry['file']))
-            self.commands[path] = (entry['directory'], shlex.split(entry['command']))
-        self.arguments = ['-p', str(build), '--quiet', '--extra-arg=-Wno-unknown-warning-option']
+            command = without_precompiled(shlex.split(entry['command']))
+            self.commands[path] = (entry['directory'], command)
+            entries.append({**entry, 'command': shlex.join(command)})
+        commands = build / 'clang-tidy' / 'compile_commands.json'
+        commands.parent.mkdir(exist_ok=True)
+        commands.write_text(json.dumps(entries))
+        self.arguments = ['-p', str(commands.parent), '--quiet', '--extra-arg=-Wno-unknown-warning-option']
         if not deep:
             self.arguments += ['--extra-arg=' + argument for argument in SHALLOW]
         self.files = Files()

@@ -72,6 +72,12 @@ class ClangTidyTest(unittest.TestCase):
     def assert_looks(self, times, **named):
         self.assertEqual(self.run_on(**named)[1], times)
 
+    def test_headers_that_gcc_has_compiled_are_left_out(self):
+        self.build('-Iinclude', '-include', '/x/cmake_pch.hxx', '-include', 'config.h')
+        self.run_on()
+        commands = json.loads((self.root / 'build/clang-tidy/compile_commands.json').read_text())
+        self.assertEqual(commands[0]['command'], f'c++ -Iinclude -include config.h -c {self.source}')
+
     def test_what_was_good_is_not_looked_at_again(self):
         self.assert_looks(1)
         self.assert_looks(0)

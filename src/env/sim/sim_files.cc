@@ -55,6 +55,7 @@ class SimFileSystem::SimFile final : public File {
     RUTILE_RETURN_IF_ERROR(
         disk_.BeginChange(Operation::kWrite, "truncate", path_, std::to_string(size)));
     inode_->Truncate(size);
+    disk_.used_.reset();
     return {};
   }
   Status Sync() override {
@@ -148,19 +149,28 @@ Status SimFileSystem::WriteInode(SimInode& inode, const std::string& path, std::
                               std::to_string(offset) + "+" + std::to_string(data.size()));
   if (!status.ok()) {
     // Nobody knows how far it got.
-    if (has_power_ || interrupted_)
+    if (has_power_ || interrupted_) {
       inode.Write(offset, data.substr(0, random_.Below(data.size() + 1)));
+      used_.reset();
+    }
     return status;
   }
   const std::uint64_t end = offset + data.size();
   const std::uint64_t size = inode.contents().size();
-  // Most writes fill files that were made before, and need not know how many there are.
-  if (const std::uint64_t room = end > size ? free_bytes() : 0; end > size && end - size > room) {
-    if (size + room > offset) inode.Write(offset, data.substr(0, size + room - offset));
-    return Error(Code::kResourceExhausted, "write", path, "No space left on device");
-  }
+  const std::uint64_t room = free_bytes();
+  const bool fits = end <= size || end - size <= room;
+  if (!fits) data = data.substr(0, size + room > offset ? size + room - offset : 0);
   inode.Write(offset, data);
-  return {};
+  if (const std::uint64_t grown = inode.contents().size() - size; grown > 0) {
+    const auto named = names_.find(path);
+    if (named != names_.end() && named->second.get() == &inode) {
+      *used_ += grown;
+    } else {
+      used_.reset();  // It was renamed, or removed: then it does not count.
+    }
+  }
+  if (fits) return {};
+  return Error(Code::kResourceExhausted, "write", path, "No space left on device");
 }
 
 Status SimFileSystem::SyncInode(SimInode& inode, const std::string& path) {
@@ -191,6 +201,12 @@ void SimFileSystem::Apply(const NameChange& change, Names* names) {
 }
 
 void SimFileSystem::ChangeNames(NameChange change) {
+  for (const auto& [path, inode] : change) {
+    if (!used_) break;
+    const auto before = names_.find(path);
+    if (before != names_.end()) *used_ -= before->second->contents().size();
+    if (inode != nullptr) *used_ += inode->contents().size();
+  }
   Apply(change, &names_);
   name_changes_.push_back(std::move(change));
 }
@@ -221,6 +237,7 @@ Result<std::unique_ptr<File>> SimFileSystem::Create(const std::string& given) {
   if (status.ok() || interrupted_) {
     if (inode != nullptr) {
       inode->Truncate(0);
+      used_.reset();
     } else {
       inode = std::make_shared<SimInode>(options_.sector_bytes);
       ChangeNames({{path, inode}});
@@ -356,6 +373,7 @@ void SimFileSystem::CutPower(Loss loss) {
   name_changes_.clear();
   names_ = durable_names_;
   for (const auto& [path, inode] : names_) inode->CutPower(loss, random_);
+  used_.reset();
   has_power_ = true;
   power_fails_at_.reset();
   on_power_failure_ = nullptr;
@@ -390,6 +408,7 @@ void SimFileSystem::Wipe() {
   durable_names_.clear();
   name_changes_.clear();
   directories_.clear();
+  used_.reset();
 }
 
 std::vector<std::string> SimFileSystem::Paths() const {
@@ -414,9 +433,11 @@ void SimFileSystem::SetObserver(std::function<void(std::string_view)> observer) 
 }
 
 std::uint64_t SimFileSystem::used_bytes() const {
-  std::uint64_t used = 0;
-  for (const auto& [path, inode] : names_) used += inode->contents().size();
-  return used;
+  if (!used_) {
+    used_ = 0;
+    for (const auto& [path, inode] : names_) *used_ += inode->contents().size();
+  }
+  return *used_;
 }
 
 std::uint64_t SimFileSystem::free_bytes() const {

@@ -139,6 +139,8 @@ class SimFileSystem final : public FileSystem {
   std::function<void(std::string_view)> observer_;
 
   Names names_;
+  // Bytes of all files with a name. Nothing: to be counted anew.
+  mutable std::optional<std::uint64_t> used_;
   Names durable_names_;
   std::vector<NameChange> name_changes_;  // Lead from durable_names_ to names_.
   std::set<std::string> directories_;     // The root is not among them.

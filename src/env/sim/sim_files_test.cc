@@ -265,6 +265,34 @@ TEST_F(SimFilesTest, AFullDiskTakesWhatFits) {
   EXPECT_EQ(disk_.FreeBytes().value(), 8u);
 }
 
+TEST_F(SimFilesTest, UsedBytesAreThoseOfAllFilesWithAName) {
+  const auto expect = [&] {
+    std::uint64_t sum = 0;
+    for (const std::string& path : disk_.Paths()) sum += disk_.SizeOf(path);
+    EXPECT_EQ(disk_.used_bytes(), sum);
+    return sum;
+  };
+  const std::unique_ptr<File> file = CreateDurable("f", "12345");
+  EXPECT_EQ(expect(), 5u);
+  EXPECT_TRUE(file->WriteAt(3, "abcd").ok());
+  EXPECT_EQ(expect(), 7u);
+  const std::unique_ptr<File> other = CreateDurable("g", "123");
+  EXPECT_TRUE(disk_.Rename("f", "g").ok());
+  EXPECT_EQ(expect(), 7u);
+  EXPECT_TRUE(file->WriteAt(7, "e").ok());  // By its old name.
+  EXPECT_TRUE(other->WriteAt(3, "456789").ok());
+  EXPECT_EQ(expect(), 8u);
+  EXPECT_TRUE(file->Truncate(2).ok());
+  EXPECT_EQ(expect(), 2u);
+  EXPECT_TRUE(disk_.Create("g").ok());
+  EXPECT_EQ(expect(), 0u);
+  EXPECT_TRUE(file->WriteAt(0, "ab").ok());
+  EXPECT_TRUE(disk_.Remove("g").ok());
+  EXPECT_EQ(expect(), 0u);
+  disk_.CutPower(Loss::kAll);
+  EXPECT_GT(expect(), 0u);
+}
+
 TEST_F(SimFilesTest, AKilledProcessLosesItsHandlesAndNothingElse) {
   const std::unique_ptr<File> file = CreateDurable("f", "old");
   auto lock = disk_.Lock("LOCK").value();
