@@ -161,8 +161,8 @@ class Harness {
     message.read = raft::ReadId(input_.Below(8));
     message.read_index = NearIndex();
     if (message.type == raft::MessageType::kSnapshot && input_.Below(8) != 0) {
-      message.snapshot = {.id = NearId(),
-                          .configuration = {.voters = {PeerId(1), PeerId(2), PeerId(3)}}};
+      message.snapshot = raft::SnapshotMeta{
+          .id = NearId(), .configuration = {.voters = {PeerId(1), PeerId(2), PeerId(3)}}};
     }
     return message;
   }

@@ -70,7 +70,7 @@ void GroupOracle::Adopt(Replica& replica, const raft::CoreView& view) {
     for (Index i = view.base.index.Next(); i < resident; i = i.Next()) {
       filled.Append(*found.Find(i));
     }
-    for (const Entry& entry : slice ? slice->entries : std::vector<Entry>()) {
+    for (const Entry& entry : slice ? slice->entries : Entries()) {
       TwinItem item{.entry = entry, .hash = HashOf(entry), .number = next_number_++};
       Register(view.id, before, item);
       before = entry.id;

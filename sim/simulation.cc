@@ -86,8 +86,8 @@ void Simulation::Violate(const std::string& what) {
   if (outcome_.violations.size() < kKept) outcome_.violations.push_back(what);
 }
 
-// What is wrong already cannot become right, and waiting for a broken cluster to recover takes longer
-// than all that led there.
+// What is wrong already cannot become right, and waiting for a broken cluster to recover takes
+// longer than all that led there.
 bool Simulation::HasFailed() const {
   return has_violations() || !cluster_.violations().empty() || !monitor_.problems().empty();
 }

@@ -61,15 +61,14 @@ Measured Measure(double milliseconds, std::size_t each, const std::function<void
 
 class Proposals {
  public:
-  Proposals(std::size_t size, std::size_t batch) : pattern_(size, 'v'), batch_(batch) {
+  Proposals(std::size_t size, std::size_t batch)
+      : pattern_(size, 'v'), batch_(batch), payloads_(batch) {
     trio_.Elect();
   }
 
   void Batch() {
-    std::vector<Bytes> payloads;
-    payloads.reserve(batch_);
-    for (std::size_t i = 0; i < batch_; ++i) payloads.push_back(Bytes::Copy(pattern_));
-    trio_.Propose(std::move(payloads));
+    for (Bytes& payload : payloads_) payload = Bytes::Copy(pattern_);
+    trio_.Propose(payloads_);
     proposed_ += batch_;
     since_compacted_ += batch_;
     if (since_compacted_ >= kCompactEvery) {
@@ -87,6 +86,7 @@ class Proposals {
  private:
   const std::string pattern_;
   const std::size_t batch_;
+  std::vector<Bytes> payloads_;
   Trio trio_{1};
   std::uint64_t proposed_ = 0;
   std::size_t since_compacted_ = 0;
@@ -119,7 +119,10 @@ void RunIdle(double milliseconds) {
     for (auto& group : groups) group->Tick();
   };
   for (int i = 0; i < 4; ++i) tick_all();
-  for (auto& group : groups) group->Compact(0);
+  for (auto& group : groups) {
+    group->Compact(0);
+    group->DropQueues();
+  }
   const auto bytes = static_cast<double>(CountAllocations().live_bytes - before);
   Print("memory/idle-member", bytes / (3 * kGroups), "B");
   CountBytes(false);
@@ -172,11 +175,9 @@ class Conflicts {
 
   void Run() {
     for (raft::Message& message : messages_) {
-      raft::Effects effects = core_->Step(Instant(), std::move(message));
-      std::size_t replies = effects.messages.size();
-      effects = core_->OnDurable(Instant(), effects.write->log.mark);
-      replies += effects.messages.size();
-      RUTILE_CHECK(replies == 1);
+      const raft::Effects stepped = core_->Step(Instant(), std::move(message));
+      const raft::Effects written = core_->OnDurable(Instant(), stepped.write->log.mark);
+      RUTILE_CHECK(stepped.messages.size() + written.messages.size() == 1);
     }
     RUTILE_CHECK(core_->tail().last().index == kBase.index.Plus(kSlice));
   }

@@ -9,6 +9,7 @@ namespace rutile::bench {
 
 Trio::Trio(std::uint64_t seed) : random_(seed) {
   const raft::Configuration configuration{.voters = {PeerId(1), PeerId(2), PeerId(3)}};
+  members_.reserve(configuration.voters.size());
   for (PeerId id : configuration.voters) {
     raft::Raft::Start start{.hard_state = {.term = Term(1)},
                             .tail = raft::LogTail(LogId{Term(1), Index(5)}),
@@ -19,8 +20,8 @@ Trio::Trio(std::uint64_t seed) : random_(seed) {
   }
 }
 
-void Trio::Propose(std::vector<Bytes> payloads) {
-  auto [outcome, effects] = leader().Propose(now_, std::move(payloads));
+void Trio::Propose(std::span<Bytes> payloads) {
+  auto [outcome, effects] = leader().Propose(now_, payloads);
   RUTILE_CHECK(std::holds_alternative<raft::Proposed>(outcome));
   Handle(members_[0], std::move(effects));
   Deliver();
@@ -45,29 +46,30 @@ void Trio::Compact(std::size_t keep) {
   }
 }
 
+void Trio::DropQueues() {
+  RUTILE_CHECK(sent_.empty() && arriving_.empty());
+  sent_.shrink_to_fit();
+  arriving_.shrink_to_fit();
+}
+
 std::uint64_t Trio::applied() const {
   return std::min_element(members_.begin(), members_.end(),
                           [](const Member& a, const Member& b) { return a.applied < b.applied; })
       ->applied;
 }
 
-void Trio::Handle(Member& member, raft::Effects effects) {
-  // Each completion may have effects of its own; an empty one ends it.
-  while (true) {
-    RUTILE_CHECK(effects.poisoned.empty(), effects.poisoned);
-    for (raft::Message& message : effects.messages) sent_.push_back(std::move(message));
-    for (const Entry& entry : effects.committed.entries) {
-      member.applied += entry.type == EntryType::kNormal ? 1 : 0;
-    }
-    if (!effects.committed.empty()) {
-      const Index applied = effects.committed.last().index;
-      raft::Effects more = member.core->OnApplied(now_, applied);
-      RUTILE_CHECK(more.empty());
-    }
-    if (!effects.write) return;
-    const raft::Mark mark = effects.write->log.mark;
-    effects = member.core->OnDurable(now_, mark);
+void Trio::Handle(Member& member, raft::Effects&& effects) {
+  RUTILE_CHECK(effects.poisoned.empty(), effects.poisoned);
+  for (raft::Message& message : effects.messages) sent_.push_back(std::move(message));
+  for (const Entry& entry : effects.committed.entries) {
+    member.applied += entry.type == EntryType::kNormal ? 1 : 0;
   }
+  if (!effects.committed.empty()) {
+    const raft::Effects more = member.core->OnApplied(now_, effects.committed.last().index);
+    RUTILE_CHECK(more.empty());
+  }
+  // Each completion may have effects of its own; an empty one ends it.
+  if (effects.write) Handle(member, member.core->OnDurable(now_, effects.write->log.mark));
 }
 
 void Trio::Deliver() {

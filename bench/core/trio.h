@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/random.h"
@@ -20,14 +21,18 @@ class Trio {
  public:
   explicit Trio(std::uint64_t seed);
 
-  // Proposes `payloads` on the leader in one call and runs until no message is on its way.
-  void Propose(std::vector<Bytes> payloads);
+  // Proposes `payloads`, which it takes, on the leader in one call and runs until no message is on
+  // its way.
+  void Propose(std::span<Bytes> payloads);
   // One tick on all three, then runs until no message is on its way.
   void Tick();
   // Elects member 1.
   void Elect();
   // Lets go of all but the last `keep` applied entries on each member.
   void Compact(std::size_t keep);
+
+  // Gives back the memory of what is on its way, which is nothing: it is none of the core's.
+  void DropQueues();
 
   // Entries applied by the member that has applied least, without those that terms begin with.
   std::uint64_t applied() const;
@@ -39,7 +44,7 @@ class Trio {
     std::uint64_t applied = 0;
   };
 
-  void Handle(Member& member, raft::Effects effects);
+  void Handle(Member& member, raft::Effects&& effects);
   void Deliver();
 
   SeededRandom random_;

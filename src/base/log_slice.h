@@ -2,10 +2,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "base/bytes.h"
 #include "base/ids.h"
+#include "base/small_vector.h"
 
 namespace rutile {
 
@@ -32,13 +32,17 @@ struct Entry {
   friend bool operator==(const Entry&, const Entry&) = default;
 };
 
+// One entry needs no memory beside its payload: most writes and messages of a group that is not
+// under load have one.
+using Entries = SmallVector<Entry, 1>;
+
 // Entries in order, together with the id of the entry before them.
 //   (1) entries[i].id.index == prev.index + 1 + i
 //   (2) terms never decrease, starting from prev.term
 // Code that takes a slice from outside calls Validate(); code that is given one may rely on it.
 struct LogSlice {
   LogId prev = {};
-  std::vector<Entry> entries = {};
+  Entries entries = {};
 
   bool empty() const { return entries.empty(); }
   LogId last() const { return entries.empty() ? prev : entries.back().id; }

@@ -14,7 +14,7 @@ class Backlog {
   // Numbers rise; of one number are all bytes of one piece of work.
   void Add(std::uint64_t number, std::size_t bytes) {
     if (bytes == 0) return;
-    pieces_.push_back({number, bytes});
+    pieces_.emplace_back(number, bytes);
     bytes_ += bytes;
   }
   // Everything up to `number` is done.
@@ -33,7 +33,7 @@ class Backlog {
     std::size_t bytes = 0;
   };
 
-  RingQueue<Piece> pieces_ = {};
+  RingQueue<Piece, 1> pieces_ = {};
   std::size_t bytes_ = 0;
 };
 

@@ -54,18 +54,16 @@ LogTail LogTail::Recover(Recovered recovered) {
   return tail;
 }
 
-std::optional<Term> LogTail::TermAt(Index index) const {
+std::optional<Term> LogTail::TermBefore(Index index) const {
   if (index == base_.index) return base_.term;
   if (index < base_.index || index > last_.index) return std::nullopt;
-  if (index >= runs_.back().start) return runs_.back().term;
-  const auto after = std::upper_bound(runs_.begin(), runs_.end(), index,
-                                      [](Index i, const TermRun& run) { return i < run.start; });
-  return std::prev(after)->term;
+  return std::prev(RunAfter(index))->term;
 }
 
 LogId LogTail::FindAgreement(LogId id) const {
   Index end = last_.index;
-  for (auto run = runs_.rbegin(); run != runs_.rend(); ++run) {
+  for (auto run = std::make_reverse_iterator(runs_.end());
+       run != std::make_reverse_iterator(runs_.begin()); ++run) {
     if (run->start <= id.index && run->term <= id.term) {
       return {run->term, std::min(id.index, end)};
     }
@@ -74,34 +72,47 @@ LogId LogTail::FindAgreement(LogId id) const {
   return base_;
 }
 
-Index LogTail::first_resident() const { return Index(last_.index.value() + 1 - resident_.size()); }
-
 std::optional<LogSlice> LogTail::Read(Index prev, Index to, std::size_t max_bytes) const {
+  std::optional<LogSlice> slice(std::in_place);
+  if (!ReadInto(*slice, prev, to, max_bytes)) slice.reset();
+  return slice;
+}
+
+bool LogTail::ReadInto(LogSlice& out, Index prev, Index to, std::size_t max_bytes) const {
   const std::optional<Term> prev_term = TermAt(prev);
-  if (!prev_term || prev.Next() < first_resident()) return std::nullopt;
-  LogSlice slice{.prev = {*prev_term, prev}};
+  if (!prev_term || prev.Next() < first_resident()) return false;
+  out.prev = {*prev_term, prev};
   to = std::min(to, last_.index);
-  if (to <= prev) return slice;
+  if (to <= prev) return true;
 
   const std::size_t begin = prev.Next().DistanceFrom(first_resident());
   const std::size_t limit = begin + to.DistanceFrom(prev);
-  std::size_t end = begin;
-  for (std::size_t bytes = 0; end < limit; ++end) {
-    bytes += resident_[end].size_bytes();
-    if (bytes > max_bytes && end > begin) break;
+  std::size_t end = begin + 1;
+  if (end < limit) {
+    std::size_t bytes = resident_[begin].size_bytes();
+    while (end < limit && (bytes += resident_[end].size_bytes()) <= max_bytes) ++end;
+    out.entries.reserve(end - begin);
   }
-  slice.entries.reserve(end - begin);
   Index index = prev;
-  auto run = std::upper_bound(runs_.begin(), runs_.end(), prev.Next(),
-                              [](Index i, const TermRun& r) { return i < r.start; });
+  auto run = RunAfter(prev.Next());
   for (std::size_t i = begin; i < end; ++i) {
     index = index.Next();
     if (run != runs_.end() && run->start == index) ++run;
-    slice.entries.push_back({.id = {std::prev(run)->term, index},
-                             .type = resident_[i].type,
-                             .payload = resident_[i].payload});
+    const Resident& from = resident_[i];
+    Entry& entry = out.entries.emplace_back();  // Filled in field by field: nothing is made twice.
+    entry.id.term = std::prev(run)->term;
+    entry.id.index = index;
+    entry.type = from.type;
+    entry.payload = from.payload;
   }
-  return slice;
+  return true;
+}
+
+LogTail::Runs::const_iterator LogTail::RunAfter(Index index) const {
+  // Nearly always asked of the newest.
+  if (index >= runs_.back().start) return runs_.end();
+  return std::upper_bound(runs_.begin(), runs_.end(), index,
+                          [](Index i, const TermRun& run) { return i < run.start; });
 }
 
 std::size_t LogTail::BytesBetween(Index from, Index to) const {
@@ -113,7 +124,7 @@ std::size_t LogTail::BytesBetween(Index from, Index to) const {
   return bytes;
 }
 
-bool LogTail::Append(LogSlice slice) {
+bool LogTail::Append(LogSlice&& slice) {
   RUTILE_DCHECK(slice.Validate());
   RUTILE_CHECK(slice.prev.index < base_.index || Contains(slice.prev), DebugString());
   // Raft 5.3: what is here already stays, the first conflict and all that follows it goes.
@@ -133,7 +144,7 @@ bool LogTail::Append(LogSlice slice) {
 }
 
 void LogTail::AppendOwn(Term term, EntryType type, Bytes payload) {
-  PushEntry({.id = {term, last_.index.Next()}, .type = type, .payload = std::move(payload)});
+  PushEntry({term, last_.index.Next()}, type, std::move(payload));
   CheckInvariants();
 }
 
@@ -159,16 +170,15 @@ bool LogTail::HasWrite() const {
   return submitted_ < last_.index || cut_pending_ || reset_pending_;
 }
 
-LogTail::Write LogTail::TakeWrite(Term term) {
+void LogTail::TakeWrite(Term term, Write& write) {
   RUTILE_CHECK(term >= last_.term, DebugString());
   issued_write_ = issued_write_.Next();
-  std::optional<LogSlice> slice = Read(submitted_, last_.index, SIZE_MAX);
-  RUTILE_CHECK(slice.has_value(), "what was not submitted is not resident: " + DebugString());
+  write.mark = {.term = term, .epoch = epoch_, .index = last_.index, .write = issued_write_};
+  write.reset = std::exchange(reset_pending_, false);
+  write.cut = std::exchange(cut_pending_, false);
+  RUTILE_CHECK(ReadInto(write.slice, submitted_, last_.index, SIZE_MAX),
+               "what was not submitted is not resident: " + DebugString());
   submitted_ = last_.index;
-  return {.mark = {.term = term, .epoch = epoch_, .index = last_.index, .write = issued_write_},
-          .reset = std::exchange(reset_pending_, false),
-          .cut = std::exchange(cut_pending_, false),
-          .slice = *std::move(slice)};
 }
 
 bool LogTail::OnDurable(const Mark& mark) {
@@ -177,7 +187,7 @@ bool LogTail::OnDurable(const Mark& mark) {
   const Index reached = ClampToCuts(mark.epoch, mark.index);
   // Writes that are still in flight were issued after this one and know at least of its cuts.
   durable_epoch_ = mark.epoch;
-  std::erase_if(cuts_, [&](const Cut& cut) { return cut.epoch <= mark.epoch; });
+  erase_if(cuts_, [&](const Cut& cut) { return cut.epoch <= mark.epoch; });
   if (reached <= durable_) return false;
   durable_ = reached;
   CheckInvariants();
@@ -196,13 +206,15 @@ Index LogTail::HandOutLimit(const HandOutRule& rule) const {
   return TermAt(on_disk.Next()) == std::optional(rule.term) ? committed_ : on_disk;
 }
 
-LogSlice LogTail::HandOut(const HandOutRule& rule) {
+void LogTail::HandOut(const HandOutRule& rule, LogSlice& slice) {
   const Index limit = HandOutLimit(rule);
-  if (limit <= applying_) return {.prev = {*TermAt(applying_), applying_}};
-  std::optional<LogSlice> slice = Read(applying_, limit, rule.max_bytes);
-  RUTILE_CHECK(slice.has_value(), "what was not handed out is not resident: " + DebugString());
-  applying_ = slice->last().index;
-  return *std::move(slice);
+  if (limit <= applying_) {
+    slice.prev = {*TermAt(applying_), applying_};
+    return;
+  }
+  RUTILE_CHECK(ReadInto(slice, applying_, limit, rule.max_bytes),
+               "what was not handed out is not resident: " + DebugString());
+  applying_ = slice.last().index;
 }
 
 void LogTail::OnApplied(Index index) {
@@ -215,9 +227,8 @@ void LogTail::CompactTo(Index index) {
   RUTILE_CHECK(index <= std::min(applied_, durable_), DebugString());
   base_ = {*TermAt(index), index};
   while (!resident_.empty() && first_resident() <= index) PopFront();
-  auto run = std::upper_bound(runs_.begin(), runs_.end(), index.Next(),
-                              [](Index i, const TermRun& r) { return i < r.start; });
-  runs_.erase(runs_.begin(), std::prev(run));
+  if (resident_.empty()) resident_.clear();  // An idle group shall own nothing for it.
+  runs_.erase(runs_.begin(), std::prev(RunAfter(index.Next())));
   if (index == last_.index) {
     runs_.clear();
   } else {
@@ -259,14 +270,11 @@ void LogTail::RecordCut(Index at) {
   cuts_.push_back({.epoch = epoch_, .at = at});
 }
 
-void LogTail::PushEntry(Entry entry) {
-  RUTILE_CHECK(entry.id.index == last_.index.Next() && entry.id.term >= last_.term, DebugString());
-  if (runs_.empty() || runs_.back().term != entry.id.term) {
-    runs_.push_back({.start = entry.id.index, .term = entry.id.term});
-  }
-  last_ = entry.id;
-  resident_bytes_ += entry.size_bytes();
-  resident_.push_back({.type = entry.type, .payload = std::move(entry.payload)});
+void LogTail::PushEntry(LogId id, EntryType type, Bytes&& payload) {
+  RUTILE_CHECK(id.index == last_.index.Next() && id.term >= last_.term, DebugString());
+  if (runs_.empty() || runs_.back().term != id.term) runs_.emplace_back(id.index, id.term);
+  last_ = id;
+  resident_bytes_ += resident_.emplace_back(type, std::move(payload)).size_bytes();
 }
 
 void LogTail::PopFront() {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "raft/ring_queue.h"
@@ -75,19 +76,26 @@ class LogTail {
 
   // The term of the entry at `index`, base included. Nothing for compacted and future indexes:
   // never a guess, never a sentinel.
-  std::optional<Term> TermAt(Index index) const;
+  std::optional<Term> TermAt(Index index) const {
+    // Nearly always asked of the newest run, many times a call.
+    if (index > last_.index) return std::nullopt;
+    if (!runs_.empty() && index >= runs_.back().start) return last_.term;
+    return TermBefore(index);
+  }
   bool Contains(LogId id) const { return TermAt(id.index) == std::optional(id.term); }
   // The largest kept id with index <= id.index and term <= id.term: where the logs of two peers may
   // agree at most. base() when there is none above it.
   LogId FindAgreement(LogId id) const;
 
   // The first index whose payload is in memory; last + 1 when none is.
-  Index first_resident() const;
+  Index first_resident() const { return Index(last_.index.value() + 1 - resident_.size()); }
   std::size_t resident_bytes() const { return resident_bytes_; }
   // Entries (prev, ...] by reference: as many as fit in `max_bytes`, but at least one, up to `to`.
   // Nothing when prev.Next() is not resident (a cold read is due) or `prev` is not in the log.
   // An empty slice when there is nothing after `prev` up to `to`.
   std::optional<LogSlice> Read(Index prev, Index to, std::size_t max_bytes) const;
+  // The same into `out`, which is empty; false for nothing.
+  [[nodiscard]] bool ReadInto(LogSlice& out, Index prev, Index to, std::size_t max_bytes) const;
   // The size of the entries (from, to]. Requires them to be resident.
   std::size_t BytesBetween(Index from, Index to) const;
 
@@ -97,7 +105,8 @@ class LogTail {
   // Contains(slice.prev) or slice.prev.index < base; entries that are here already are skipped, the
   // log is cut at the first conflict, the rest is appended. A conflict at or below committed is a
   // broken invariant: nothing is changed and false is returned (the replica must be poisoned).
-  [[nodiscard]] bool Append(LogSlice slice);
+  [[nodiscard]] bool Append(LogSlice&& slice);
+  [[nodiscard]] bool Append(const LogSlice& slice) { return Append(LogSlice(slice)); }
   // Appends a leader's own entries, which get the next indexes and `term`.
   void AppendOwn(Term term, EntryType type, Bytes payload);
   // Requires committed <= index <= last; lower ones are ignored.
@@ -121,7 +130,13 @@ class LogTail {
   bool HasWrite() const;
   // Takes all that was not yet submitted, or only a fresh mark when there is nothing (the caller
   // has a hard state to write). `term` is the replica's.
-  Write TakeWrite(Term term);
+  Write TakeWrite(Term term) {
+    Write write;
+    TakeWrite(term, write);
+    return write;
+  }
+  // The same into `write`, which is new.
+  void TakeWrite(Term term, Write& write);
   // The write with `mark`, and all before it, is on disk. Late, repeated and out-of-order calls are
   // harmless: what was cut since then is not counted. Returns whether `durable` moved.
   bool OnDurable(const Mark& mark);
@@ -145,7 +160,13 @@ class LogTail {
   // its own term that its disk does not have yet; anybody else, and older terms, wait for the disk.
   Index HandOutLimit(const HandOutRule& rule) const;
   // Entries (applying, ...] up to the limit; moves applying.
-  LogSlice HandOut(const HandOutRule& rule);
+  LogSlice HandOut(const HandOutRule& rule) {
+    LogSlice slice;
+    HandOut(rule, slice);
+    return slice;
+  }
+  // The same into `slice`, which is new.
+  void HandOut(const HandOutRule& rule, LogSlice& slice);
   // Requires applied <= index <= applying.
   void OnApplied(Index index);
 
@@ -160,6 +181,7 @@ class LogTail {
   std::string DebugString() const;
 
  private:
+  using Runs = SmallVector<TermRun, 1>;
   struct Cut {
     Epoch epoch = {};  // The epoch that began with this cut.
     Index at = {};     // First index that was removed.
@@ -175,8 +197,14 @@ class LogTail {
   // Removes entries >= index, moves every cursor with them and raises the epoch.
   void CutFrom(Index index);
   void RecordCut(Index at);
-  void PushEntry(Entry entry);
+  void PushEntry(LogId id, EntryType type, Bytes&& payload);
+  void PushEntry(Entry&& entry) { PushEntry(entry.id, entry.type, std::move(entry.payload)); }
   void PopFront();
+  // Of an index that is not in the newest run, nor behind it.
+  std::optional<Term> TermBefore(Index index) const;
+  // The run behind the one that `index` is in or would continue. Requires a run that begins there
+  // or before.
+  Runs::const_iterator RunAfter(Index index) const;
   // The largest index up to which nothing was cut since `epoch`, at most `index`.
   Index ClampToCuts(Epoch epoch, Index index) const;
   // Every public mutator that moves more than one cursor ends with it.
@@ -185,7 +213,7 @@ class LogTail {
 
   LogId base_ = {};
   LogId last_ = {};
-  std::vector<TermRun> runs_ = {};     // Of (base, last]; strictly rising in both fields.
+  Runs runs_ = {};                     // Of (base, last]; strictly rising in both fields.
   RingQueue<Resident> resident_ = {};  // The end of the log, up to last.
   std::size_t resident_bytes_ = 0;
 
@@ -196,9 +224,9 @@ class LogTail {
   Index submitted_ = {};
 
   Epoch epoch_ = {};
-  std::vector<Cut> cuts_ = {};  // Those that a write in flight may not know of; `at` rises.
-  bool reset_pending_ = false;  // The next write must carry the reset.
-  bool cut_pending_ = false;    // Submitted entries were cut and the disk does not know yet.
+  SmallVector<Cut, 0> cuts_ = {};  // Those that a write in flight may not know of; `at` rises.
+  bool reset_pending_ = false;     // The next write must carry the reset.
+  bool cut_pending_ = false;       // Submitted entries were cut and the disk does not know yet.
   WriteNumber issued_write_ = {};
   WriteNumber durable_write_ = {};
   Epoch durable_epoch_ = {};  // Of the newest acknowledged write; cuts up to it are forgotten.

@@ -26,7 +26,7 @@ void Progress::OnSent(Index last, std::size_t bytes) {
   }
   RUTILE_CHECK(last >= next_);
   next_ = last.Next();
-  inflight_.push_back({.last = last, .bytes = bytes});
+  inflight_.emplace_back(last, bytes);
   inflight_bytes_ += bytes;
 }
 

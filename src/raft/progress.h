@@ -107,19 +107,19 @@ class Progress {
   void ClearWindow();
 
   State state_ = State::kProbe;
-  Index match_ = {};
-  Index next_ = {};
   bool probe_sent_ = false;  // kProbe: the one append is on its way.
   bool reading_ = false;
   bool active_ = false;
-  Index told_commit_ = {};
   bool agreed_ = false;
   std::int32_t priority_ = 0;
+  Index match_ = {};
+  Index next_ = {};
+  Index told_commit_ = {};
   Index applied_ = {};
   std::uint64_t room_ = kAnyRoom;
   Round asked_at_ = {};
   Round answered_round_ = {};
-  RingQueue<InFlight> inflight_ = {};  // kReplicate only; `last` rises.
+  RingQueue<InFlight, 1> inflight_ = {};  // kReplicate only; `last` rises.
   std::size_t inflight_bytes_ = 0;
 };
 

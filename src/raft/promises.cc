@@ -20,31 +20,48 @@ bool Supersedes(const Message& newer, const Message& older) {
 }  // namespace
 
 void Promises::Hold(Message&& message, const Mark& mark) {
-  auto& queue = mark.index.IsZero() ? of_state_ : of_log_;
-  RUTILE_CHECK(queue.empty() || queue.back().mark.write <= mark.write);
+  if (!mark.index.IsZero()) return HoldAcknowledgement(message, mark);
+  RUTILE_CHECK(of_state_.empty() || of_state_.back().write <= mark.write);
   // A leader that repeats itself to a slow disk does not fill the memory.
-  if (!queue.empty() && queue.back().mark == mark && Supersedes(message, queue.back().message)) {
-    queue.back().message = std::move(message);
+  if (!of_state_.empty() && of_state_.back().write == mark.write &&
+      Supersedes(message, of_state_.back().message)) {
+    of_state_.back().message = std::move(message);
     return;
   }
-  queue.push_back({.message = std::move(message), .mark = mark});
+  of_state_.emplace_back(std::move(message), mark.write);
 }
 
-void Promises::Release(const LogTail& tail, std::vector<Message>& out) {
-  while (!of_state_.empty() && of_state_.front().mark.write <= tail.durable_write()) {
+void Promises::HoldAcknowledgement(const Message& message, const Mark& mark) {
+  RUTILE_CHECK(IsAcknowledgement(message), ToString(message));
+  RUTILE_CHECK(message.term == mark.term && message.match == mark.index, ToString(message));
+  RUTILE_CHECK(of_log_.empty() || of_log_.back().mark.write <= mark.write);
+  // Said already.
+  if (!of_log_.empty() && of_log_.back().mark == mark && of_log_.back().to == message.to) return;
+  of_log_.emplace_back(message.to, mark);
+}
+
+void Promises::Release(PeerId from, const LogTail& tail, Messages& out) {
+  while (!of_state_.empty() && of_state_.front().write <= tail.durable_write()) {
     out.push_back(std::move(of_state_.front().message));
     of_state_.pop_front();
+    if (of_state_.empty()) of_state_.clear();  // Once a term: not worth the memory meanwhile.
   }
   const std::size_t first = out.size();
   while (!of_log_.empty() && of_log_.front().mark.write <= tail.durable_write()) {
-    Held held = std::move(of_log_.front());
+    const Acknowledgement held = of_log_.front();
     of_log_.pop_front();
     if (!tail.IsCurrent(held.mark)) continue;
-    if (out.size() > first && Supersedes(held.message, out.back())) {
-      out.back() = std::move(held.message);
-    } else {
-      out.push_back(std::move(held.message));
+    const Index match = held.mark.index;
+    if (out.size() > first && out.back().to == held.to && out.back().match <= match) {
+      out.back().match = match;
+      continue;
     }
+    Message& message = out.emplace_back();
+    message.type = MessageType::kAppendReply;
+    message.from = from;
+    message.to = held.to;
+    message.term = held.mark.term;
+    message.match = match;
   }
 }
 

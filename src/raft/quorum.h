@@ -28,7 +28,8 @@ namespace internal {
 
 template <class ValueOf>
 std::uint64_t ReachedBy(const std::vector<PeerId>& voters, ValueOf& value_of) {
-  std::array<std::uint64_t, 16> few = {};  // Asked for on every acknowledgement: no allocation.
+  // Asked for on every acknowledgement: no allocation, and no clearing.
+  std::array<std::uint64_t, 16> few;  // NOLINT(cppcoreguidelines-pro-type-member-init)
   if (voters.size() <= few.size()) {
     std::transform(voters.begin(), voters.end(), few.begin(), value_of);
     return MajorityReached(std::span(few).first(voters.size()));

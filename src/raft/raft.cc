@@ -29,11 +29,10 @@ Raft::~Raft() = default;
 
 Effects Raft::Tick(Instant now) { return core_->Tick(now); }
 
-Effects Raft::Step(Instant now, Message message) { return core_->Step(now, std::move(message)); }
+Effects Raft::Step(Instant now, Message&& message) { return core_->Step(now, std::move(message)); }
 
-std::pair<std::variant<Proposed, ProposeError>, Effects> Raft::Propose(
-    Instant now, std::vector<Bytes> payloads) {
-  return core_->Propose(now, std::move(payloads));
+ProposeResult Raft::Propose(Instant now, std::span<Bytes> payloads) {
+  return core_->Propose(now, payloads);
 }
 
 std::pair<Result<Proposed>, Effects> Raft::ProposeChange(Instant now,

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "base/rare.h"
 #include "base/status.h"
 #include "raft/conf_change.h"
 #include "raft/log_tail.h"
@@ -49,8 +51,6 @@ struct Options {
   // nothing else to say; else the next append or heartbeat says so. One message to each of them for
   // each advance: for hosts whose followers shall be close behind.
   bool announce_commit = false;
-  // Of the voters that are fit to lead, those of the highest priority do; see SetPriority().
-  std::int32_t priority = 0;
   // This peer is a witness (Configuration::witnesses): it votes and acknowledges, and never leads.
   // Chosen when the peer is made, for life. What it is given to apply has entries without payload
   // (EntryType::kStripped), to be passed over; a snapshot for it is the place and the
@@ -59,6 +59,8 @@ struct Options {
   // A group with nothing to do stops its clock: no ticks, no messages. For hosts that watch which
   // nodes live, once for all groups, and tell with OnPeerLiveness().
   bool quiet = false;
+  // Of the voters that are fit to lead, those of the highest priority do; see SetPriority().
+  std::int32_t priority = 0;
   Observer* observer = nullptr;  // Looks on; outlives the core. For tests and simulations.
 };
 
@@ -106,16 +108,19 @@ struct ReadReady {
 // All that one call asks its caller to do. Fields are independent: the caller may carry them out in
 // any order and in parallel, because a message that depends on a write is not in here before that
 // write was acknowledged.
+//
+// What a call without a batch of entries has to say has room in the value itself, so that making,
+// moving and dropping it allocates nothing.
 struct Effects {
   std::optional<LogWrite> write = {};
-  std::vector<Message> messages = {};
+  Messages messages = {};
   LogSlice committed = {};  // For apply, in order; continues exactly where the last one ended.
   std::vector<ReadReady> reads = {};
   std::vector<ColdRead> cold_reads = {};
   std::vector<SnapshotWanted> snapshots = {};
   // The state machine must be replaced by the snapshot of this id before anything of `committed` is
   // applied. `write` carries the log's reset.
-  std::optional<SnapshotMeta> install = {};
+  Rare<SnapshotMeta> install = {};
   // Term, role, leader or configuration changed, or a transfer of leadership began or ended. Read
   // them from the core.
   bool state_changed = false;
@@ -137,6 +142,11 @@ enum class ProposeError : std::uint8_t {
 // Where a batch of proposals stands in the log, if it stays there.
 struct Proposed {
   LogId id = {};  // Of the first entry of the batch.
+};
+
+struct ProposeResult {
+  std::variant<Proposed, ProposeError> outcome = {};
+  Effects effects;
 };
 
 // What a leader knows of one follower; for status pages and tests.
@@ -188,11 +198,14 @@ class Raft {
   // told so: a network may deliver anything, so nothing that a peer sends is an error here. Whoever
   // sends entries or asks for a vote need not be a member of the configuration known here, which
   // may be older than the sender's (Raft 4.1).
-  Effects Step(Instant now, Message message);
-  // Appends `payloads` as one batch of normal entries. On failure nothing has changed and Effects
-  // is empty.
-  std::pair<std::variant<Proposed, ProposeError>, Effects> Propose(Instant now,
-                                                                   std::vector<Bytes> payloads);
+  Effects Step(Instant now, Message&& message);
+  Effects Step(Instant now, const Message& message) { return Step(now, Message(message)); }
+  // Appends `payloads` as one batch of normal entries, and takes the bytes from there. On failure
+  // nothing has changed, there neither, and Effects is empty.
+  ProposeResult Propose(Instant now, std::span<Bytes> payloads);
+  ProposeResult Propose(Instant now, std::vector<Bytes>&& payloads) {
+    return Propose(now, std::span<Bytes>(payloads));
+  }
   // Appends a change of configuration, which is in force at once. Refused, with nothing changed and
   // empty Effects, and worth another try: with kUnavailable when this peer does not lead, hands
   // leadership over, has no committed entry of its term, or has the last change (or the automatic

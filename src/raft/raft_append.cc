@@ -32,7 +32,7 @@ void Raft::Core::HandleAppend(Message& message) {
   const bool configures =
       std::any_of(slice.entries.begin(), slice.entries.end(),
                   [](const Entry& entry) { return entry.type == EntryType::kConfig; });
-  const std::vector<Entry> configurations = configures ? slice.entries : std::vector<Entry>();
+  const Entries configurations = configures ? slice.entries : Entries();
   const Epoch epoch = tail_.epoch();
   const Index cached_from = tail_.first_resident();
   if (!tail_.Append(std::move(message.slice))) {

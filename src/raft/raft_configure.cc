@@ -101,7 +101,7 @@ const Configuration& Raft::Core::ConfigurationAt(Index index) const {
 }
 
 // Reverts what a cut has taken away, then takes what `entries` bring.
-void Raft::Core::NoteConfigurations(const std::vector<Entry>& entries) {
+void Raft::Core::NoteConfigurations(const Entries& entries) {
   const std::size_t before = configurations_.size();
   while (configurations_.size() > 1 && !tail_.Contains(configurations_.back().first)) {
     configurations_.pop_back();
@@ -130,7 +130,7 @@ void Raft::Core::ConfigurationChanged() {
 void Raft::Core::SyncPeers() {
   // A new leader appends its first entry after this, a change of configuration has.
   const bool at_start = tail_.last().term != term();
-  std::vector<Peer> peers;
+  SmallVector<Peer, 0> peers;
   for (PeerId member : configuration().Members()) {
     if (member == id()) continue;
     if (Progress* known = FindPeer(member)) {

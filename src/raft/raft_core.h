@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,8 +31,7 @@ class Raft::Core {
 
   Effects Tick(Instant now);
   Effects Step(Instant now, Message&& message);
-  std::pair<std::variant<Proposed, ProposeError>, Effects> Propose(Instant now,
-                                                                   std::vector<Bytes> payloads);
+  ProposeResult Propose(Instant now, std::span<Bytes> payloads);
   std::pair<Result<Proposed>, Effects> ProposeChange(Instant now,
                                                      const ConfigurationChange& change);
   Effects ReadIndex(Instant now, ReadId id);
@@ -61,13 +61,19 @@ class Raft::Core {
   const Configuration& ConfigurationAt(Index index) const;
   Index configuration_since() const { return configurations_.back().first.index; }
   bool HasCommittedInTerm() const;
-  bool poisoned() const { return !poisoned_.empty(); }
+  bool poisoned() const { return poisoned_.has_value(); }
   std::vector<PeerStatus> Peers() const;
   Index LowestMatch() const;
   std::string DebugString() const;
 
  private:
   using Peer = std::pair<PeerId, Progress>;
+  static constexpr std::int32_t kNobody = std::numeric_limits<std::int32_t>::min();
+  // A message that promises something, and the last entry that it acknowledges.
+  struct Fresh {
+    Message message = {};
+    Index covers = {};
+  };
 
   // --- Every call is one of these: begins, does its work unless the core is poisoned, finishes.
   template <class Work>
@@ -78,6 +84,8 @@ class Raft::Core {
   }
   template <class Work>
   void Run(Instant now, const CoreInput& input, Effects& effects, Work work) {
+    SmallVector<Fresh, 1> fresh;
+    fresh_ = &fresh;
     Begin(now, input, effects);
     if (!poisoned()) {
       work();
@@ -85,6 +93,7 @@ class Raft::Core {
       Finish();
     }
     out_ = nullptr;
+    fresh_ = nullptr;
   }
   void Begin(Instant now, const CoreInput& input, Effects& effects);
   void Finish();
@@ -92,9 +101,7 @@ class Raft::Core {
   // Decides when `message` leaves: now if what it promises is durable, else with a later OnDurable.
   void Settle(Message&& message, Index covers);
   void CheckInvariants() const;
-
-  // --- For who looks on.
-  CoreView View() const;
+  CoreView View() const;  // These three are for who looks on.
   void Tell(CoreChange change) const {
     if (options_.observer != nullptr) options_.observer->OnChange(View(), change);
   }
@@ -135,6 +142,8 @@ class Raft::Core {
   Message Make(MessageType type, PeerId to) const;
   // For messages that promise nothing.
   void Send(Message&& message) { out_->messages.push_back(std::move(message)); }
+  // The same, for the caller to fill in before anything else is sent.
+  Message& Send(MessageType type, PeerId to);
   // For all others. `covers` is the last entry that it acknowledges, zero for none.
   void Promise(Message&& message, Index covers);
 
@@ -187,11 +196,13 @@ class Raft::Core {
   void TickLeader();
   void CheckQuorum();
   Progress* FindPeer(PeerId id);
+  // Why this peer takes no proposals now.
+  std::optional<ProposeError> Obstacle() const;
   void BroadcastAppend();
   void SendAppends(PeerId to, Progress& peer);
-  // One append from peer.next() on, empty if there is nothing more. False if none could be read.
+  // One from peer.next() on, empty if there is nothing more. False if none could be read.
   bool SendAppend(PeerId to, Progress& peer);
-  void SendSlice(PeerId to, Progress& peer, LogSlice slice);
+  void SendSlice(PeerId to, Progress& peer, LogSlice&& slice);
   void SendEmptyAppend(PeerId to, Progress& peer);
   // `to` has answered a round that the clock has sent since it was last asked, and not what it was
   // asked: whatever keeps it from getting on is tried again.
@@ -230,67 +241,59 @@ class Raft::Core {
   // What a leader owes to the configuration by itself. Ends every call, while unsettled_.
   void SettleMembership();
   void Resign();
-  void NoteConfigurations(const std::vector<Entry>& entries);
+  void NoteConfigurations(const Entries& entries);
   void ConfigurationChanged();
   void SyncPeers();
 
   Options options_;  // Of what may change, the present value.
   Random& random_;
   Instant now_;
-  std::string poisoned_ = {};  // Why; empty while all is well.
+  Rare<std::string> poisoned_ = {};  // Why; empty while all is well.
 
   LogTail tail_;
   HardState hard_state_;
   HardState submitted_state_;     // What the newest write that carried one carried.
   WriteNumber state_write_ = {};  // The write that every promise of this term waits for.
-  std::vector<std::pair<LogId, Configuration>> configurations_ = {};  // At base, then by entry.
+  SmallVector<std::pair<LogId, Configuration>, 1> configurations_ = {};  // At base, then by entry.
 
+  // Together, since each alone would take eight bytes of every core.
   Role role_ = Role::kFollower;
-  PeerId leader_ = {};
+  bool quiet_ = false;             // The clock is stopped (raft_quiet.cc).
+  bool own_vote_pending_ = false;  // A candidate's, which is not counted before it is durable.
+  bool alone_ = false;             // No other voter with data answers a leader (raft_witness.cc).
+  bool unsettled_ = false;         // The configuration calls for SettleMembership(), some time.
+  bool transfer_ordered_ = false;  // In this term: no lease any more, see raft_transfer.cc.
   int ticks_ = 0;    // Since the election timer was reset; on a leader since the last quorum check.
   int timeout_ = 0;  // Of the election timer, drawn anew at each reset.
-  Instant refuse_votes_until_;
-  // Priorities (raft_priority.cc).
+  int heartbeat_ticks_ = 0;           // A leader's, since the last round.
+  int transfer_ticks_ = 0;            // Since transferee_ was set.
+  int idle_ticks_ = 0;                // A leader's, with nothing to do.
   int leaderless_ticks_ = 0;          // Since the last word of a leader.
-  std::int32_t preferred_ = kNobody;  // Of the voter that is to follow the leader.
   int handover_ticks_ = 0;            // Since the last handover for priority.
   int handover_pause_ = 0;            // Until the next one, at least.
-  static constexpr std::int32_t kNobody = std::numeric_limits<std::int32_t>::min();
+  std::int32_t preferred_ = kNobody;  // Of the voter that is to follow the leader.
+  PeerId leader_ = {};
+  Instant refuse_votes_until_;
+  SmallVector<PeerId, 0> live_ = {};  // Whose nodes live, sorted.
+  Round quiet_round_ = {};  // The newest that proposed to go quiet; zero since that is void.
 
-  // Quiet groups (raft_quiet.cc).
-  std::vector<PeerId> live_ = {};  // Whose nodes live, sorted.
-  bool quiet_ = false;             // The clock is stopped.
-  int idle_ticks_ = 0;             // A leader's, with nothing to do.
-  Round quiet_round_ = {};         // The newest that proposed to go quiet; zero since that is void.
-
-  // Given away and not worked off (raft_limits.cc): to the log writer by write, to apply by index.
-  Backlog writing_ = {};
-  Backlog applying_ = {};
+  Backlog writing_ = {};   // Given to the log writer and not worked off (raft_limits.cc), by write.
+  Backlog applying_ = {};  // Likewise to apply, by index.
   std::uint64_t told_room_ = kAnyRoom;  // The leader knows.
 
-  // Candidates only.
-  std::vector<std::pair<PeerId, bool>> votes_ = {};
-  bool own_vote_pending_ = false;  // Not counted before it is durable.
-
+  SmallVector<std::pair<PeerId, bool>, 0> votes_ = {};  // Candidates only.
   // Leaders only.
-  std::vector<Peer> peers_ = {};  // All members but this one, by id.
-  bool alone_ = false;            // No other voter with data answers (raft_witness.cc).
-  bool unsettled_ = false;        // The configuration calls for SettleMembership(), some time.
+  SmallVector<Peer, 0> peers_ = {};  // All members but this one, by id.
   std::size_t uncommitted_bytes_ = 0;
-  int heartbeat_ticks_ = 0;
   Round clock_round_ = {};  // The newest round that the clock, not a read, has sent.
   ReadRounds rounds_ = {};
-  std::vector<ReadRounds::Read> early_reads_ = {};  // Until an entry of the term is committed.
+  SmallVector<ReadRounds::Read, 0> early_reads_ = {};  // Until an entry of the term is committed.
   PeerId transferee_ = {};
-  int transfer_ticks_ = 0;
-  bool transfer_ordered_ = false;  // In this term: no lease any more, see raft_transfer.cc.
 
-  // Followers only.
-  ForwardedReads forwarded_;
-
+  ForwardedReads forwarded_;  // Followers only.
   Promises promises_ = {};
-  std::vector<std::pair<Message, Index>> fresh_ = {};  // Of this call, with what they cover.
-  Effects* out_ = nullptr;                             // Of this call, on its stack.
+  SmallVector<Fresh, 1>* fresh_ = nullptr;  // Of this call, on its stack.
+  Effects* out_ = nullptr;                  // Likewise.
 };
 
 }  // namespace rutile::raft

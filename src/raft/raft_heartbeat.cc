@@ -44,14 +44,13 @@ void Raft::Core::BroadcastHeartbeat(bool quiet) {
   quiet_round_ = quiet ? round : Round();
   out_->messages.reserve(out_->messages.size() + peers_.size());
   for (auto& [to, peer] : peers_) {
-    Message message = Make(MessageType::kHeartbeat, to);
+    Message& message = Send(MessageType::kHeartbeat, to);
     message.round = round;
     // Only as far as its log is known to be ours: beyond that it may hold other entries.
     message.commit = std::min(peer.match(), tail_.committed());
     peer.set_told_commit(message.commit);
     message.priority = preferred_;
     message.quiet = quiet && IsLive(to);
-    Send(std::move(message));
   }
   ConfirmRounds();  // Enough for who decides alone.
   if (quiet) OnQuietProposed(round);

@@ -99,7 +99,7 @@ void ExpectSilence(Raft& raft, Instant now) {
   vote.last_log = {Term(8), Index(99)};
   EXPECT_TRUE(raft.Step(now + Seconds(100), vote).empty());
   EXPECT_EQ(ProposeError::kPoisoned,
-            std::get<ProposeError>(raft.Propose(now + Seconds(100), {Bytes("x")}).first));
+            std::get<ProposeError>(raft.Propose(now + Seconds(100), {Bytes("x")}).outcome));
   const Effects read = raft.ReadIndex(now + Seconds(100), ReadId(1));
   ASSERT_EQ(1u, read.reads.size());
   EXPECT_EQ(Index(0), read.reads[0].index);

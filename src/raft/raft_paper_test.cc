@@ -33,13 +33,13 @@ std::vector<Message> Of(MessageType type, const std::vector<Message>& messages) 
   return chosen;
 }
 
-std::vector<std::string> Payloads(const std::vector<Entry>& entries) {
+std::vector<std::string> Payloads(const Entries& entries) {
   std::vector<std::string> payloads;
   for (const Entry& entry : entries) payloads.emplace_back(entry.payload.view());
   return payloads;
 }
 
-Terms TermsOf(const std::vector<Entry>& entries) {
+Terms TermsOf(const Entries& entries) {
   Terms terms;
   for (const Entry& entry : entries) terms.push_back(entry.id.term.value());
   return terms;
@@ -360,7 +360,7 @@ TEST(RaftPaper, LeaderCommitPrecedingEntries) {
     server.AcceptAppends(PeerId(2));
     server.Propose("some data");
     server.AcceptAppends(PeerId(2));
-    const std::vector<Entry> applied = server.TakeApplied();
+    const Entries applied = server.TakeApplied();
     Terms expected = before;
     expected.insert(expected.end(), {3, 3});
     EXPECT_EQ(expected, TermsOf(applied));

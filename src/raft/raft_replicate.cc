@@ -12,16 +12,15 @@
 
 namespace rutile::raft {
 
-std::pair<std::variant<Proposed, ProposeError>, Effects> Raft::Core::Propose(
-    Instant now, std::vector<Bytes> payloads) {
+ProposeResult Raft::Core::Propose(Instant now, std::span<Bytes> payloads) {
   RUTILE_CHECK(!payloads.empty());
-  if (poisoned()) return {ProposeError::kPoisoned, Effects()};
-  if (role_ != Role::kLeader) return {ProposeError::kNotLeader, Effects()};
-  if (!transferee_.IsZero()) return {ProposeError::kTransferring, Effects()};
-  if (IsBusy()) return {ProposeError::kBusy, Effects()};
-  std::pair<std::variant<Proposed, ProposeError>, Effects> outcome(
-      Proposed{.id = {term(), tail_.last().index.Next()}}, Effects());
-  Run(now, {.kind = CoreInput::Kind::kPropose}, outcome.second, [&] {
+  ProposeResult result;
+  if (const std::optional<ProposeError> error = Obstacle()) {
+    result.outcome = *error;
+    return result;
+  }
+  result.outcome = Proposed{.id = {term(), tail_.last().index.Next()}};
+  Run(now, {.kind = CoreInput::Kind::kPropose}, result.effects, [&] {
     for (Bytes& payload : payloads) {
       uncommitted_bytes_ += Entry::kOverheadBytes + payload.size();
       tail_.AppendOwn(term(), EntryType::kNormal, std::move(payload));
@@ -30,14 +29,22 @@ std::pair<std::variant<Proposed, ProposeError>, Effects> Raft::Core::Propose(
     // Before our own disk has them: it is one vote among others, and counts itself when it has.
     BroadcastAppend();
   });
-  return outcome;
+  return result;
+}
+
+std::optional<ProposeError> Raft::Core::Obstacle() const {
+  if (poisoned()) return ProposeError::kPoisoned;
+  if (role_ != Role::kLeader) return ProposeError::kNotLeader;
+  if (!transferee_.IsZero()) return ProposeError::kTransferring;
+  if (IsBusy()) return ProposeError::kBusy;
+  return std::nullopt;
 }
 
 Progress* Raft::Core::FindPeer(PeerId id) {
-  const auto it =
-      std::lower_bound(peers_.begin(), peers_.end(), id,
-                       [](const Peer& peer, PeerId wanted) { return peer.first < wanted; });
-  return it != peers_.end() && it->first == id ? &it->second : nullptr;
+  for (Peer& peer : peers_) {  // They are few.
+    if (peer.first == id) return &peer.second;
+  }
+  return nullptr;
 }
 
 void Raft::Core::BroadcastAppend() {
@@ -66,8 +73,8 @@ bool Raft::Core::SendAppend(PeerId to, Progress& peer) {
   }
   const std::size_t most = std::min<std::uint64_t>(options_.max_append_bytes, peer.room());
   const std::size_t max_bytes = RUTILE_BUGGIFY("buggify raft: an append of one entry") ? 0 : most;
-  std::optional<LogSlice> slice = tail_.Read(prev, limit, max_bytes);
-  if (!slice) {
+  LogSlice slice;
+  if (!tail_.ReadInto(slice, prev, limit, max_bytes)) {
     // Evicted, hence durable: the host reads it back. Up to where memory takes over.
     peer.set_reading(true);
     out_->cold_reads.push_back({.to_peer = to,
@@ -77,11 +84,11 @@ bool Raft::Core::SendAppend(PeerId to, Progress& peer) {
                                 .max_bytes = most});
     return false;
   }
-  SendSlice(to, peer, *std::move(slice));
+  SendSlice(to, peer, std::move(slice));
   return true;
 }
 
-void Raft::Core::SendSlice(PeerId to, Progress& peer, LogSlice slice) {
+void Raft::Core::SendSlice(PeerId to, Progress& peer, LogSlice&& slice) {
   if (configuration().IsWitness(to)) StripData(slice);
   std::size_t bytes = 0;
   for (const Entry& entry : slice.entries) bytes += entry.size_bytes();
@@ -90,11 +97,10 @@ void Raft::Core::SendSlice(PeerId to, Progress& peer, LogSlice slice) {
   }
   peer.set_asked_at(rounds_.sent());
   quiet_round_ = Round();  // Who has agreed to it is woken by this.
-  Message message = Make(MessageType::kAppend, to);
+  Message& message = Send(MessageType::kAppend, to);
   message.slice = std::move(slice);
   message.commit = tail_.committed();
   peer.set_told_commit(message.commit);
-  Send(std::move(message));
 }
 
 // Asks whether all that was sent has arrived: the answer acknowledges it, or says what is missing.

@@ -18,7 +18,7 @@ void Raft::Core::BecomeFollower(Term term, PeerId leader) {
   role_ = Role::kFollower;
   leader_ = leader;
   quiet_ = false;
-  votes_.clear();
+  votes_ = {};
   own_vote_pending_ = false;
   out_->state_changed = true;
   ResetElectionTimer();
@@ -30,7 +30,7 @@ void Raft::Core::BecomePreCandidate() {
   AbandonForwarded();
   role_ = Role::kPreCandidate;
   leader_ = PeerId();
-  votes_.clear();
+  votes_ = {};
   own_vote_pending_ = false;
   out_->state_changed = true;
   ResetElectionTimer();
@@ -54,7 +54,7 @@ void Raft::Core::BecomeCandidate(bool transfer) {
   promises_.DropAll();
   role_ = Role::kCandidate;
   leader_ = PeerId();
-  votes_.clear();
+  votes_ = {};
   own_vote_pending_ = true;
   out_->state_changed = true;
   ResetElectionTimer();
@@ -73,7 +73,7 @@ void Raft::Core::BecomeLeader() {
   RUTILE_CHECK(role_ == Role::kCandidate && !own_vote_pending_, DebugString());
   role_ = Role::kLeader;
   leader_ = id();
-  votes_.clear();
+  votes_ = {};
   out_->state_changed = true;
   ticks_ = 0;
   heartbeat_ticks_ = 0;

@@ -57,7 +57,7 @@ bool Raft::Core::DecidesWithWitnesses() const {
 
 Index Raft::Core::SendLimit(PeerId to) const {
   const Configuration& all = configuration();
-  if (!all.IsWitness(to)) return tail_.last().index;
+  if (all.witnesses.empty() || !all.IsWitness(to)) return tail_.last().index;
   Index limit = alone_ && DecidesWithWitnesses() ? tail_.durable() : Index();
   for (const auto& [other, peer] : peers_) {
     if (all.IsVoter(other) && !all.IsWitness(other)) limit = std::max(limit, peer.match());

@@ -1,11 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "base/small_vector.h"
 #include "base/time.h"
 #include "raft/ring_queue.h"
 #include "raft/types.h"
@@ -18,7 +19,7 @@ namespace rutile::raft {
 // arrived: an answer to an older round says nothing about the time since. When a quorum has
 // answered round r, all reads with rounds up to r may be served, and the lease runs from the
 // instant at which r was sent: each of that quorum refuses votes for longer than the lease from a
-// later instant on.
+// later instant on. It owns nothing before its first round or read: most peers do not lead.
 class ReadRounds {
  public:
   struct Read {
@@ -35,11 +36,13 @@ class ReadRounds {
   Round Start(Instant now);
   // A quorum, this leader counted, has answered `round`. Returns the reads that may be served.
   std::vector<Read> Confirm(Round round);
-  Round sent() const { return sent_; }
+  Round sent() const { return state_ == nullptr ? Round() : state_->sent; }
 
   // When the newest round that a quorum answered was sent.
-  std::optional<Instant> lease_start() const { return lease_start_; }
-  bool HasWaiting() const { return !waiting_.empty(); }
+  std::optional<Instant> lease_start() const {
+    return state_ == nullptr ? std::nullopt : state_->lease_start;
+  }
+  bool HasWaiting() const { return state_ != nullptr && !state_->waiting.empty(); }
 
   // Only rounds that are sent from now on count for the lease.
   void ForgetLease();
@@ -48,13 +51,19 @@ class ReadRounds {
   std::vector<Read> Abandon();
 
  private:
-  RingQueue<std::pair<Round, Read>> waiting_ = {};        // Rounds never fall.
-  RingQueue<std::pair<Round, Instant>> unanswered_ = {};  // Rounds sent, not yet confirmed.
-  Round sent_ = {};
-  Round confirmed_ = {};
-  Round carries_reads_ = {};  // The newest round with reads on it.
-  Round lease_after_ = {};    // Rounds up to here give no lease.
-  std::optional<Instant> lease_start_ = {};
+  struct State {
+    RingQueue<std::pair<Round, Read>> waiting = {};           // Rounds never fall.
+    RingQueue<std::pair<Round, Instant>, 1> unanswered = {};  // Rounds sent, not yet confirmed.
+    Round sent = {};
+    Round confirmed = {};
+    Round carries_reads = {};  // The newest round with reads on it.
+    Round lease_after = {};    // Rounds up to here give no lease.
+    std::optional<Instant> lease_start = {};
+  };
+
+  State& Used();
+
+  std::unique_ptr<State> state_ = {};
 };
 
 // The follower's side: questions sent to the leader and not yet answered. They carry numbers that
@@ -76,12 +85,13 @@ class ForwardedReads {
 
  private:
   struct Question {
+    ReadId number = {};
     ReadId id = {};
     int ticks_left = 0;
   };
 
   std::uint64_t next_;
-  std::map<ReadId, Question> questions_ = {};
+  SmallVector<Question, 0> questions_ = {};  // Numbers rise.
 };
 
 }  // namespace rutile::raft

@@ -70,7 +70,7 @@ bool Configuration::IsVoter(PeerId id) const { return Has(voters, id) || Has(out
 
 bool Configuration::IsMember(PeerId id) const { return IsVoter(id) || Has(learners, id); }
 
-bool Configuration::IsWitness(PeerId id) const { return Has(witnesses, id); }
+bool Configuration::IsWitness(PeerId id) const { return !witnesses.empty() && Has(witnesses, id); }
 
 std::vector<PeerId> Configuration::Members() const {
   std::vector<PeerId> all = voters;

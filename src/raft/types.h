@@ -11,6 +11,8 @@
 #include "base/bytes.h"
 #include "base/ids.h"
 #include "base/log_slice.h"
+#include "base/rare.h"
+#include "base/small_vector.h"
 #include "base/time.h"
 
 namespace rutile::raft {
@@ -120,20 +122,27 @@ inline constexpr std::uint64_t kAnyRoom = std::numeric_limits<std::uint64_t>::ma
 // One message between two peers of a group. Fields not named for a type are at their defaults.
 struct Message {
   MessageType type = MessageType::kAppend;
+  bool granted = false;   // kPreVoteReply, kVoteReply.
+  bool transfer = false;  // kVote: by the leader's wish; leader stickiness does not refuse it.
+  // kAppendReply. kPreVoteReply: the sender's priority is higher, and it campaigns itself.
+  bool rejected = false;
+  // kHeartbeat: nothing is left to do, and the receiver may stop its clock; see Options::quiet.
+  // kHeartbeatReply: it has.
+  bool quiet = false;
+  // kPreVote, kHeartbeatReply: the sender's. kHeartbeat: the highest of the voters that the sender
+  // would be followed by.
+  std::int32_t priority = 0;
+
   PeerId from = {};
   PeerId to = {};
   // Of the sender. kPreVote, and its reply when granted: the term the candidate would campaign in.
   Term term = {};
 
-  LogId last_log = {};    // kPreVote, kVote: the candidate's last entry.
-  bool granted = false;   // kPreVoteReply, kVoteReply.
-  bool transfer = false;  // kVote: by the leader's wish; leader stickiness does not refuse it.
+  LogId last_log = {};  // kPreVote, kVote: the candidate's last entry.
 
   LogSlice slice = {};  // kAppend: what follows slice.prev; may be empty (a probe).
   Index commit = {};    // kAppend, kHeartbeat: the sender's commit index, capped for the receiver.
 
-  // kAppendReply. kPreVoteReply: the sender's priority is higher, and it campaigns itself.
-  bool rejected = false;
   // kAppendReply, kHeartbeatReply: how far the sender has applied, and how many bytes of entries
   // more it takes.
   Index applied = {};
@@ -143,19 +152,14 @@ struct Message {
 
   Round round = {};  // kHeartbeat, kHeartbeatReply.
 
-  // kHeartbeat: nothing is left to do, and the receiver may stop its clock; see Options::quiet.
-  // kHeartbeatReply: it has.
-  bool quiet = false;
-
-  // kPreVote, kHeartbeatReply: the sender's. kHeartbeat: the highest of the voters that the sender
-  // would be followed by.
-  std::int32_t priority = 0;
-
-  std::optional<SnapshotMeta> snapshot = {};  // kSnapshot.
+  Rare<SnapshotMeta> snapshot = {};  // kSnapshot.
 
   ReadId read = {};       // kReadIndex, kReadIndexReply.
   Index read_index = {};  // kReadIndexReply; zero: the leader could not confirm, ask again.
 };
+
+// To both followers of a group of three without memory of its own.
+using Messages = SmallVector<Message, 2>;
 
 // "1->2 Append term 3 prev 4@2 +2 commit 4". For traces, scripts and failed checks.
 std::string ToString(const Message& message);

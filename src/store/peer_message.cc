@@ -166,7 +166,7 @@ raft::Message GetRaftMessage(codec::Reader& reader) {
     m.hint = GetLogId(reader);
   }
   if ((fields & kSnapshot) != 0) {
-    m.snapshot.emplace();
+    m.snapshot = raft::SnapshotMeta();
     m.snapshot->id = GetLogId(reader);
     m.snapshot->configuration = GetConfiguration(reader);
   }

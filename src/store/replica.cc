@@ -42,8 +42,8 @@ raft::Options Replica::RaftOptions(const ReplicaOptions& options, PeerId self,
           .max_uncommitted_bytes = options.max_uncommitted_bytes,
           .max_backlog_bytes = options.max_backlog_bytes,
           .apply_before_durable = options.apply_before_durable,
-          .priority = options.leader_priority,
           .quiet = options.quiet_groups,
+          .priority = options.leader_priority,
           .observer = observer};
 }
 
@@ -486,7 +486,7 @@ void Replica::PublishGate() {
   gate_.Publish(std::move(state), ready);
 }
 
-void Replica::NoteForwardedReads(const std::vector<raft::Message>& messages) {
+void Replica::NoteForwardedReads(const raft::Messages& messages) {
   for (const raft::Message& message : messages) {
     if (message.type == raft::MessageType::kReadIndexReply && message.read_index != Index()) {
       followers_read_ = raft_.term();
@@ -526,7 +526,7 @@ void Replica::SubmitWrite(raft::LogWrite write, bool installs) {
       }));
 }
 
-void Replica::SendMessages(const std::vector<raft::Message>& messages) {
+void Replica::SendMessages(const raft::Messages& messages) {
   for (const raft::Message& message : messages) {
     if (RUTILE_BUGGIFY("buggify store: a message to a peer is dropped")) continue;
     if (const std::optional<Peer> peer = addresses_.Find(message.to)) {

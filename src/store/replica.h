@@ -218,10 +218,10 @@ class Replica : public std::enable_shared_from_this<Replica> {
   void PublishGate();
   // See GateState. Neither part ever falls.
   std::uint64_t Generation() const { return raft_.term().value() + installs_; }
-  void NoteForwardedReads(const std::vector<raft::Message>& messages);
+  void NoteForwardedReads(const raft::Messages& messages);
   // `installs`: with it the log begins after a snapshot.
   void SubmitWrite(raft::LogWrite write, bool installs);
-  void SendMessages(const std::vector<raft::Message>& messages);
+  void SendMessages(const raft::Messages& messages);
   void HandOut(LogSlice committed);
   void StartColdRead(const raft::ColdRead& read);
   void WantSnapshot(PeerId to);

@@ -76,7 +76,7 @@ Status WalImpl::MoveRemains() {
 
 Status WalImpl::WriteMoves(const std::vector<Move>& moves) {
   std::vector<PlannedItem> items;
-  std::deque<std::vector<Entry>> entries;  // What items point to.
+  std::deque<Entries> entries;  // What items point to.
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < moves.size(); ++i) {
     const Move& move = moves[i];
@@ -107,7 +107,7 @@ Status WalImpl::WriteMoves(const std::vector<Move>& moves) {
       }
     }
     if (extent) {
-      RUTILE_ASSIGN_OR_RETURN(std::vector<Entry> read, ReadExtent(move.region, *extent));
+      RUTILE_ASSIGN_OR_RETURN(Entries read, ReadExtent(move.region, *extent));
       entries.push_back(std::move(read));
     }
     items.push_back({.item = std::move(item), .entries = extent ? &entries.back() : nullptr});

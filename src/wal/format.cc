@@ -236,7 +236,7 @@ std::optional<EntryType> EntryTypeOf(std::uint8_t number) {
   return static_cast<EntryType>(number);
 }
 
-std::size_t PutBlock(std::string* out, RegionId region, const std::vector<Entry>& entries,
+std::size_t PutBlock(std::string* out, RegionId region, const Entries& entries,
                      std::uint32_t signature) {
   const std::size_t start = out->size();
   codec::PutFixed32(out, 0);
@@ -257,9 +257,9 @@ bool VerifyBlock(std::string_view block, RegionId region, Index first, std::uint
          BlockCrc(block.substr(kCrcBytes), region, first, signature);
 }
 
-std::optional<std::vector<Entry>> DecodeBlock(const Bytes& block, std::uint32_t skip, Index first,
-                                              Term term, std::uint32_t count) {
-  std::vector<Entry> entries;
+std::optional<Entries> DecodeBlock(const Bytes& block, std::uint32_t skip, Index first, Term term,
+                                   std::uint32_t count) {
+  Entries entries;
   codec::Reader reader(block.view().substr(std::min(kCrcBytes, block.size())));
   Index index = first;
   for (std::uint64_t i = 0; i < std::uint64_t{skip} + count; ++i) {

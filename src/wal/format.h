@@ -114,13 +114,13 @@ std::optional<EntryType> EntryTypeOf(std::uint8_t number);
 // The entries of one item: a checksum, then type, length and bytes of each. The checksum covers the
 // region and the first index too, so that a block is never taken for another's.
 // Appends the block and returns its size. Requires an entry.
-std::size_t PutBlock(std::string* out, RegionId region, const std::vector<Entry>& entries,
+std::size_t PutBlock(std::string* out, RegionId region, const Entries& entries,
                      std::uint32_t signature);
 bool VerifyBlock(std::string_view block, RegionId region, Index first, std::uint32_t signature);
 // `count` entries of one term, the first of them with index `first`, behind `skip` entries that are
 // passed over. The payloads share `block`. Nothing when the block does not hold as many.
-std::optional<std::vector<Entry>> DecodeBlock(const Bytes& block, std::uint32_t skip, Index first,
-                                              Term term, std::uint32_t count);
+std::optional<Entries> DecodeBlock(const Bytes& block, std::uint32_t skip, Index first, Term term,
+                                   std::uint32_t count);
 
 // What segments are called: sixteen hexadecimal digits, so that names sort as the numbers do, and
 // one of three endings.

@@ -129,8 +129,8 @@ TEST(Format, ItemsCutShortOrWithMoreBehindAreRefused) {
 }
 
 TEST(Format, BlockRoundTripAndBinding) {
-  const std::vector<Entry> entries = {MakeEntry(11, 4, "first"), MakeEntry(12, 4, ""),
-                                      MakeEntry(13, 4, std::string(300, 'x'))};
+  const Entries entries = {MakeEntry(11, 4, "first"), MakeEntry(12, 4, ""),
+                           MakeEntry(13, 4, std::string(300, 'x'))};
   std::string bytes = "before";
   const std::size_t size = PutBlock(&bytes, RegionId(7), entries, 99);
   const Bytes block(bytes.substr(6));
@@ -140,7 +140,7 @@ TEST(Format, BlockRoundTripAndBinding) {
   EXPECT_FALSE(VerifyBlock(block.view(), RegionId(7), Index(12), 99));
   EXPECT_FALSE(VerifyBlock(block.view(), RegionId(7), Index(11), 98));
   EXPECT_EQ(DecodeBlock(block, 0, Index(11), Term(4), 3), entries);
-  EXPECT_EQ(DecodeBlock(block, 1, Index(12), Term(4), 1), std::vector<Entry>{entries[1]});
+  EXPECT_EQ(DecodeBlock(block, 1, Index(12), Term(4), 1), Entries{entries[1]});
   EXPECT_FALSE(DecodeBlock(block, 1, Index(12), Term(4), 3));
 }
 

@@ -44,13 +44,13 @@ Status WalImpl::FindExtents(RegionId region, Index prev, Index to, std::size_t m
   return Status();
 }
 
-Result<std::vector<Entry>> WalImpl::ReadExtent(RegionId region, const Extent& extent) const {
+Result<Entries> WalImpl::ReadExtent(RegionId region, const Extent& extent) const {
   const Piece& piece = extent.piece;
-  RUTILE_ASSIGN_OR_RETURN(std::vector<Entry> entries, ReadPiece(*extent.segment, region, piece));
+  RUTILE_ASSIGN_OR_RETURN(Entries entries, ReadPiece(*extent.segment, region, piece));
   const auto begin =
       entries.begin() + static_cast<std::ptrdiff_t>(extent.first.DistanceFrom(piece.first));
   const auto end = begin + static_cast<std::ptrdiff_t>(extent.last.DistanceFrom(extent.first) + 1);
-  return std::vector<Entry>(std::make_move_iterator(begin), std::make_move_iterator(end));
+  return Entries(std::make_move_iterator(begin), std::make_move_iterator(end));
 }
 
 Result<LogSlice> WalImpl::Read(RegionId region, Index prev, Index to, std::size_t max_bytes) {
@@ -61,7 +61,7 @@ Result<LogSlice> WalImpl::Read(RegionId region, Index prev, Index to, std::size_
     std::size_t bytes = 0;
     bool retry = false;
     for (const Extent& extent : extents) {
-      Result<std::vector<Entry>> entries = ReadExtent(region, extent);
+      Result<Entries> entries = ReadExtent(region, extent);
       if (!entries.ok()) {
         // Not damage when the file was recycled while it was read: the entries, if they are still
         // part of the log, are elsewhere now.

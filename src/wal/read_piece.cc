@@ -9,11 +9,11 @@
 
 namespace rutile::wal {
 
-Result<std::vector<Entry>> ReadPiece(const Segment& segment, RegionId region, const Piece& piece) {
+Result<Entries> ReadPiece(const Segment& segment, RegionId region, const Piece& piece) {
   RUTILE_ASSIGN_OR_RETURN(std::string read, segment.file->ReadAt(piece.offset, piece.block_bytes));
   const Bytes block(std::move(read));
   const Index first(piece.first.value() - piece.skip);
-  std::optional<std::vector<Entry>> entries;
+  std::optional<Entries> entries;
   if (VerifyBlock(block.view(), region, first, segment.signature)) {
     entries = DecodeBlock(block, piece.skip, piece.first, piece.term, piece.count);
   }

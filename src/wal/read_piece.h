@@ -1,7 +1,5 @@
 #pragma once
 
-#include <vector>
-
 #include "base/log_slice.h"
 #include "base/status.h"
 #include "wal/region_index.h"
@@ -10,6 +8,6 @@
 namespace rutile::wal {
 
 // The entries of one piece, read from its segment and verified. kCorruption names file and offset.
-Result<std::vector<Entry>> ReadPiece(const Segment& segment, RegionId region, const Piece& piece);
+Result<Entries> ReadPiece(const Segment& segment, RegionId region, const Piece& piece);
 
 }  // namespace rutile::wal

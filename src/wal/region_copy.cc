@@ -125,7 +125,7 @@ Result<RegionCopy> CopyRegion(FileSystem& files, const std::string& directory, R
                   .state = index->state};
   std::uint64_t bytes = 0;
   for (const Piece& piece : index->pieces) {
-    RUTILE_ASSIGN_OR_RETURN(std::vector<Entry> entries,
+    RUTILE_ASSIGN_OR_RETURN(Entries entries,
                             ReadPiece(*log.segments.at(piece.segment), region, piece));
     for (const Entry& entry : entries) bytes += entry.payload.size();
     if (bytes > kMaxCopyBytes) {

@@ -19,7 +19,7 @@ namespace rutile::wal {
 // An item and the entries that go with it (null without any; owned by the caller of Append).
 struct PlannedItem {
   Item item = {};
-  const std::vector<Entry>* entries = nullptr;
+  const Entries* entries = nullptr;
 };
 
 class WalImpl final : public Wal {
@@ -86,7 +86,7 @@ class WalImpl final : public Wal {
   // read.cc
   Status FindExtents(RegionId region, Index prev, Index to, std::size_t max_bytes, LogId* prev_id,
                      std::vector<Extent>* extents) const;
-  Result<std::vector<Entry>> ReadExtent(RegionId region, const Extent& extent) const;
+  Result<Entries> ReadExtent(RegionId region, const Extent& extent) const;
 
   // Constant after construction.
   FileSystem& files_;

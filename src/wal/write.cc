@@ -17,7 +17,7 @@ constexpr std::uint64_t kControlReserve = 2 * kBatchHeaderBytes;
 // compactions and states, which are what makes room.
 constexpr std::uint64_t kGrowthReserveShare = 16;
 
-std::vector<EntryRun> RunsOf(const std::vector<Entry>& entries) {
+std::vector<EntryRun> RunsOf(const Entries& entries) {
   std::vector<EntryRun> runs;
   for (const Entry& entry : entries) {
     if (runs.empty() || runs.back().term != entry.id.term) {

@@ -80,7 +80,7 @@ std::string What(const Entry& entry) {
 
 std::string EntryLine(const Entry& entry) { return EntryText(EtcdId(entry.id), What(entry)); }
 
-std::vector<std::string> EntryLines(const std::vector<Entry>& entries) {
+std::vector<std::string> EntryLines(const rutile::Entries& entries) {
   std::vector<std::string> lines;
   for (const Entry& entry : entries) lines.push_back(EntryLine(entry));
   return lines;
@@ -374,7 +374,7 @@ void EtcdNode::ProcessAppendThread(std::vector<std::string>& lines,
 void EtcdNode::ProcessApplyThread(std::vector<std::string>& lines,
                                   std::vector<EtcdDelivery>& network) {
   if (apply_jobs_.empty()) return lines.push_back(Say("has nothing to apply"));
-  const std::vector<Entry> entries = std::move(apply_jobs_.front());
+  const rutile::Entries entries = std::move(apply_jobs_.front());
   apply_jobs_.pop_front();
   lines.push_back(Say("has applied " + EntriesText(EntryLines(entries))));
   Apply(entries, lines);
@@ -403,11 +403,11 @@ void EtcdNode::Complete(const LogWrite& write, std::vector<Message>& answers) {
   };
   std::copy_if(effects.messages.begin(), effects.messages.end(), std::back_inserter(answers),
                leaves);
-  std::erase_if(effects.messages, leaves);
+  erase_if(effects.messages, leaves);
   Absorb(std::move(effects));
 }
 
-void EtcdNode::Apply(const std::vector<Entry>& entries, std::vector<std::string>& lines) {
+void EtcdNode::Apply(const rutile::Entries& entries, std::vector<std::string>& lines) {
   for (const Entry& entry : entries) {
     if (entry.id.index != machine_.index.Next()) violation_ += "applied out of order\n";
     machine_ = entry.id;

@@ -89,8 +89,8 @@ class EtcdNode {
   struct Pending {
     std::vector<LogWrite> writes = {};
     std::vector<Message> messages = {};
-    std::vector<Entry> committed = {};
-    std::optional<SnapshotMeta> install = {};
+    rutile::Entries committed = {};
+    Rare<SnapshotMeta> install = {};
   };
   struct AppendJob {
     std::vector<LogWrite> writes = {};
@@ -108,7 +108,7 @@ class EtcdNode {
   // Makes it durable, and tells the core, whose answers to others go to `answers`; what comes of it
   // otherwise waits for the next turn.
   void Complete(const LogWrite& write, std::vector<Message>& answers);
-  void Apply(const std::vector<Entry>& entries, std::vector<std::string>& lines);
+  void Apply(const rutile::Entries& entries, std::vector<std::string>& lines);
   bool SayState(std::vector<std::string>& lines);
   static std::vector<std::string> Entries(const std::vector<LogWrite>& writes);
   void SendAll(const std::vector<Message>& messages, std::vector<std::string>& lines,
@@ -143,7 +143,7 @@ class EtcdNode {
   Lead said_lead_ = {};
   HardState said_hard_ = {};
   std::deque<AppendJob> append_jobs_ = {};
-  std::deque<std::vector<Entry>> apply_jobs_ = {};
+  std::deque<rutile::Entries> apply_jobs_ = {};
   std::optional<ConfigurationChange> wanted_change_ = {};
   std::set<Round> answered_early_ = {};
   std::vector<std::string> offices_ = {};

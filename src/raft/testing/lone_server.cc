@@ -8,8 +8,8 @@
 namespace rutile::raft::testing {
 namespace {
 
-std::vector<Entry> MakeEntries(LogId prev, const std::vector<std::uint64_t>& terms) {
-  std::vector<Entry> entries;
+Entries MakeEntries(LogId prev, const std::vector<std::uint64_t>& terms) {
+  Entries entries;
   for (std::uint64_t term : terms) {
     prev = {Term(term), prev.index.Next()};
     entries.push_back({.id = prev, .type = EntryType::kNormal, .payload = Bytes(ToString(prev))});

@@ -29,7 +29,7 @@ class LoneServer {
   // What was sent, written and applied since the last call.
   std::vector<Message> TakeMessages() { return std::exchange(messages_, {}); }
   std::vector<LogWrite> TakeWrites() { return std::exchange(writes_, {}); }
-  std::vector<Entry> TakeApplied() { return std::exchange(applied_, {}); }
+  Entries TakeApplied() { return std::exchange(applied_, {}); }
   // Terms of the whole log.
   std::vector<std::uint64_t> Log() const;
 
@@ -61,7 +61,7 @@ class LoneServer {
   std::unique_ptr<Raft> raft_ = {};
   std::vector<Message> messages_ = {};
   std::vector<LogWrite> writes_ = {};
-  std::vector<Entry> applied_ = {};
+  Entries applied_ = {};
 };
 
 }  // namespace rutile::raft::testing
