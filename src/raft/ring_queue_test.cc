@@ -2,23 +2,31 @@
 
 #include <deque>
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "base/random.h"
 
 namespace rutile::raft {
 namespace {
 
-TEST(RingQueue, HoldsWhatADequeHoldsAfterAnyCalls) {
+// Values own memory, so that a mistake in who owns them is seen by the sanitizers.
+template <class Ring>
+void CompareWithADeque() {
   SeededRandom random(7);
-  RingQueue<std::uint64_t> ring;
-  std::deque<std::uint64_t> twin;
+  Ring ring;
+  std::deque<std::string> twin;
   for (int step = 0; step < 20'000; ++step) {
     const std::uint64_t choice = random.Below(100);
     // Grows and shrinks in turn, so that it wraps at many sizes.
     const bool growing = (step / 500) % 2 == 0;
     if (choice < (growing ? 60U : 30U)) {
-      ring.push_back(random.Next());
+      ring.push_back("a value that is long: " + std::to_string(random.Next()));
       twin.push_back(ring.back());
+    } else if (choice == 98) {
+      Ring moved = std::move(ring);
+      ASSERT_TRUE(ring.empty());  // NOLINT(bugprone-use-after-move)
+      ring = std::move(moved);
     } else if (choice == 99) {
       ring.clear();
       twin.clear();
@@ -37,6 +45,13 @@ TEST(RingQueue, HoldsWhatADequeHoldsAfterAnyCalls) {
     const std::size_t first = random.Below(twin.size());
     ASSERT_EQ(ring[first], twin[first]);
   }
+}
+
+TEST(RingQueue, HoldsWhatADequeHoldsAfterAnyCalls) { CompareWithADeque<RingQueue<std::string>>(); }
+
+TEST(RingQueue, DoesSoWithTheFirstValuesInItself) {
+  CompareWithADeque<RingQueue<std::string, 1>>();
+  CompareWithADeque<RingQueue<std::string, 3>>();
 }
 
 TEST(RingQueue, LetsGoOfWhatIsTakenOut) {
