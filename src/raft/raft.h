@@ -144,6 +144,7 @@ struct Proposed {
   LogId id = {};  // Of the first entry of the batch.
 };
 
+// How a proposal went, and what the host must do in either case.
 struct ProposeResult {
   std::variant<Proposed, ProposeError> outcome = {};
   Effects effects;
