@@ -30,7 +30,9 @@ class SmallVector {
   using iterator = T*;
   using const_iterator = const T*;
 
-  SmallVector() {}  // NOLINT(modernize-use-equals-default): leaves the memory of values as it is.
+  // The memory of values is left as it is until there are some.
+  // NOLINTBEGIN(cppcoreguidelines-pro-type-member-init,modernize-use-equals-default)
+  SmallVector() {}
   SmallVector(std::initializer_list<T> values) : SmallVector(values.begin(), values.end()) {}
   template <std::input_iterator Iterator>
   SmallVector(Iterator first, Iterator last) {
@@ -38,6 +40,7 @@ class SmallVector {
   }
   SmallVector(const SmallVector& other) : SmallVector(other.begin(), other.end()) {}
   SmallVector(SmallVector&& other) noexcept { TakeFrom(other); }
+  // NOLINTEND(cppcoreguidelines-pro-type-member-init,modernize-use-equals-default)
   SmallVector& operator=(const SmallVector& other) {
     if (this != &other) *this = SmallVector(other);
     return *this;

@@ -19,11 +19,14 @@ namespace rutile::raft {
 template <class T, std::size_t Inline = 0>
 class RingQueue {
  public:
-  RingQueue() {}  // NOLINT(modernize-use-equals-default): leaves the memory of values as it is.
+  // The memory of values is left as it is until there are some.
+  // NOLINTBEGIN(cppcoreguidelines-pro-type-member-init,modernize-use-equals-default)
+  RingQueue() {}
   RingQueue(const RingQueue& other) {
     for (std::size_t i = 0; i < other.size(); ++i) push_back(other[i]);
   }
   RingQueue(RingQueue&& other) noexcept { TakeFrom(other); }
+  // NOLINTEND(cppcoreguidelines-pro-type-member-init,modernize-use-equals-default)
   RingQueue& operator=(const RingQueue& other) {
     if (this != &other) *this = RingQueue(other);
     return *this;
