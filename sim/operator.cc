@@ -91,6 +91,14 @@ std::vector<std::vector<Operator::Steps>> Operator::Sensible(const store::Region
   return kinds;
 }
 
+Operator::Steps Operator::Choose(const store::Region& region, std::uint64_t number) const {
+  if (region.joint) return {};
+  const std::vector<std::vector<Steps>> kinds = Sensible(region);
+  if (kinds.empty()) return {};
+  const std::vector<Steps>& kind = kinds[number % kinds.size()];
+  return kind[number / 8 % kind.size()];
+}
+
 void Operator::ChangeMembers(std::uint64_t choice, Duration span) {
   TryChange(choice, world_.Now() + std::max(span, kPatience));
 }
@@ -98,14 +106,11 @@ void Operator::ChangeMembers(std::uint64_t choice, Duration span) {
 void Operator::TryChange(std::uint64_t choice, Duration until) {
   if (world_.Now() > until) return;
   const auto gate = Leader();
-  const bool busy = !gate || gate->region->joint;
-  const auto kinds = busy ? std::vector<std::vector<Steps>>() : Sensible(*gate->region);
-  if (kinds.empty()) {
+  Steps steps = gate ? Choose(*gate->region, choice) : Steps();
+  if (steps.empty()) {
     return Later(kLookAgain, [this, choice, until] { TryChange(choice, until); });
   }
   // Every third one that adds a replica is a move from one node to another, as a whole.
-  const std::vector<Steps>& kind = kinds[choice % kinds.size()];
-  Steps steps = kind[choice / 8 % kind.size()];
   const bool adds = steps.size() == 1 && steps.front().kind == Kind::kAddLearner;
   if (adds && choice % 3 == 0) Move(choice, PeerId(next_peer_), until + kPatience);
   AwaitChange(choice, until, Propose(*gate, std::move(steps)));
@@ -201,12 +206,11 @@ void Operator::Demand(std::uint64_t attempt, std::uint64_t changes, std::uint64_
   if (changed && transferred) return;
   const auto gate = Leader();
   if (gate && !gate->region->joint) {
-    const auto kinds = Sensible(*gate->region);
-    if (!changed && !kinds.empty()) {
-      const std::vector<Steps>& kind = kinds[attempt % kinds.size()];
-      Propose(*gate, kind[attempt / 8 % kind.size()]);
-    } else if (changed) {
+    Steps steps = changed ? Steps() : Choose(*gate->region, attempt);
+    if (changed) {
       DemandTransfer(*gate, attempt);
+    } else if (!steps.empty()) {
+      Propose(*gate, std::move(steps));
     }
   }
   Later(Milliseconds(500), [=, this] { Demand(attempt + 1, changes, transfers); });

@@ -52,6 +52,8 @@ class Operator {
   bool MayVote(const store::Region& region, const Steps& steps) const;
   // All that makes sense, kind by kind; no kind is empty.
   std::vector<std::vector<Steps>> Sensible(const store::Region& region) const;
+  // One of these; nothing while there are none, or the last change is still under way.
+  Steps Choose(const store::Region& region, std::uint64_t number) const;
   void TryChange(std::uint64_t choice, Duration until);
   void AwaitChange(std::uint64_t choice, Duration until, const Answer& answer);
   // Adds a replica and, when it has caught up, removes a voter in its favour.
