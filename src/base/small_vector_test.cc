@@ -14,11 +14,15 @@ using Strings = SmallVector<std::string, 2>;
 // Long enough to be owned elsewhere, so that a mistake in who owns it is seen by the sanitizers.
 std::string Text(std::uint64_t number) { return "a value that is long: " + std::to_string(number); }
 
-std::vector<std::string> Copied(const Strings& strings) { return {strings.begin(), strings.end()}; }
+template <std::size_t Inline>
+std::vector<std::string> Copied(const SmallVector<std::string, Inline>& strings) {
+  return {strings.begin(), strings.end()};
+}
 
-TEST(SmallVector, HoldsWhatAVectorHoldsAfterAnyCalls) {
+template <std::size_t Inline>
+void CompareWithAVector() {
   SeededRandom random(7);
-  Strings small;
+  SmallVector<std::string, Inline> small;
   std::vector<std::string> twin;
   for (int step = 0; step < 20'000; ++step) {
     const std::uint64_t choice = random.Below(100);
@@ -38,11 +42,11 @@ TEST(SmallVector, HoldsWhatAVectorHoldsAfterAnyCalls) {
       small.erase(small.begin() + offset, small.end());
       twin.erase(twin.begin() + offset, twin.end());
     } else if (choice < 94) {
-      Strings moved = std::move(small);
+      SmallVector<std::string, Inline> moved = std::move(small);
       EXPECT_TRUE(small.empty());  // NOLINT(bugprone-use-after-move)
       small = std::move(moved);
     } else if (choice < 97) {
-      Strings copy = small;
+      SmallVector<std::string, Inline> copy = small;
       EXPECT_EQ(copy, small);
       small = copy;
     } else if (choice == 97) {
@@ -54,6 +58,18 @@ TEST(SmallVector, HoldsWhatAVectorHoldsAfterAnyCalls) {
     }
     ASSERT_EQ(Copied(small), twin);
   }
+}
+
+TEST(SmallVector, HoldsWhatAVectorHoldsAfterAnyCalls) { CompareWithAVector<2>(); }
+TEST(SmallVector, HoldsTheSameWithNoneInItself) { CompareWithAVector<0>(); }
+
+TEST(SmallVector, WithNoneInItselfItIsOnePointer) {
+  SmallVector<std::string, 0> none;
+  EXPECT_EQ(sizeof(none), sizeof(void*));
+  EXPECT_EQ(none.capacity(), 0U);
+  EXPECT_EQ(none.begin(), none.end());
+  const SmallVector<std::string, 0> copy = none;
+  EXPECT_EQ(copy.capacity(), 0U);
 }
 
 TEST(SmallVector, OwnsNoMemoryForFewValuesAndForAsManyAsWereReserved) {
