@@ -275,7 +275,7 @@ void GroupOracle::CheckQuorum(const raft::CoreView& view, LogId id) {
             "commits " + ToString(id) + " of an older term by counting, in term " +
                 ToString(view.term));
   }
-  const auto count = [&](const std::vector<PeerId>& voters) {
+  const auto count = [&](const raft::PeerIds& voters) {
     return static_cast<std::size_t>(std::count_if(voters.begin(), voters.end(), [&](PeerId voter) {
       const auto found = replicas_.find(voter);
       if (found == replicas_.end()) return false;

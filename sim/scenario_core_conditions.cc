@@ -51,7 +51,7 @@ std::vector<LogId> CoreLevel::LogOf(std::size_t node) {
 
 std::string CoreLevel::Describe(const raft::Configuration& configuration) const {
   std::string text;
-  const auto add = [&](const std::string& title, const std::vector<PeerId>& ids) {
+  const auto add = [&](const std::string& title, const raft::PeerIds& ids) {
     if (ids.empty()) return;
     if (!title.empty()) text += (text.empty() ? "" : " ") + title;
     for (PeerId id : ids) text += (text.empty() ? "" : " ") + NameOf(id.value());

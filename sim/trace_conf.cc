@@ -27,7 +27,7 @@ bool MayFollow(const TraceConf& before, const TraceConf& after) {
   if (after.voters.empty()) return false;
   if (!before.outgoing.empty()) return after.outgoing.empty() && after.voters == before.voters;
   if (!after.outgoing.empty()) return after.outgoing == before.voters;
-  std::vector<PeerId> changed;
+  raft::PeerIds changed;
   std::set_symmetric_difference(before.voters.begin(), before.voters.end(), after.voters.begin(),
                                 after.voters.end(), std::back_inserter(changed));
   return changed.size() <= 1;

@@ -104,8 +104,8 @@ class Reader {
     Fail(path + " is " + member->dump() + "; expected " + expected);
     return Enum();
   }
-  std::vector<PeerId> Ids(const Json& list, const std::string& path) {
-    std::vector<PeerId> ids;
+  raft::PeerIds Ids(const Json& list, const std::string& path) {
+    raft::PeerIds ids;
     if (!list.is_array()) {
       Fail(path + " is " + list.dump() + "; expected a list of nodes");
       return ids;
@@ -124,7 +124,7 @@ class Reader {
 
 std::string InQuotes(PeerId id) { return std::to_string(id.value()); }
 
-Json IdList(const std::vector<PeerId>& ids) {
+Json IdList(const raft::PeerIds& ids) {
   Json list = Json::array();
   for (const PeerId id : ids) list.push_back(InQuotes(id));
   return list;

@@ -9,6 +9,7 @@
 
 #include "base/ids.h"
 #include "base/status.h"
+#include "raft/types.h"
 
 namespace rutile::sim {
 
@@ -72,8 +73,8 @@ struct TraceMessage {
 
 // Who votes: of both configurations while they are joint.
 struct TraceConf {
-  std::vector<PeerId> voters = {};
-  std::vector<PeerId> outgoing = {};
+  raft::PeerIds voters = {};
+  raft::PeerIds outgoing = {};
 
   friend bool operator==(const TraceConf&, const TraceConf&) = default;
 };

@@ -269,7 +269,7 @@ std::optional<std::string> TraceChecker::Group::BecomeCandidate(Node& node,
 }
 
 bool TraceChecker::Group::IsQuorum(const TraceConf& conf, const std::set<PeerId>& nodes) const {
-  for (const std::vector<PeerId>* voters : {&conf.voters, &conf.outgoing}) {
+  for (const raft::PeerIds* voters : {&conf.voters, &conf.outgoing}) {
     const auto have = std::count_if(voters->begin(), voters->end(),
                                     [&](PeerId voter) { return nodes.contains(voter); });
     const bool is_second = voters == &conf.outgoing;

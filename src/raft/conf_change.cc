@@ -9,7 +9,7 @@
 namespace rutile::raft {
 namespace {
 
-using Ids = std::vector<PeerId>;
+using Ids = PeerIds;
 
 bool Has(const Ids& ids, PeerId id) { return std::binary_search(ids.begin(), ids.end(), id); }
 
@@ -86,7 +86,7 @@ Result<Configuration> TakeAll(const Configuration& from, Configuration to,
     }
     Take(to, steps[i]);
   }
-  std::erase_if(to.witnesses, [&to](PeerId id) { return !to.IsVoter(id); });
+  erase_if(to.witnesses, [&to](PeerId id) { return !to.IsVoter(id); });
   if (to.voters.empty()) return Refused("no voter would be left");
   for (const Ids* voters : {&to.voters, &to.outgoing}) {
     const auto witnesses = std::count_if(voters->begin(), voters->end(),

@@ -12,14 +12,14 @@ namespace {
 
 using Kind = ChangeStep::Kind;
 
-std::vector<PeerId> Ids(std::initializer_list<std::uint64_t> values) {
-  std::vector<PeerId> ids;
+PeerIds Ids(std::initializer_list<std::uint64_t> values) {
+  PeerIds ids;
   for (std::uint64_t value : values) ids.emplace_back(value);
   return ids;
 }
 
-std::vector<PeerId> Subset(unsigned mask) {
-  std::vector<PeerId> ids;
+PeerIds Subset(unsigned mask) {
+  PeerIds ids;
   for (unsigned i = 0; i < 16; ++i) {
     if ((mask >> i) & 1u) ids.emplace_back(i + 1);
   }

@@ -35,7 +35,7 @@ struct Known {
 
 // A row for each voter, with a bar as long as there are voters with lower indexes.
 std::string Chart(const Configuration& all, const Known& known) {
-  const std::vector<PeerId> voters = all.Members();
+  const PeerIds voters = all.Members();
   if (voters.empty()) return "<empty majority quorum>";
   std::ostringstream out;
   out << std::string(voters.size(), ' ') << "    idx\n";
@@ -63,7 +63,7 @@ std::string_view Text(VoteResult result) {
   return "";
 }
 
-std::string List(const std::vector<PeerId>& ids) {
+std::string List(const PeerIds& ids) {
   std::string text;
   for (PeerId id : ids) text += (text.empty() ? "" : " ") + ToString(id);
   return "(" + text + ")";
@@ -73,7 +73,7 @@ std::string List(const std::vector<PeerId>& ids) {
 
 struct QuorumCase {
   Configuration all = {};
-  std::vector<PeerId> order = {};  // In which values are given to voters.
+  PeerIds order = {};  // In which values are given to voters.
 };
 
 QuorumCase ReadConfigurations(const EtcdCommand& command) {
@@ -81,8 +81,7 @@ QuorumCase ReadConfigurations(const EtcdCommand& command) {
   for (const char* key : {"cfg", "cfgj"}) {
     const auto it = command.args.find(key);
     if (it == command.args.end()) continue;
-    std::vector<PeerId>& side =
-        std::string_view(key) == "cfg" ? read.all.voters : read.all.outgoing;
+    PeerIds& side = std::string_view(key) == "cfg" ? read.all.voters : read.all.outgoing;
     for (const std::string& value : it->second) {
       if (value == "zero") continue;  // Joint with nobody.
       const PeerId id(std::stoull(value));

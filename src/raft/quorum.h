@@ -27,7 +27,7 @@ VoteResult JointVote(VoteResult incoming, VoteResult outgoing);
 namespace internal {
 
 template <class ValueOf>
-std::uint64_t ReachedBy(const std::vector<PeerId>& voters, ValueOf& value_of) {
+std::uint64_t ReachedBy(const PeerIds& voters, ValueOf& value_of) {
   // Asked for on every acknowledgement: no allocation, and no clearing.
   std::array<std::uint64_t, 16> few;  // NOLINT(cppcoreguidelines-pro-type-member-init)
   if (voters.size() <= few.size()) {
@@ -40,7 +40,7 @@ std::uint64_t ReachedBy(const std::vector<PeerId>& voters, ValueOf& value_of) {
 }
 
 template <class VoteOf>
-VoteResult VoteAmong(const std::vector<PeerId>& voters, VoteOf& vote_of) {
+VoteResult VoteAmong(const PeerIds& voters, VoteOf& vote_of) {
   std::size_t granted = 0;
   std::size_t refused = 0;
   for (PeerId voter : voters) {

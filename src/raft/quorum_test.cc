@@ -13,8 +13,8 @@ namespace {
 
 using Values = std::map<PeerId, std::uint64_t>;
 
-std::vector<PeerId> Subset(unsigned mask) {
-  std::vector<PeerId> ids;
+PeerIds Subset(unsigned mask) {
+  PeerIds ids;
   for (unsigned i = 0; i < 8; ++i) {
     if ((mask >> i) & 1u) ids.emplace_back(i + 1);
   }
@@ -22,7 +22,7 @@ std::vector<PeerId> Subset(unsigned mask) {
 }
 
 // Straight from the definition: the largest value v such that more than half are at v or above.
-std::uint64_t NaiveReached(const std::vector<PeerId>& voters, const Values& values) {
+std::uint64_t NaiveReached(const PeerIds& voters, const Values& values) {
   for (std::uint64_t v = 8; v > 0; --v) {
     std::size_t there = 0;
     for (PeerId id : voters) there += values.at(id) >= v ? 1u : 0u;
@@ -32,8 +32,7 @@ std::uint64_t NaiveReached(const std::vector<PeerId>& voters, const Values& valu
 }
 
 // Won if more than half granted; lost if it would be lost even if all others granted.
-VoteResult NaiveVote(const std::vector<PeerId>& voters,
-                     const std::map<PeerId, std::optional<bool>>& votes) {
+VoteResult NaiveVote(const PeerIds& voters, const std::map<PeerId, std::optional<bool>>& votes) {
   std::size_t granted = 0;
   std::size_t possible = 0;
   for (PeerId id : voters) {
@@ -115,7 +114,7 @@ TEST(Quorum, AllOfUpToFiveAndFiveVotersByBruteForce) {
       std::array<unsigned, 10> digits = {};
       unsigned rest = code;
       for (unsigned i = 0; i < peers; ++i, rest /= 3) digits[i] = rest % 3;
-      const auto majority_at = [&](const std::vector<PeerId>& voters, unsigned least) {
+      const auto majority_at = [&](const PeerIds& voters, unsigned least) {
         std::size_t there = 0;
         for (PeerId id : voters) there += digits[id.value() - 1] >= least ? 1u : 0u;
         return 2 * there > voters.size();

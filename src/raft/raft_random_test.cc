@@ -174,7 +174,7 @@ class Calamity {
   // A few steps of all kinds, of which some make no sense.
   void ChangeMembers(std::size_t id) {
     const Configuration current = cluster_.raft(id).configuration();
-    std::vector<PeerId> members = current.Members();
+    PeerIds members = current.Members();
     ConfigurationChange change{.transition = static_cast<Transition>(random_.Below(3))};
     // An explicit joint configuration is left by a change without steps.
     for (std::uint64_t n = current.IsJoint() ? 0 : 1 + random_.Below(3); n > 0; --n) {

@@ -84,7 +84,7 @@ void Raft::Core::SendToWitnesses() {
 
 bool Raft::Core::MayLead(PeerId peer) const {
   // Not a voter that is about to lose its vote: it would have to make way in turn.
-  const std::vector<PeerId>& voters = configuration().voters;
+  const PeerIds& voters = configuration().voters;
   return std::binary_search(voters.begin(), voters.end(), peer) && !configuration().IsWitness(peer);
 }
 

@@ -19,8 +19,8 @@ using Kind = ChangeStep::Kind;
 
 constexpr int kElectionTicks = 10;  // Of SmallOptions().
 
-std::vector<PeerId> Ids(std::initializer_list<std::uint64_t> numbers) {
-  std::vector<PeerId> ids;
+PeerIds Ids(std::initializer_list<std::uint64_t> numbers) {
+  PeerIds ids;
   for (std::uint64_t number : numbers) ids.emplace_back(number);
   return ids;
 }

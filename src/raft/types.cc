@@ -11,18 +11,18 @@ constexpr std::uint8_t kConfigurationVersion = 2;
 constexpr std::uint8_t kAutoLeave = 1;
 constexpr std::uint8_t kHasWitnesses = 2;
 
-bool Has(const std::vector<PeerId>& sorted, PeerId id) {
+bool Has(const PeerIds& sorted, PeerId id) {
   return std::binary_search(sorted.begin(), sorted.end(), id);
 }
 
-bool IsStrictlyRising(const std::vector<PeerId>& ids) {
+bool IsStrictlyRising(const PeerIds& ids) {
   for (std::size_t i = 1; i < ids.size(); ++i) {
     if (ids[i - 1] >= ids[i]) return false;
   }
   return ids.empty() || !ids.front().IsZero();
 }
 
-bool HasFewerThanMajority(const std::vector<PeerId>& voters, const std::vector<PeerId>& some) {
+bool HasFewerThanMajority(const PeerIds& voters, const PeerIds& some) {
   const auto count =
       std::count_if(some.begin(), some.end(), [&voters](PeerId id) { return Has(voters, id); });
   return static_cast<std::size_t>(count) <= voters.size() / 2;
@@ -42,7 +42,7 @@ bool GetU64(std::string_view& in, std::uint64_t& value) {
   return true;
 }
 
-bool GetIds(std::string_view& in, std::vector<PeerId>& ids) {
+bool GetIds(std::string_view& in, PeerIds& ids) {
   std::uint64_t count = 0;
   if (!GetU64(in, count) || count > in.size() / 8) return false;
   ids.reserve(count);
@@ -54,7 +54,7 @@ bool GetIds(std::string_view& in, std::vector<PeerId>& ids) {
   return true;
 }
 
-std::string Join(const std::vector<PeerId>& ids) {
+std::string Join(const PeerIds& ids) {
   std::string text;
   for (PeerId id : ids) text += (text.empty() ? "" : ",") + ToString(id);
   return text;
@@ -72,8 +72,8 @@ bool Configuration::IsMember(PeerId id) const { return IsVoter(id) || Has(learne
 
 bool Configuration::IsWitness(PeerId id) const { return !witnesses.empty() && Has(witnesses, id); }
 
-std::vector<PeerId> Configuration::Members() const {
-  std::vector<PeerId> all = voters;
+PeerIds Configuration::Members() const {
+  PeerIds all = voters;
   all.insert(all.end(), outgoing.begin(), outgoing.end());
   all.insert(all.end(), learners.begin(), learners.end());
   std::sort(all.begin(), all.end());

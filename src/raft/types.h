@@ -55,18 +55,21 @@ struct HardState {
   friend bool operator==(const HardState&, const HardState&) = default;
 };
 
+// Few of them, and nearly always none.
+using PeerIds = SmallVector<PeerId, 0>;
+
 // Who votes. While `outgoing` is not empty the group is in joint consensus (Raft 4.3): decisions
 // need a majority of both sets. Ids are sorted and unique; a peer is a voter or a learner, not
 // both.
 struct Configuration {
-  std::vector<PeerId> voters = {};
-  std::vector<PeerId> outgoing = {};
-  std::vector<PeerId> learners = {};
+  PeerIds voters = {};
+  PeerIds outgoing = {};
+  PeerIds learners = {};
   // Voters of `outgoing` only, who become learners when the joint configuration is left.
-  std::vector<PeerId> learners_next = {};
+  PeerIds learners_next = {};
   // Voters, of either set, that keep what entries there are and not what they say. They are fewer
   // than a majority of each set, so every quorum has somebody who has the data.
-  std::vector<PeerId> witnesses = {};
+  PeerIds witnesses = {};
   // Joint only: whoever leads leaves it by itself, as soon as it is committed and applied.
   bool auto_leave = false;
 
@@ -74,7 +77,7 @@ struct Configuration {
   bool IsMember(PeerId id) const;
   bool IsWitness(PeerId id) const;
   // All voters and learners, sorted, each once.
-  std::vector<PeerId> Members() const;
+  PeerIds Members() const;
   bool IsJoint() const { return !outgoing.empty(); }
   // Whether the laws above hold. Without any member it is valid: a peer that waits to be told.
   bool IsValid() const;

@@ -63,7 +63,7 @@ TEST(Configuration, Members) {
   const Configuration all{.voters = {PeerId(1), PeerId(4)},
                           .outgoing = {PeerId(2), PeerId(4)},
                           .learners = {PeerId(3)}};
-  EXPECT_EQ((std::vector{PeerId(1), PeerId(2), PeerId(3), PeerId(4)}), all.Members());
+  EXPECT_EQ((PeerIds{PeerId(1), PeerId(2), PeerId(3), PeerId(4)}), all.Members());
   EXPECT_TRUE(all.IsVoter(PeerId(2)));
   EXPECT_FALSE(all.IsVoter(PeerId(3)));
   EXPECT_TRUE(all.IsMember(PeerId(3)));

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint8_t kFormat = 1;
 
-bool Has(const std::vector<PeerId>& sorted, PeerId id) {
+bool Has(const raft::PeerIds& sorted, PeerId id) {
   return std::binary_search(sorted.begin(), sorted.end(), id);
 }
 

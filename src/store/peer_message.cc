@@ -51,13 +51,13 @@ std::int32_t GetSigned(codec::Reader& reader) {
   return static_cast<std::int32_t>((bits >> 1) ^ ((bits & 1) != 0 ? ~std::uint32_t{0} : 0));
 }
 
-void PutPeers(std::string* out, const std::vector<PeerId>& peers) {
+void PutPeers(std::string* out, const raft::PeerIds& peers) {
   codec::PutVarint(out, peers.size());
   for (const PeerId peer : peers) codec::PutVarint(out, peer.value());
 }
 
-std::vector<PeerId> GetPeers(codec::Reader& reader) {
-  std::vector<PeerId> peers;
+raft::PeerIds GetPeers(codec::Reader& reader) {
+  raft::PeerIds peers;
   const std::uint64_t count = reader.Varint();
   for (std::uint64_t i = 0; i < count && reader.ok(); ++i) peers.emplace_back(reader.Varint());
   return peers;

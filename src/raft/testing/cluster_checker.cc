@@ -204,7 +204,7 @@ void ClusterChecker::CheckMembership(const Raft& raft) {
   for (const Configuration* one : {&before, &now}) {
     for (PeerId id : one->Members()) all.insert(id);
   }
-  const std::vector<PeerId> peers(all.begin(), all.end());
+  const PeerIds peers(all.begin(), all.end());
   const auto decides = [&](const Configuration& configuration, std::uint64_t mask) {
     for (const auto* voters : {&configuration.voters, &configuration.outgoing}) {
       std::size_t yes = 0;

@@ -341,7 +341,7 @@ std::string HardText(std::uint64_t term, std::uint64_t vote, std::uint64_t commi
 }
 
 std::string ConfigurationText(const Configuration& configuration) {
-  const auto list = [](const std::vector<PeerId>& ids) {
+  const auto list = [](const PeerIds& ids) {
     std::string text;
     for (PeerId id : ids) text += (text.empty() ? "" : " ") + ToString(id);
     return "(" + text + ")";
