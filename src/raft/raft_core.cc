@@ -83,6 +83,11 @@ CoreView Raft::Core::View() const {
           .tail = &tail_};
 }
 
+void Raft::Core::TellProgress(PeerId peer, const Progress& progress) const {
+  if (options_.observer == nullptr) return;
+  options_.observer->OnProgress(View(), peer, progress.match(), progress.next());
+}
+
 void Raft::Core::Finish() {
   if (poisoned()) {
     // Only what tells the host; nothing that the broken state would say to others.
@@ -124,6 +129,11 @@ void Raft::Core::TakeWrite() {
 
 void Raft::Core::Promise(Message&& message, Index covers) {
   fresh_->emplace_back(std::move(message), covers);
+}
+
+void Raft::Core::DropPromises() {
+  promises_.DropAll();
+  fresh_->clear();
 }
 
 void Raft::Core::Settle(Message&& message, Index covers) {
@@ -212,7 +222,7 @@ void Raft::Core::Poison(std::string why) {
   leader_ = PeerId();
   votes_ = {};
   own_vote_pending_ = false;
-  promises_.DropAll();
+  DropPromises();
   quiet_ = false;
   poisoned_ = std::move(why) + ": " + DebugString();
 }

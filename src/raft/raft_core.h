@@ -100,16 +100,13 @@ class Raft::Core {
   void TakeWrite();
   // Decides when `message` leaves: now if what it promises is durable, else with a later OnDurable.
   void Settle(Message&& message, Index covers);
+  void DropPromises();  // As their term ends; those of this call too.
   void CheckInvariants() const;
   CoreView View() const;  // These three are for who looks on.
   void Tell(CoreChange change) const {
     if (options_.observer != nullptr) options_.observer->OnChange(View(), change);
   }
-  void TellProgress(PeerId peer, const Progress& progress) const {
-    if (options_.observer != nullptr) {
-      options_.observer->OnProgress(View(), peer, progress.match(), progress.next());
-    }
-  }
+  void TellProgress(PeerId peer, const Progress& progress) const;
 
   // --- Roles (raft_roles.cc). Role, term and leader change nowhere else.
   void BecomeFollower(Term term, PeerId leader);

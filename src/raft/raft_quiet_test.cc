@@ -199,6 +199,32 @@ TEST(RaftQuiet, AStrayCandidateWakesTheGroupAndUnseatsNobody) {
   EXPECT_EQ("", cluster.violation());
 }
 
+// What a sleeper would say to its leader as it wakes is void if it wakes by a later term.
+TEST(RaftQuiet, NobodySpeaksInATermThatItHasLeft) {
+  TestCluster cluster(Sleepers());
+  FallAsleep(cluster);
+  int late = 0, sent = 0;
+  cluster.hold = [&](const Message& m) {
+    if (m.from == PeerId(3)) {
+      ++sent;
+      late += m.term < cluster.raft(3).term();
+    }
+    return false;
+  };
+  Message order;  // Of a candidate that its leader has told to campaign.
+  order.type = MessageType::kVote;
+  order.from = PeerId(2);
+  order.to = PeerId(3);
+  order.term = cluster.raft(3).term().Next();
+  order.transfer = true;
+  order.last_log = cluster.raft(3).tail().last();
+  cluster.Inject(order);
+  cluster.Settle();
+  EXPECT_EQ(order.term, cluster.raft(3).term());
+  EXPECT_GT(sent, 0);
+  EXPECT_EQ(0, late);
+}
+
 // A candidate whose requests do reach the voters and not the leader; and whose leader cannot reach
 // anybody: then the sleepers must not protect it.
 TEST(RaftQuiet, SleepersDoNotKeepALeaderThatIsCutOff) {

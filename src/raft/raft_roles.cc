@@ -13,7 +13,7 @@ void Raft::Core::BecomeFollower(Term term, PeerId leader) {
   if (term > hard_state_.term) {
     // Term and role change in one step; what was promised in the old term is void.
     hard_state_ = {.term = term, .vote = PeerId(), .commit = hard_state_.commit};
-    promises_.DropAll();
+    DropPromises();
   }
   role_ = Role::kFollower;
   leader_ = leader;
@@ -51,7 +51,7 @@ void Raft::Core::BecomeCandidate(bool transfer) {
   RUTILE_CHECK(role_ != Role::kLeader, DebugString());
   AbandonForwarded();
   hard_state_ = {.term = term().Next(), .vote = id(), .commit = hard_state_.commit};
-  promises_.DropAll();
+  DropPromises();
   role_ = Role::kCandidate;
   leader_ = PeerId();
   votes_ = {};
