@@ -237,6 +237,8 @@ std::optional<std::string> TraceChecker::Group::Receive(Node& node, const TraceE
     if (!IsCommitted(*event.snapshot)) {
       return "a snapshot of " + ToString(*event.snapshot) + ", which is not committed";
     }
+    // Of an entry that is later than its message: not looked at.
+    if (event.snapshot->term > message.term) return std::nullopt;
     node.pending = Sent{.message = message};
     node.snapshot = event.snapshot;
     return std::nullopt;

@@ -32,7 +32,7 @@ struct SnapshotPart {
   std::uint64_t acknowledged = 0;  // The receiver has told that it has all before this one.
   bool last = false;
   raft::SnapshotMeta meta = {};
-  Term term = {};         // The sender's, as leader.
+  Term term = {};         // The sender's as leader, or that of what is sent if that is later.
   std::string data = {};  // Records of SnapshotWriter.
 };
 

@@ -1,5 +1,6 @@
 #include "store/snapshot_sender.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/buggify.h"
@@ -52,6 +53,8 @@ Status SnapshotSender::Open(Transfer& transfer) {
       transfer.snapshot->Get(engine::Family::kMeta, codec::AppliedKey(transfer.request.region)));
   if (!applied) return Status(Code::kNotFound, "nothing was applied yet");
   RUTILE_ASSIGN_OR_RETURN(transfer.meta.id, DecodeApplied(*applied));
+  // Somebody else may lead by now, and have brought this store what it applied last.
+  transfer.term = std::max(transfer.request.term, transfer.meta.id.term);
   // Written together with the position: who was a member there, whatever has been appended since.
   const std::string key = codec::RegionKey(transfer.request.region);
   RUTILE_ASSIGN_OR_RETURN(const std::optional<std::string> descriptor,
@@ -109,7 +112,7 @@ Status SnapshotSender::Fill(Transfer& transfer) {
                       .number = transfer.next_part,
                       .last = transfer.complete,
                       .meta = transfer.meta,
-                      .term = transfer.request.term,
+                      .term = transfer.term,
                       .data = std::move(data)};
     const auto [sent, _] = transfer.sent.emplace(transfer.next_part++, std::move(part));
     transfer.last_sent = clock_.Now();

@@ -54,6 +54,7 @@ class SnapshotSender {
     Request request = {};
     std::uint64_t number = 0;  // Of this transfer.
     raft::SnapshotMeta meta = {};
+    Term term = {};
     std::unique_ptr<const engine::Snapshot> snapshot = {};
     std::unique_ptr<engine::Iterator> iterator = {};
     std::size_t range = 0;                            // The one that `iterator` walks.

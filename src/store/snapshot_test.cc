@@ -108,9 +108,9 @@ class SnapshotTest : public ::testing::Test {
     data_[{Family::kMeta, codec::RegionKey(kRegion)}] = descriptor;
     ASSERT_TRUE(engine_->Write(batch).ok());
   }
-  void Start(PeerId to = kTo) {
+  void Start(PeerId to = kTo, Term term = Term(9)) {
     SnapshotSender::Request request{
-        .region = kRegion, .from = kFrom, .to = {.id = to, .store = kReceiver}, .term = Term(9)};
+        .region = kRegion, .from = kFrom, .to = {.id = to, .store = kReceiver}, .term = term};
     for (const Family family : {Family::kDefault, Family::kWrite}) {
       request.ranges.push_back({family, codec::DataKey("b"), codec::DataEndKey("y")});
     }
@@ -192,6 +192,17 @@ TEST_F(SnapshotTest, BringsAllOfTheRangesInParts) {
   EXPECT_THAT(Files(), ElementsAre("7-40-3"));
   EXPECT_GT(parts_sent_, 20u) << "one part is no test";
   EXPECT_EQ(parts_sent_, complete_[0].number + 1) << "parts were repeated on a link without loss";
+}
+
+// The core would not look at a snapshot of an entry that is later than its message.
+TEST_F(SnapshotTest, IsOfTheTermOfWhatItHolds) {
+  Connect();
+  Fill(3);
+  Start(kTo, Term(2));
+  Run();
+  ASSERT_THAT(complete_, SizeIs(1));
+  EXPECT_EQ(complete_[0].meta.id, kPosition);
+  EXPECT_EQ(complete_[0].term, kPosition.term);
 }
 
 TEST_F(SnapshotTest, AGroupWithoutDataHasASnapshotToo) {
