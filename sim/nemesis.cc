@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "base/check.h"
+#include "sim/bit_rot.h"
 
 namespace rutile::sim {
 namespace {
@@ -446,7 +447,7 @@ void Nemesis::BreakDisk(const TimedFault& fault) {
       const std::vector<std::string> paths = disk.Paths();
       if (paths.empty()) return;
       const std::string& path = paths[static_cast<std::size_t>(fault.first) % paths.size()];
-      const std::uint64_t bits = disk.SizeOf(path) * 8;
+      const std::uint64_t bits = BytesThatMayRot(disk, path) * 8;
       if (bits == 0) return;
       lost_.insert(node);
       cluster_.ExpectDamage(node);

@@ -127,6 +127,7 @@ SimulationOptions DrawOptions(std::uint64_t seed, std::function<void(const std::
   options.registers.follower_reads = random.OneIn(2);
   options.buggify_percent = OneOf<std::uint64_t>(random, {0, 25, 50});
   DrawMoves(seed, &options);
+  options.cluster.replica.quiet_groups = SeededRandom(seed ^ 0x5133Bu).OneIn(2);  // Likewise.
   return options;
 }
 
@@ -143,7 +144,8 @@ std::string Describe(const SimulationOptions& options) {
   text += "; segments of " + std::to_string(options.cluster.wal.segment_bytes) + " bytes, " +
           std::to_string(options.cluster.replica.kept_log_entries) + " entries kept, " +
           std::to_string(options.registers.clients) + " clients, buggify " +
-          std::to_string(options.buggify_percent) + "%";
+          std::to_string(options.buggify_percent) + "%" +
+          (options.cluster.replica.quiet_groups ? ", quiet groups" : "");
   return text;
 }
 

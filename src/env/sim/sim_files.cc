@@ -422,6 +422,12 @@ std::uint64_t SimFileSystem::SizeOf(const std::string& path) const {
   return found == names_.end() ? 0 : found->second->contents().size();
 }
 
+std::string_view SimFileSystem::ContentsOf(const std::string& path) const {
+  const auto found = names_.find(Normal(path));
+  RUTILE_CHECK(found != names_.end(), path);
+  return found->second->contents();
+}
+
 void SimFileSystem::FlipBit(const std::string& path, std::uint64_t bit) {
   const auto found = names_.find(Normal(path));
   RUTILE_CHECK(found != names_.end(), path);

@@ -104,6 +104,8 @@ class SimFileSystem final : public FileSystem {
   // All files, in order.
   std::vector<std::string> Paths() const;
   std::uint64_t SizeOf(const std::string& path) const;
+  // What a process would read; valid until the file changes. Requires the file to be there.
+  std::string_view ContentsOf(const std::string& path) const;
   // Damages what lies on disk, cached or not. Requires the file to be that long.
   void FlipBit(const std::string& path, std::uint64_t bit);
 

@@ -1,0 +1,47 @@
+#include "sim/bit_rot.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "wal/format.h"
+
+namespace rutile::sim {
+namespace {
+
+constexpr std::string_view kSegmentSuffix = ".log";
+
+// Nothing for a file that is no segment, or whose header is damaged already.
+std::uint64_t SegmentOf(const SimFileSystem& disk, const std::string& path) {
+  if (!path.ends_with(kSegmentSuffix)) return 0;
+  const auto header = wal::DecodeSegmentHeader(disk.ContentsOf(path));
+  return header.ok() ? header.value().segment : 0;
+}
+
+}  // namespace
+
+std::uint64_t BytesThatMayRot(const SimFileSystem& disk, const std::string& path) {
+  const std::uint64_t all = disk.SizeOf(path);
+  const std::uint64_t segment = SegmentOf(disk, path);
+  if (segment == 0) return all;
+  for (const std::string& other : disk.Paths()) {
+    if (SegmentOf(disk, other) > segment) return all;
+  }
+  const std::string_view image = disk.ContentsOf(path);
+  const std::uint32_t signature = wal::SignatureOf(segment);
+  // By the newest batch, and by those that are durable themselves by its word.
+  std::uint64_t synced = 0, told = 0;
+  for (int pass = 0; pass < 2; ++pass) {
+    for (std::uint64_t at = wal::kFirstBatchOffset; at + wal::kBatchHeaderBytes <= image.size();
+         at += wal::kBatchAlignment) {
+      wal::BatchHeader header;
+      const auto state =
+          wal::DecodeBatchHeader(image.substr(at, wal::kBatchHeaderBytes), signature, at, &header);
+      if (state != wal::HeaderState::kValid) continue;
+      if (pass == 0) synced = std::max(synced, header.synced_to);
+      if (pass == 1 && at + header.TotalBytes() <= synced) told = std::max(told, header.synced_to);
+    }
+  }
+  return std::max(told, wal::kFirstBatchOffset);
+}
+
+}  // namespace rutile::sim

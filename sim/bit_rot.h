@@ -1,0 +1,16 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "env/sim/sim_files.h"
+
+namespace rutile::sim {
+
+// How many bytes of a file, from its beginning, may be damaged on a disk that is in use. All, but
+// of the newest segment of the log: what was synced last there looks like torn by a power cut when
+// it is damaged, until a batch that says so has been synced behind it (docs/design/wal-recovery.md,
+// "What can not be told").
+std::uint64_t BytesThatMayRot(const SimFileSystem& disk, const std::string& path);
+
+}  // namespace rutile::sim
