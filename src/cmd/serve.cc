@@ -21,6 +21,7 @@ struct Flags {
   std::string config = {};
   std::string log_level = "info";
   std::int64_t election_timeout_ms = 1000;
+  std::uint32_t late_log_ms = 500;
   bool check_config = false;
 };
 
@@ -107,6 +108,7 @@ Status CompleteAddresses(const node::ClusterSpec* cluster, ServerOptions* server
 
 Status Complete(Flags* flags) {
   RUTILE_RETURN_IF_ERROR(SetTimes(flags->election_timeout_ms, &flags->server.replica));
+  flags->server.replica.late_log = Milliseconds(flags->late_log_ms);
   ServerOptions& server = flags->server;
   if (server.data.empty()) return Status(Code::kInvalidArgument, "--data: no directory is named");
   RUTILE_RETURN_IF_ERROR(CheckAddress("--listen", server.listen));
@@ -254,6 +256,12 @@ void AddServe(CLI::App& app, int* exit_code) {
       ->add_option(
           "--quiet-groups", server.replica.quiet_groups,
           "Regions with nothing to do send nothing; one beat a pair of nodes watches over all")
+      ->capture_default_str();
+  serve
+      ->add_option(
+          "--late-log-ms", flags->late_log_ms,
+          "While a write to this node's log waits for so long, others lead (0: it does not "
+          "mind)")
       ->capture_default_str();
   serve
       ->add_option("--apply-before-durable", server.replica.apply_before_durable,

@@ -19,6 +19,9 @@ struct ReplicaOptions {
   bool apply_before_durable = true;
   // How much the replicas of this store are wanted as leaders; see raft::Raft::SetPriority().
   std::int32_t leader_priority = 0;
+  // While the log of this store lets a write wait for so long, and for a while afterwards, its
+  // replicas would rather not lead: see Replica::WatchLog(). Zero: they do not mind.
+  Duration late_log = Milliseconds(500);
   // A region with nothing to do costs no ticks and no messages; which stores live is watched once
   // for all regions, by NodeBeat: with the period of heartbeats, and a timeout as long as votes are
   // refused.

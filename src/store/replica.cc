@@ -1,6 +1,8 @@
 #include "store/replica.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <utility>
 
 #include "base/buggify.h"
@@ -16,6 +18,9 @@ namespace {
 constexpr Duration kBusyBackoff = Milliseconds(100);
 // Of a completion that is told late on purpose.
 constexpr Duration kBuggifyDelay = Milliseconds(20);
+// A log that was late is not trusted before it has been in time for so long.
+constexpr Duration kLogCalm = Seconds(10);
+constexpr std::int32_t kLateLogPriority = std::numeric_limits<std::int32_t>::min() + 1;
 
 raft::HardState HardStateOf(const wal::RegionLog& log) {
   // Nothing is stored before the first vote; all first members begin in the term of their base.
@@ -146,12 +151,33 @@ void Replica::Tick() {
   if (!ticks_) return;  // Until Handle() finds it awake.
   parts_.executor.PostAfter(options_.tick, WhileAlive([this] { Tick(); }));
   const Instant now = parts_.clock.Now();
+  WatchLog(now);
   Handle(raft_.Tick(now));
   Unpark();
   AskIfSilent();
   if (now < next_collect_ && !RUTILE_BUGGIFY("buggify store: the log is collected early")) return;
   next_collect_ = now + options_.log_collect_every;
   CollectLog();
+}
+
+void Replica::WatchLog(Instant now) {
+  if (options_.late_log == Duration::zero()) return;
+  const Duration wait = parts_.log_writer.LongestWait();
+  if (wait >= options_.late_log) log_late_until_ = now + kLogCalm;
+  const bool late = now < log_late_until_;
+  if (late == log_is_late_) return;
+  log_is_late_ = late;
+  RUTILE_SOMETIMES(late && raft_.is_leader(), "store: a leader's own log is late");
+  if (raft_.is_leader()) {
+    RUTILE_LOG(parts_.logger, kWarn,
+               late ? "this store's log is late: the leader hands over to whoever has kept up"
+                    : "this store's log is in time again, and its replica still leads",
+               {"region", ToString(region_id_)}, {"term", ToString(raft_.term())},
+               {"last", ToString(raft_.tail().last())},
+               {"durable", ToString(raft_.tail().durable())},
+               {"waits_ms", std::to_string(ToMilliseconds(wait))});
+  }
+  Handle(raft_.SetPriority(now, late ? kLateLogPriority : options_.leader_priority));
 }
 
 // --- What comes in.

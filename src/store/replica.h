@@ -212,6 +212,11 @@ class Replica : public std::enable_shared_from_this<Replica> {
   void FlushDurable();
   void FlushApplied();
   void CollectLog();
+  // A leader whose own disk is late commits by the others' disks, and the region stands still with
+  // the next of them that fails. So while the log of this store is late its replicas have the
+  // lowest priority: they hand over to whoever has kept up, and do not come back before the disk
+  // has been well for a while. Where all stores are late it changes nothing.
+  void WatchLog(Instant now);
 
   // Carries out what the core asks for.
   void Handle(raft::Effects effects);
@@ -264,6 +269,8 @@ class Replica : public std::enable_shared_from_this<Replica> {
   Instant parked_until_ = {};
   bool ticks_ = true;  // A tick is due.
   Instant next_collect_ = {};
+  Instant log_late_until_ = {};
+  bool log_is_late_ = false;
   // Applied positions by the engine's sequence: what the log may forget once the engine is flushed.
   std::deque<std::pair<std::uint64_t, Index>> applied_at_;
   Index flushed_applied_ = {};

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <deque>
+#include <optional>
 #include <utility>
 
 #include "base/buggify.h"
@@ -58,6 +59,14 @@ class LogWriter::Queue : public std::enable_shared_from_this<LogWriter::Queue> {
     return pending_bytes_;
   }
 
+  Duration LongestWait() const {
+    MutexLock lock(mutex_);
+    if (writing_since_) return clock_.Now() - *writing_since_;
+    if (pending_.empty()) return {};
+    // Others take the time before they take the lock.
+    return std::max(clock_.Now() - pending_.front().since, Duration(0));
+  }
+
   Status space() const {
     MutexLock lock(mutex_);
     return space_;
@@ -67,6 +76,7 @@ class LogWriter::Queue : public std::enable_shared_from_this<LogWriter::Queue> {
     std::deque<Pending> dropped;
     MutexLock lock(mutex_);
     closed_ = true;
+    writing_since_.reset();
     dropped.swap(pending_);
     pending_bytes_ = 0;
   }
@@ -120,7 +130,11 @@ class LogWriter::Queue : public std::enable_shared_from_this<LogWriter::Queue> {
       batch.push_back(std::move(pending_.front()));
       pending_.pop_front();
     }
-    if (batch.empty()) scheduled_ = false;
+    if (batch.empty()) {
+      scheduled_ = false;
+    } else {
+      writing_since_ = batch.front().since;
+    }
     return batch;
   }
 
@@ -138,6 +152,7 @@ class LogWriter::Queue : public std::enable_shared_from_this<LogWriter::Queue> {
     {
       MutexLock lock(mutex_);
       pending_bytes_ -= std::min(bytes, pending_bytes_);
+      writing_since_.reset();
     }
     for (Pending& pending : batch) {
       if (pending.done) pending.done();
@@ -150,6 +165,7 @@ class LogWriter::Queue : public std::enable_shared_from_this<LogWriter::Queue> {
       MutexLock lock(mutex_);
       if (closed_) return;
       space_ = status;
+      writing_since_.reset();
       pending_.insert(pending_.begin(), std::make_move_iterator(batch.begin()),
                       std::make_move_iterator(batch.end()));
       std::deque<Pending> rest;
@@ -256,6 +272,8 @@ class LogWriter::Queue : public std::enable_shared_from_this<LogWriter::Queue> {
   mutable Mutex mutex_;
   std::deque<Pending> pending_ GUARDED_BY(mutex_);
   std::size_t pending_bytes_ GUARDED_BY(mutex_) = 0;
+  // The oldest of the batch that is being written.
+  std::optional<Instant> writing_since_ GUARDED_BY(mutex_);
   bool scheduled_ GUARDED_BY(mutex_) = false;  // A Run is posted or running.
   bool closed_ GUARDED_BY(mutex_) = false;
   Status space_ GUARDED_BY(mutex_);
@@ -273,6 +291,8 @@ void LogWriter::Submit(RegionWrite write, Task done) {
 }
 
 std::size_t LogWriter::pending_bytes() const { return queue_->pending_bytes(); }
+
+Duration LogWriter::LongestWait() const { return queue_->LongestWait(); }
 
 Status LogWriter::space() const { return queue_->space(); }
 

@@ -1,5 +1,6 @@
 #include <atomic>
 #include <future>
+#include <string_view>
 #include <thread>
 
 #include "env/posix/posix_clock.h"
@@ -75,6 +76,30 @@ TEST_F(LogWriterTest, WhatGathersDuringASyncSharesTheNextOne) {
   ASSERT_EQ(reports.size(), 2u);
   EXPECT_EQ(reports[1].writes, 40u);
   EXPECT_EQ(reports[1].sync_time, Milliseconds(10));
+}
+
+TEST_F(LogWriterTest, TellsHowLongTheOldestWriteHasWaited) {
+  EXPECT_EQ(writer->LongestWait(), Duration(0));
+  rig.files.SetLatency(sim::SimFileSystem::Operation::kSync,
+                       {.min = Milliseconds(10), .max = Milliseconds(10)});
+  Submit(1, 0);
+  world().RunFor(Milliseconds(3));
+  Submit(2, 0);
+  world().RunFor(Milliseconds(5));
+  EXPECT_EQ(writer->LongestWait(), Milliseconds(5)) << "before it is written";
+  Duration seen;
+  rig.files.SetObserver([&](std::string_view change) {
+    if (change.starts_with("sync ")) seen = writer->LongestWait();
+  });
+  world().RunFor(Milliseconds(20));
+  EXPECT_GE(seen, Milliseconds(7)) << "and while it is";
+  EXPECT_EQ(done.size(), 2u);
+  EXPECT_EQ(writer->LongestWait(), Duration(0));
+  rig.files.SetObserver(nullptr);
+  rig.files.FailNext(sim::SimFileSystem::Operation::kSync);
+  Submit(3, 0);
+  world().RunFor(Milliseconds(20));
+  EXPECT_EQ(writer->LongestWait(), Duration(0)) << "a log that has failed waits for nothing";
 }
 
 TEST_F(LogWriterTest, ABatchHasALimit) {

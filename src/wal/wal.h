@@ -170,6 +170,8 @@ class LogWriter {
   void Submit(RegionWrite write, Task done);
   // Bytes submitted and not yet durable.
   std::size_t pending_bytes() const;
+  // For how long the oldest write that is not durable has been waiting; zero if there is none.
+  Duration LongestWait() const;
   // kResourceExhausted while there is no space for the next segment. Writes still go on as far as
   // the current one reaches; whoever can refuse growth should. OK again when there is space, which
   // is looked for even while nothing is written.
