@@ -199,6 +199,31 @@ TEST(Scenario, ANodeThatMissedTheLogGetsASnapshot) {
   EXPECT_TRUE(s.Converges());
 }
 
+TEST(Scenario, StatusTellsOfWhichTermsTheEndOfTheLogIs) {
+  Scenario s(1);
+  for (int lead = 2; lead <= 12; ++lead) {
+    const std::size_t leader = s.Leader();
+    s.cluster().Kill(leader);
+    EXPECT_TRUE(s.Serves(10));
+    s.cluster().Start(leader);
+    EXPECT_TRUE(s.Serves(10));
+  }
+  store::ReplicaStatus status;
+  s.cluster()
+      .node(s.Leader())
+      ->store()
+      .CollectStatus(
+          [&](const std::vector<store::ReplicaStatus>& replicas) { status = replicas.back(); });
+  s.world().RunFor(Milliseconds(10));
+  ASSERT_EQ(status.terms.size(), 8U);
+  EXPECT_EQ(status.terms.back().term, status.term);
+  EXPECT_LE(status.terms.back().start, status.last);
+  for (std::size_t i = 1; i < status.terms.size(); ++i) {
+    EXPECT_LT(status.terms[i - 1].start, status.terms[i].start);
+    EXPECT_LT(status.terms[i - 1].term, status.terms[i].term);
+  }
+}
+
 TEST(Scenario, ASlowDiskOfTheLeaderHoldsNobodyUp) {
   Scenario s(1);
   s.cluster().machine(s.Leader()).disk().StallFor(Milliseconds(600));

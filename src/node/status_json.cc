@@ -59,12 +59,16 @@ Json ReplicaJson(const store::ReplicaStatus& replica) {
                {"durable", replica.durable.value()},
                {"committed", replica.committed.value()},
                {"last", replica.last.value()},
+               {"terms", Json::array()},
                {"log_bytes_in_memory", replica.resident_bytes},
                {"waiting_writes", replica.waiting_writes},
                {"waiting_write_bytes", replica.waiting_write_bytes},
                {"waiting_reads", replica.waiting_reads},
                {"members", Json::array()},
                {"peers", Json::array()}};
+  for (const raft::TermRun& run : replica.terms) {
+    json["terms"].push_back({{"from", run.start.value()}, {"term", run.term.value()}});
+  }
   for (const store::Peer& peer : region.peers) {
     json["members"].push_back(
         {{"peer", peer.id.value()}, {"store", peer.store.value()}, {"role", RoleName(peer.role)}});

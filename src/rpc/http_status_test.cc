@@ -51,7 +51,8 @@ TEST_F(HttpStatusTest, StatusIsTheNodesJson) {
   EXPECT_THAT(answer.body,
               AllOf(HasSubstr(R"("name":"n1")"), HasSubstr(R"("placement_leader":"n1")"),
                     HasSubstr(R"("kind":"placement")"), HasSubstr(R"("kind":"keys")"),
-                    HasSubstr(R"("role":"leader")"), HasSubstr(R"("durable":)")));
+                    HasSubstr(R"("role":"leader")"), HasSubstr(R"("durable":)"),
+                    HasSubstr(R"("terms":[{"from":2,"term":2}])")));
 }
 
 TEST_F(HttpStatusTest, ThePageNeedsNothingFromElsewhere) {

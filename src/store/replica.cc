@@ -21,6 +21,22 @@ constexpr Duration kBuggifyDelay = Milliseconds(20);
 // A log that was late is not trusted before it has been in time for so long.
 constexpr Duration kLogCalm = Seconds(10);
 constexpr std::int32_t kLateLogPriority = std::numeric_limits<std::int32_t>::min() + 1;
+// Enough to see what a change of leaders made of a log.
+constexpr std::size_t kShownTerms = 8;
+
+std::vector<raft::TermRun> NewestTerms(const raft::LogTail& tail) {
+  std::vector<raft::TermRun> terms;
+  LogId end = tail.last();
+  while (end.index > tail.base().index && terms.size() < kShownTerms) {
+    const LogId before = end.term == Term()
+                             ? tail.base()
+                             : tail.FindAgreement({Term(end.term.value() - 1), end.index});
+    terms.push_back({before.index.Next(), end.term});
+    end = before;
+  }
+  std::reverse(terms.begin(), terms.end());
+  return terms;
+}
 
 raft::HardState HardStateOf(const wal::RegionLog& log) {
   // Nothing is stored before the first vote; all first members begin in the term of their base.
@@ -703,6 +719,7 @@ void Replica::CollectStatus(UniqueFunction<void(std::optional<ReplicaStatus>)> d
                        .committed = tail.committed(),
                        .durable = tail.durable(),
                        .last = tail.last().index,
+                       .terms = NewestTerms(tail),
                        .resident_bytes = tail.resident_bytes(),
                        .peers = raft_.Peers(),
                        .quiet = raft_.is_quiet(),

@@ -22,6 +22,7 @@ struct ReplicaStatus {
   Index committed = {};
   Index durable = {};
   Index last = {};
+  std::vector<raft::TermRun> terms = {};  // Of the end of the log: the newest runs, in their order.
   std::size_t resident_bytes = 0;
   std::vector<raft::PeerStatus> peers = {};  // On the leader.
   bool quiet = false;                        // Its clock is stopped: there is nothing to do.

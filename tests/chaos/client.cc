@@ -2,9 +2,11 @@
 // they saw by the simulated world's checker.
 //
 //   chaos_client HOST:PORT,HOST:PORT,... SECONDS SEED
+//   chaos_client HOST:PORT,HOST:PORT,... contents
 //
-// Runs until the time is over or SIGTERM, prints one line of JSON, and exits with 1 when there is
-// no order of the calls that explains the answers.
+// The first runs until the time is over or SIGTERM, prints one line of JSON, and exits with 1 when
+// there is no order of the calls that explains the answers. The second reads all keys on each node,
+// and exits with 1 when two do not hold the same; nobody may be writing.
 
 #include <algorithm>
 #include <atomic>
@@ -45,11 +47,24 @@ constexpr std::uint64_t kMaxThinkMicros = 10'000;
 
 std::atomic<bool> stop_asked = false;
 
-// What all clients have seen.
+// What all clients have seen. Judged as it goes, so that it does not grow with the length of a run.
 class Record {
  public:
+  // A call on `key` begins now; Add() or Drop() ends it.
+  void Begin(const std::string& key, Duration now) {
+    const std::lock_guard lock(mutex_);
+    History& history = histories_[key];
+    ++history.open;
+    history.last_used = now;
+  }
+  // It has certainly had no effect, and shown nothing.
+  void Drop(const std::string& key) {
+    const std::lock_guard lock(mutex_);
+    --histories_[key].open;
+  }
   void Add(const std::string& key, RegisterCall call) {
     const std::lock_guard lock(mutex_);
+    --histories_[key].open;
     if (call.returned) {
       ++answered_;
       longest_pause_ = std::max(longest_pause_, *call.returned - last_answer_);
@@ -57,31 +72,57 @@ class Record {
     } else {
       ++unknown_;
     }
-    calls_[key].push_back(std::move(call));
+    histories_[key].calls.push_back(std::move(call));
   }
-  void Problem(std::string what) {
+  void Problem(const std::string& what) {
     const std::lock_guard lock(mutex_);
-    problems_.push_back(std::move(what));
+    ++problems_;
+    std::fprintf(stderr, "%s\n", what.c_str());
   }
 
-  // Prints the verdict. Returns whether all was well.
-  bool Judge() {
-    for (const auto& [key, calls] : calls_) {
-      if (auto found = sim::FindNonLinearizable(calls)) problems_.push_back(key + ": " + *found);
+  // Judges the keys that nobody will use any more.
+  void JudgeFinished(Duration now) {
+    std::map<std::string, History> finished;
+    {
+      const std::lock_guard lock(mutex_);
+      for (auto next = histories_.begin(); next != histories_.end();) {
+        const auto one = next++;
+        if (one->second.open > 0 || now - one->second.last_used < 2 * kKeyLife) continue;
+        finished.insert(histories_.extract(one));
+      }
     }
-    for (const std::string& problem : problems_) std::fprintf(stderr, "%s\n", problem.c_str());
+    JudgeAll(finished);
+  }
+
+  // When all clients have stopped. Prints the verdict, and returns whether all was well.
+  bool Judge() {
+    JudgeAll(histories_);
     std::printf(
         "{\"answered\": %llu, \"unknown\": %llu, \"keys\": %zu, \"longest_pause_ms\": %lld, "
         "\"problems\": %zu}\n",
         static_cast<unsigned long long>(answered_), static_cast<unsigned long long>(unknown_),
-        calls_.size(), static_cast<long long>(ToMilliseconds(longest_pause_)), problems_.size());
-    return problems_.empty() && answered_ > 0;
+        judged_, static_cast<long long>(ToMilliseconds(longest_pause_)), problems_);
+    return problems_ == 0 && answered_ > 0;
   }
 
  private:
+  struct History {
+    std::vector<RegisterCall> calls = {};
+    int open = 0;  // Calls that have begun and not ended.
+    Duration last_used = {};
+  };
+
+  void JudgeAll(const std::map<std::string, History>& histories) {
+    for (const auto& [key, history] : histories) {
+      ++judged_;
+      if (auto found = sim::FindNonLinearizable(history.calls)) Problem(key + ": " + *found);
+    }
+  }
+
   std::mutex mutex_;
-  std::map<std::string, std::vector<RegisterCall>> calls_;  // By key.
-  std::vector<std::string> problems_;
+  std::map<std::string, History> histories_;  // By key; those not yet judged.
+  std::size_t judged_ = 0;                    // Keys. Only on the thread that judges.
+  std::size_t problems_ = 0;
   std::uint64_t answered_ = 0;
   std::uint64_t unknown_ = 0;
   Duration last_answer_ = {};
@@ -122,6 +163,7 @@ class Client {
       last_seen_.reset();
     }
     RegisterCall call{.client = id_, .invoked = Now()};
+    record_.Begin(key, call.invoked);
     if (random_.OneIn(2)) {
       call.kind = Kind::kGet;
     } else {
@@ -143,7 +185,7 @@ class Client {
       }
       // A read has no effect that could come late: it is asked again.
       if (outcome == Outcome::kUnknown && call.kind != Kind::kGet) break;
-      if (stop_asked || Now() > length) return;  // Certainly without effect: nothing to remember.
+      if (stop_asked || Now() > length) return record_.Drop(key);
       Pause(random_.Below(50'000));
     }
     record_.Add(key, std::move(call));
@@ -262,20 +304,79 @@ std::vector<std::string> Split(std::string_view list) {
   return parts;
 }
 
+// What one node holds, read on it even if it does not lead.
+class Contents {
+ public:
+  // Nothing: not to be read, for the reason that is printed.
+  static std::optional<Contents> Of(const std::string& node) {
+    const auto channel = rpc::NewH2Channel(node, rpc::SharedClientLoop());
+    Contents contents;
+    kvrpcpb::RawScanRequest request;
+    request.mutable_context()->set_region_id(store::kFirstUserRegion.value());
+    request.mutable_context()->set_replica_read(true);
+    request.set_limit(10'000);
+    for (;;) {
+      kvrpcpb::RawScanResponse response;
+      std::promise<Status> ended;
+      channel->CallMessage("/tikvpb.Tikv/RawScan", request, &response, Seconds(20),
+                           [&](Status status) { ended.set_value(std::move(status)); });
+      const Status status = ended.get_future().get();
+      if (!status.ok() || response.has_region_error()) {
+        std::fprintf(stderr, "%s: %s%s\n", node.c_str(), status.ToString().c_str(),
+                     response.region_error().message().c_str());
+        return std::nullopt;
+      }
+      if (response.kvs().empty()) return contents;
+      for (const auto& pair : response.kvs()) contents.pairs_.emplace(pair.key(), pair.value());
+      request.set_start_key(response.kvs().rbegin()->key() + '\0');
+    }
+  }
+
+  std::size_t size() const { return pairs_.size(); }
+  friend bool operator==(const Contents&, const Contents&) = default;
+
+ private:
+  std::map<std::string, std::string> pairs_;
+};
+
+bool CompareContents(const std::vector<std::string>& nodes) {
+  const std::optional<Contents> first = Contents::Of(nodes.front());
+  if (!first) return false;
+  for (const std::string& node : nodes) {
+    const std::optional<Contents> other = Contents::Of(node);
+    if (!other) return false;
+    if (*other == *first) continue;
+    std::fprintf(stderr, "%s and %s do not hold the same\n", nodes.front().c_str(), node.c_str());
+    return false;
+  }
+  std::printf("all hold the same %zu pairs\n", first->size());
+  return first->size() > 0;
+}
+
 int Main(int argc, char** argv) {
-  if (argc != 4) {
-    std::fprintf(stderr, "usage: chaos_client HOST:PORT,HOST:PORT,... SECONDS SEED\n");
+  const std::string_view what = argc > 2 ? argv[2] : "";
+  if (argc != (what == "contents" ? 3 : 4)) {
+    std::fprintf(stderr, "usage: chaos_client HOST:PORT,HOST:PORT,... SECONDS SEED | contents\n");
     return 2;
   }
+  if (what == "contents") return CompareContents(Split(argv[1])) ? 0 : 1;
   std::signal(SIGTERM, [](int) { stop_asked = true; });
   const std::vector<std::string> nodes = Split(argv[1]);
   const Duration length = Seconds(std::atoi(argv[2]));
   const auto seed = static_cast<std::uint64_t>(std::atoll(argv[3]));
   Record record;
   const Instant begin = posix::PosixClock().Now();
+  std::atomic<int> running = kClients;
   std::vector<std::thread> threads;
   for (std::uint64_t id = 0; id < kClients; ++id) {
-    threads.emplace_back([&, id] { Client(nodes, record, begin, id, seed).Run(length); });
+    threads.emplace_back([&, id] {
+      Client(nodes, record, begin, id, seed).Run(length);
+      --running;
+    });
+  }
+  while (running > 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    record.JudgeFinished(posix::PosixClock().Now() - begin);
   }
   for (std::thread& thread : threads) thread.join();
   return record.Judge() ? 0 : 1;
