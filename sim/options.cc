@@ -103,6 +103,15 @@ void DrawMoves(std::uint64_t seed, SimulationOptions* options) {
   options->faults.moves = 2 + seconds / OneOf<std::size_t>(random, {1, 3, 10});
 }
 
+// In some runs memory for the log of one node holds a few writes, or a few dozen. Of a generator of
+// its own, likewise.
+void DrawLogMemory(std::uint64_t seed, store::ReplicaOptions* replica) {
+  SeededRandom random(seed ^ 0x4D1Eu);
+  if (random.OneIn(4)) {
+    replica->log_memory_bytes = OneOf<std::size_t>(random, {5000, 20'000, 100'000});
+  }
+}
+
 }  // namespace
 
 SimulationOptions DrawOptions(std::uint64_t seed, std::function<void(const std::string&)> log) {
@@ -127,6 +136,7 @@ SimulationOptions DrawOptions(std::uint64_t seed, std::function<void(const std::
   options.registers.follower_reads = random.OneIn(2);
   options.buggify_percent = OneOf<std::uint64_t>(random, {0, 25, 50});
   DrawMoves(seed, &options);
+  DrawLogMemory(seed, &options.cluster.replica);
   return options;
 }
 
@@ -142,6 +152,7 @@ std::string Describe(const SimulationOptions& options) {
           (network.in_order ? "in order" : "reordered");
   text += "; segments of " + std::to_string(options.cluster.wal.segment_bytes) + " bytes, " +
           std::to_string(options.cluster.replica.kept_log_entries) + " entries kept, " +
+          std::to_string(options.cluster.replica.log_memory_bytes >> 10) + " KiB for the log, " +
           std::to_string(options.registers.clients) + " clients, buggify " +
           std::to_string(options.buggify_percent) + "%";
   return text;

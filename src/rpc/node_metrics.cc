@@ -104,6 +104,17 @@ std::string RenderNodeMetrics(node::Node& node) {
   }
   numbers.Gauge("rutile_log_pending_bytes", "Bytes handed to the log and not yet durable.",
                 static_cast<double>(node.store().pending_log_bytes()));
+  const store::LogMemory& memory = node.store().log_memory();
+  numbers.Gauge("rutile_log_memory_bytes", "What the logs of all regions hold in memory.",
+                static_cast<double>(memory.used_bytes()));
+  numbers.Gauge("rutile_log_memory_limit_bytes", "What they may hold.",
+                static_cast<double>(memory.limit_bytes()));
+  numbers.Add(Kind::kCounter, "rutile_log_memory_evicted_bytes_total",
+              "Entries that were dropped from memory and are on disk only.",
+              static_cast<double>(memory.evicted_bytes()));
+  numbers.Add(Kind::kCounter, "rutile_log_memory_refused_writes_total",
+              "Writes that were refused because memory for the log was full.",
+              static_cast<double>(memory.refused_writes()));
   const store::DiskGuard& disk = node.store().disk();
   numbers.Gauge("rutile_disk_free_bytes", "Free bytes of the disk that holds the data.",
                 static_cast<double>(disk.free_bytes()));

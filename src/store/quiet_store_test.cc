@@ -5,25 +5,13 @@
 #include <cstdint>
 #include <cstdlib>
 #include <map>
-#include <memory>
-#include <string>
 #include <utility>
 #include <vector>
 
-#include "base/log.h"
-#include "engine/memory/memory_engine.h"
-#include "env/sim/machine.h"
-#include "env/sim/sim_log.h"
-#include "env/sim/sim_network.h"
-#include "env/sim/world.h"
-#include "store/store.h"
-#include "wal/wal.h"
+#include "store/testing/simulated_stores.h"
 
 namespace rutile::store {
 namespace {
-
-constexpr std::size_t kStores = 3;
-constexpr std::uint64_t kFirstRegion = 10;
 
 // How many regions; RUTILE_TEST_SCALE=10 makes it ten thousand.
 std::uint64_t Regions() {
@@ -31,94 +19,11 @@ std::uint64_t Regions() {
   return 1000 * (text == nullptr ? 1 : std::strtoull(text, nullptr, 10));
 }
 
-std::string KeyOf(std::uint64_t number) {
-  std::string key = std::to_string(number);
-  return std::string(8 - key.size(), '0') + key;
-}
-
-std::vector<Region> MakeRegions(std::uint64_t count) {
-  std::vector<Region> regions;
-  for (std::uint64_t i = 0; i < count; ++i) {
-    Region region{.id = RegionId(kFirstRegion + i),
-                  .start_key = KeyOf(i),
-                  .end_key = KeyOf(i + 1),
-                  .epoch = {.conf_version = 1, .version = 1}};
-    for (std::uint64_t store = 1; store <= kStores; ++store) {
-      region.peers.push_back(
-          {.id = PeerId(10 * (kFirstRegion + i) + store), .store = StoreId(store)});
-    }
-    regions.push_back(std::move(region));
-  }
-  return regions;
-}
-
-class QuietStores : public ::testing::Test {
+class QuietStores : public testing::SimulatedStores {
  protected:
-  struct Process {
-    std::unique_ptr<sim::Machine> machine;
-    std::unique_ptr<engine::KvEngine> engine;
-    std::unique_ptr<Store> store;
-  };
-
-  ~QuietStores() override {
-    for (std::size_t i = 0; i < kStores; ++i) Kill(i);
-  }
-
   void Begin(std::uint64_t regions, bool quiet = true) {
-    regions_ = MakeRegions(regions);
     options_.quiet_groups = quiet;
-    for (std::size_t i = 0; i < kStores; ++i) {
-      processes_[i].machine =
-          std::make_unique<sim::Machine>(world_, network_, StoreId(i + 1), sim::Machine::Options{});
-      Start(i);
-    }
-  }
-
-  void Start(std::size_t i) {
-    Process& process = processes_[i];
-    sim::Machine& machine = *process.machine;
-    machine.Boot();
-    Store::Executors executors;
-    executors.regions = {&machine.NewExecutor("region-1"), &machine.NewExecutor("region-2")};
-    executors.apply = {&machine.NewExecutor("apply")};
-    executors.log = &machine.NewExecutor("log");
-    executors.background = &machine.NewExecutor("background");
-    process.engine = engine::OpenMemoryEngine(machine.disk(), "kv").value();
-    Result<wal::Wal::Opened> opened = wal::Wal::Open(machine.disk(), {});
-    ASSERT_TRUE(opened.ok()) << opened.status().ToString();
-    Store::Observer observer;
-    observer.on_failure = [](const Status& status) { ADD_FAILURE() << status.ToString(); };
-    process.store = Store::Open({.id = machine.store(), .replica = options_},
-                                {.clock = machine.clock(),
-                                 .random = machine.random(),
-                                 .files = machine.disk(),
-                                 .transport = machine.transport(),
-                                 .engine = *process.engine,
-                                 .executors = executors,
-                                 .logger = logger_},
-                                std::move(opened).value(), regions_, std::move(observer))
-                        .value();
-    process.store->Start();
-  }
-
-  void Kill(std::size_t i) {
-    Process& process = processes_[i];
-    if (process.machine == nullptr || !process.machine->is_running()) return;
-    process.machine->Kill();
-    process.store = nullptr;
-    process.engine = nullptr;
-  }
-
-  std::vector<ReplicaStatus> Replicas(std::size_t i) {
-    std::vector<ReplicaStatus> found;
-    bool done = false;
-    processes_[i].store->CollectStatus([&](std::vector<ReplicaStatus> all) {
-      found = std::move(all);
-      done = true;
-    });
-    world_.RunUntil([&] { return done; }, Seconds(5));
-    EXPECT_TRUE(done);
-    return found;
+    SimulatedStores::Begin(regions);
   }
 
   std::size_t CountQuiet(std::size_t i) {
@@ -149,14 +54,6 @@ class QuietStores : public ::testing::Test {
     world_.RunFor(duration);
     return network_.counts().sent - before;
   }
-
-  sim::World world_{1};
-  sim::SimNetwork network_{world_};
-  sim::SimLogSink sink_{world_, StoreId(1), nullptr};
-  Logger logger_{sink_, LogLevel::kError};
-  ReplicaOptions options_;
-  std::vector<Region> regions_;
-  Process processes_[kStores];
 };
 
 // 10 beats a second for each of 6 directions, and nothing else; nobody ticks.

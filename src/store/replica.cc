@@ -76,7 +76,7 @@ Replica::Replica(const ReplicaOptions& options, const Parts& parts, Host& host, 
       admission_({.writes = options.max_waiting_writes,
                   .write_bytes = options.max_waiting_write_bytes,
                   .reads = options.max_waiting_reads},
-                 region.id < kFirstUserRegion ? nullptr : &parts.waiting_write_bytes),
+                 region.id < kFirstUserRegion ? nullptr : &parts.log_memory),
       region_(std::make_shared<const Region>(std::move(region))),
       random_(seed),
       raft_(RaftOptions(options, self, parts.observer), RaftStart(*region_, recovered), random_,
@@ -146,6 +146,7 @@ void Replica::Tick() {
   if (!ticks_) return;  // Until Handle() finds it awake.
   parts_.executor.PostAfter(options_.tick, WhileAlive([this] { Tick(); }));
   const Instant now = parts_.clock.Now();
+  HeedLogMemory();
   Handle(raft_.Tick(now));
   Unpark();
   AskIfSilent();
@@ -210,6 +211,7 @@ void Replica::OnMessage(StoreId from, raft::Message message) {
   parts_.executor.Dispatch(WhileAlive([this, from, message = std::move(message)]() mutable {
     if (!Takes(message)) return;
     Hear(from, message);
+    if (!message.slice.empty()) HeedLogMemory();
     const PeerId sender = message.from;
     Handle(raft_.Step(parts_.clock.Now(), std::move(message)));
     if (sender == raft_.leader()) heard_leader_ = parts_.clock.Now();
@@ -299,11 +301,13 @@ void Replica::FlushWrites() {
       request.done(std::move(*error));
       continue;
     }
-    payloads.emplace_back(std::move(request.payload));
+    payloads.push_back(
+        parts_.log_memory.Keep(std::move(request.payload), std::move(request.admitted.log_memory)));
     accepted.push_back({.done = std::move(request.done), .admitted = std::move(request.admitted)});
   }
   if (payloads.empty()) return;
 
+  HeedLogMemory();
   auto [outcome, effects] = raft_.Propose(parts_.clock.Now(), std::move(payloads));
   if (const auto* proposed = std::get_if<raft::Proposed>(&outcome)) {
     LogId id = proposed->id;
@@ -458,6 +462,7 @@ void Replica::Handle(raft::Effects effects) {
     host_.OnStateChanged(*this);
     Unpark();
   }
+  NoteCachedLog();
   if (!raft_.is_quiet() && !ticks_) {
     RUTILE_SOMETIMES(true, "store: a quiet region wakes");
     ticks_ = true;
@@ -628,7 +633,8 @@ void Replica::ServeReads() {
 
 void Replica::CollectLog() {
   const bool all = RUTILE_BUGGIFY("buggify store: all that may be evicted is");
-  raft_.Evict(all ? 0 : options_.cached_log_bytes);
+  parts_.log_memory.NoteEvicted(raft_.Evict(all ? 0 : options_.cached_log_bytes));
+  NoteCachedLog();
   const std::uint64_t durable_sequence = parts_.engine.DurableSequence();
   while (!applied_at_.empty() && applied_at_.front().first <= durable_sequence) {
     flushed_applied_ = std::max(flushed_applied_, applied_at_.front().second);
