@@ -166,6 +166,15 @@ TEST_F(LogMemoryOfStores, IsWhatTheTailsHoldWhenAllIsDone) {
   PutMany(leader, 0, 50, 1000);
   world_.RunFor(Seconds(1));
   ASSERT_EQ(50, served_);
+  // What was measured on the way.
+  const LogMetrics& metrics = store(leader).log_metrics();
+  EXPECT_EQ(50u, metrics.commit_time.Read().count);
+  EXPECT_GE(metrics.apply_time.Read().count, 1u);
+  EXPECT_GE(metrics.appends.value(), 2u);
+  EXPECT_EQ(0u, metrics.cold_reads.value());
+  EXPECT_EQ(Replica(leader).resident_bytes, store(leader).log_totals().cached_bytes);
+  EXPECT_EQ(1u, Replica(leader).log_segments);
+  EXPECT_EQ(Replica(leader).last, Replica(leader).submitted);
   // But for the leader's empty entry.
   EXPECT_EQ(Replica(leader).resident_bytes - kOverhead, Used(leader));
   for (std::size_t i = 0; i < kStores; ++i) {

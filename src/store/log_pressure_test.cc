@@ -108,6 +108,7 @@ TEST_F(LogPressure, AStormOfWritesWhileTheLeadersLogIsStuck) {
   for (std::size_t i = 0; i < kStores; ++i) EXPECT_LE(most_[i], kLimit) << i;
 
   // It ends by itself.
+  EXPECT_GT(store(leader).log_totals().most_ahead, 1500u);
   processes_[leader].log->Resume();
   world_.RunFor(Seconds(2));
   EXPECT_LT(Used(leader), kLimit / 4 * 3);
@@ -139,6 +140,7 @@ TEST_F(LogPressure, AFollowerTakesNoMoreThanItWorksOff) {
   EXPECT_FALSE(store(2).log_memory().scarce());
   EXPECT_GT(most_[1], kLimit / 2);
   EXPECT_LE(most_[1], kLimit + 2 * options_.max_inflight_bytes);
+  EXPECT_EQ(0u, store(1).log_totals().most_ahead);
   // The group has a majority without it.
   EXPECT_EQ(4 * kLimit / kValue, acknowledged_.size());
 

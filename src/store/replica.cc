@@ -83,8 +83,11 @@ Replica::Replica(const ReplicaOptions& options, const Parts& parts, Host& host, 
             parts.clock.Now()),
       flushed_applied_(recovered.applied.index),
       gate_(GateState{.region = region_, .self = self}),
-      apply_({.region = *region_, .max_batch_bytes = options.max_apply_batch_bytes}, parts.engine,
-             parts.files, parts.apply_executor, std::move(machine), recovered.applied,
+      apply_({.region = *region_,
+              .max_batch_bytes = options.max_apply_batch_bytes,
+              .clock = &parts.clock,
+              .metrics = &parts.log_metrics},
+             parts.engine, parts.files, parts.apply_executor, std::move(machine), recovered.applied,
              ApplyCallbacks()) {
   if (recovered.install_pending) installing_ = recovered.log.base;
   addresses_.Learn(*region_);
@@ -308,11 +311,13 @@ void Replica::FlushWrites() {
   if (payloads.empty()) return;
 
   HeedLogMemory();
-  auto [outcome, effects] = raft_.Propose(parts_.clock.Now(), std::move(payloads));
+  const Instant now = parts_.clock.Now();
+  auto [outcome, effects] = raft_.Propose(now, std::move(payloads));
   if (const auto* proposed = std::get_if<raft::Proposed>(&outcome)) {
     LogId id = proposed->id;
     for (Proposal& proposal : accepted) {
       proposal.id = id;
+      proposal.since = now;
       proposals_.push_back(std::move(proposal));
       id.index = id.index.Next();
     }
@@ -456,6 +461,7 @@ void Replica::Handle(raft::Effects effects) {
     RUTILE_LOG(parts_.logger, kError, "replica is poisoned: it takes no further part in its region",
                {"region", ToString(region_id_)}, {"peer", ToString(self_)},
                {"reason", effects.poisoned});
+    poisoned_.store(true, std::memory_order_relaxed);
     host_.OnReplicaStopped(*this);
   }
   if (effects.state_changed) {
@@ -535,6 +541,7 @@ void Replica::SendMessages(const raft::Messages& messages) {
   for (const raft::Message& message : messages) {
     if (RUTILE_BUGGIFY("buggify store: a message to a peer is dropped")) continue;
     if (const std::optional<Peer> peer = addresses_.Find(message.to)) {
+      if (!message.slice.empty()) parts_.log_metrics.appends.Add();
       host_.SendRaft(region_id_, *peer, message);
     }
   }
@@ -557,10 +564,17 @@ void Replica::HandOut(LogSlice committed) {
     }
   }
   undecided_.store(proposals_.size(), std::memory_order_relaxed);
+  if (!proposals.empty()) {
+    const Instant now = parts_.clock.Now();
+    for (const Proposal& proposal : proposals) {
+      parts_.log_metrics.commit_time.Observe(now - proposal.since);
+    }
+  }
   apply_.PushEntries(std::move(committed), std::move(proposals));
 }
 
 void Replica::StartColdRead(const raft::ColdRead& read) {
+  parts_.log_metrics.cold_reads.Add();
   parts_.background.Post(WhileAlive([this, read] {
     Result<LogSlice> slice = parts_.wal.Read(region_id_, read.prev.index, read.to, read.max_bytes);
     if (!slice.ok()) {
@@ -570,6 +584,7 @@ void Replica::StartColdRead(const raft::ColdRead& read) {
     }
     parts_.executor.Post(WhileAlive(
         [this, read, found = slice.ok() ? std::move(slice).value() : LogSlice{}]() mutable {
+          if (!found.empty()) parts_.log_metrics.cold_answers.Add();
           if (!retired_) Handle(raft_.OnColdRead(parts_.clock.Now(), read, std::move(found)));
         }));
   }));
@@ -683,7 +698,11 @@ void Replica::CollectStatus(UniqueFunction<void(std::optional<ReplicaStatus>)> d
                        .committed = tail.committed(),
                        .durable = tail.durable(),
                        .last = tail.last().index,
+                       .applying = tail.applying(),
+                       .submitted = tail.submitted(),
+                       .first_resident = tail.first_resident(),
                        .resident_bytes = tail.resident_bytes(),
+                       .log_segments = parts_.wal.SegmentsSince(region_id_),
                        .peers = raft_.Peers(),
                        .quiet = raft_.is_quiet(),
                        .poisoned = raft_.poisoned() ? "see the log" : "",

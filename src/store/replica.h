@@ -57,6 +57,7 @@ class Replica : public std::enable_shared_from_this<Replica> {
     Executor& background;
     Logger& logger;
     LogMemory& log_memory;               // Of all regions together.
+    LogMetrics& log_metrics;             // Likewise.
     raft::Observer* observer = nullptr;  // Of its core.
   };
   // What a replica asks of the store. Called on the replica's executor.
@@ -132,8 +133,13 @@ class Replica : public std::enable_shared_from_this<Replica> {
         false;  // and, if not this, what followers do not need that are close behind.
   };
   void EvictLog(const Eviction& eviction);
-  // A hint how much there is to evict.
-  std::size_t cached_log_bytes() const { return cached_log_bytes_.load(std::memory_order_relaxed); }
+  // For what is shown of all replicas of a store; a moment old.
+  struct LogHint {
+    std::size_t cached_bytes = 0;     // Payload in memory.
+    std::uint64_t ahead_entries = 0;  // Applied, and not on this disk yet.
+    bool poisoned = false;
+  };
+  LogHint log_hint() const;
   // The snapshot for `to` was sent, or given up.
   void OnSnapshotSent(PeerId to, LogId id, bool sent);
   // Nothing if the replica is retired by then.
@@ -262,7 +268,9 @@ class Replica : public std::enable_shared_from_this<Replica> {
 
   // Any thread.
   std::atomic<std::size_t> undecided_ = 0;  // Size of proposals_: a hint whether others write too.
-  std::atomic<std::size_t> cached_log_bytes_ = 0;
+  std::atomic<std::size_t> cached_log_bytes_ = 0;  // See LogHint.
+  std::atomic<std::uint64_t> ahead_entries_ = 0;
+  std::atomic<bool> poisoned_ = false;
   ReadGate gate_;
   ApplyQueue apply_;
   Mutex mutex_;

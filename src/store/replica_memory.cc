@@ -40,8 +40,17 @@ void Replica::NoteCachedLog() {
   const raft::LogTail& tail = raft_.tail();
   const LogMemory& memory = parts_.log_memory;
   cached_log_bytes_.store(tail.resident_bytes(), std::memory_order_relaxed);
+  const std::uint64_t ahead =
+      tail.applied() > tail.durable() ? tail.applied().DistanceFrom(tail.durable()) : 0;
+  ahead_entries_.store(ahead, std::memory_order_relaxed);
   log_ages_.Note(tail.first_resident(), tail.last().index, memory.age(), memory.age_grain(),
                  memory.limit_bytes());
+}
+
+Replica::LogHint Replica::log_hint() const {
+  return {.cached_bytes = cached_log_bytes_.load(std::memory_order_relaxed),
+          .ahead_entries = ahead_entries_.load(std::memory_order_relaxed),
+          .poisoned = poisoned_.load(std::memory_order_relaxed)};
 }
 
 // A leader is held back where writes are admitted. Called whenever entries come, and with every

@@ -21,6 +21,7 @@
 #include "store/command.h"
 #include "store/disk_guard.h"
 #include "store/log_memory.h"
+#include "store/log_metrics.h"
 #include "store/member_change.h"
 #include "store/node_beat.h"
 #include "store/options.h"
@@ -141,6 +142,14 @@ class Store final : private Replica::Host {
   const DiskGuard& disk() const { return disk_; }
   std::size_t pending_log_bytes() const { return log_writer_->pending_bytes(); }
   const LogMemory& log_memory() const { return log_memory_; }
+  const LogMetrics& log_metrics() const { return log_metrics_; }
+  // Of the replicas of this store, a moment ago.
+  struct LogTotals {
+    std::size_t cached_bytes = 0;  // Payload in their log tails.
+    std::uint64_t most_ahead = 0;  // Entries that one has applied and not on disk yet, at most.
+    std::size_t poisoned = 0;
+  };
+  LogTotals log_totals() const;
 
  private:
   Store(Options options, Parts parts, std::unique_ptr<wal::Wal> wal, Observer observer);
@@ -219,6 +228,7 @@ class Store final : private Replica::Host {
   DiskGuard disk_;
   std::unique_ptr<NodeBeat> beat_;              // Outlives the replicas.
   LogMemory log_memory_;                        // Likewise.
+  LogMetrics log_metrics_;                      // Likewise.
   std::unique_ptr<SnapshotSender> sender_;      // Only on the background executor.
   std::unique_ptr<SnapshotReceiver> receiver_;  // Likewise.
 

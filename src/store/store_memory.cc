@@ -6,6 +6,7 @@
 // remains after that waits for a disk, for apply or for a majority. They let go of it by
 // themselves, so nothing is done but to look again.
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <limits>
@@ -43,7 +44,7 @@ void Store::EvictLogs(std::size_t step) {
   {
     MutexLock lock(mutex_);
     for (const auto& [id, replica] : replicas_) {
-      if (replica->cached_log_bytes() > 0) replica->EvictLog(eviction);
+      if (replica->log_hint().cached_bytes > 0) replica->EvictLog(eviction);
     }
   }
   // Behind all of these, on every executor.
@@ -53,6 +54,18 @@ void Store::EvictLogs(std::size_t step) {
       if (left->fetch_sub(1) == 1) EvictLogs(step + 1);
     });
   }
+}
+
+Store::LogTotals Store::log_totals() const {
+  LogTotals totals;
+  MutexLock lock(mutex_);
+  for (const auto& [id, replica] : replicas_) {
+    const Replica::LogHint hint = replica->log_hint();
+    totals.cached_bytes += hint.cached_bytes;
+    totals.most_ahead = std::max(totals.most_ahead, hint.ahead_entries);
+    if (hint.poisoned) ++totals.poisoned;
+  }
+  return totals;
 }
 
 }  // namespace rutile::store

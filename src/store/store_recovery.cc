@@ -187,6 +187,7 @@ Result<std::shared_ptr<Replica>> Store::OpenReplica(Region region, PeerId self,
                      .background = *executors.background,
                      .logger = parts_.logger,
                      .log_memory = log_memory_,
+                     .log_metrics = log_metrics_,
                      .observer = observer_.of_core ? observer_.of_core(region.id, self) : nullptr},
       static_cast<Replica::Host&>(*this), region, self, parts_.random.Next(), recovered,
       std::move(machine));
