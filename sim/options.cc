@@ -103,13 +103,15 @@ void DrawMoves(std::uint64_t seed, SimulationOptions* options) {
   options->faults.moves = 2 + seconds / OneOf<std::size_t>(random, {1, 3, 10});
 }
 
-// In some runs memory for the log of one node holds a few writes, or a few dozen. Of a generator of
-// its own, likewise.
-void DrawLogMemory(std::uint64_t seed, store::ReplicaOptions* replica) {
+// In some runs memory for the log of one node holds not much more than what clients have under way
+// when all is well. Of a generator of its own, likewise.
+void DrawLogMemory(std::uint64_t seed, SimulationOptions* options) {
   SeededRandom random(seed ^ 0x4D1Eu);
-  if (random.OneIn(4)) {
-    replica->log_memory_bytes = OneOf<std::size_t>(random, {5000, 20'000, 100'000});
-  }
+  if (!random.OneIn(4)) return;
+  const std::size_t times = OneOf<std::size_t>(random, {2, 4, 16});
+  const RegisterWorkload::Options& load = options->registers;
+  options->cluster.replica.log_memory_bytes =
+      4000 + times * load.clients * (load.value_bytes + 150);
 }
 
 }  // namespace
@@ -136,7 +138,7 @@ SimulationOptions DrawOptions(std::uint64_t seed, std::function<void(const std::
   options.registers.follower_reads = random.OneIn(2);
   options.buggify_percent = OneOf<std::uint64_t>(random, {0, 25, 50});
   DrawMoves(seed, &options);
-  DrawLogMemory(seed, &options.cluster.replica);
+  DrawLogMemory(seed, &options);
   return options;
 }
 
