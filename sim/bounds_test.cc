@@ -132,12 +132,12 @@ TEST_F(BoundsTest, BytesOfOneRegion) {
 }
 
 TEST_F(BoundsTest, BytesOfTheNode) {
-  Begin({.max_store_waiting_write_bytes = 1000});
+  Begin({.log_memory_bytes = 1300});  // Placement has a little of it.
   CutOffTheLeader();
   Outcomes writes;
   for (int i = 0; i < 5; ++i) Put(400, writes);
   world_.RunFor(Milliseconds(20));
-  EXPECT_THAT(writes.busy, AllOf(SizeIs(3), Each(HasSubstr("bytes wait in the node"))));
+  EXPECT_THAT(writes.busy, AllOf(SizeIs(3), Each(HasSubstr("log's memory on this node is full"))));
 }
 
 // What is refused is served later, and what is served gives its place to the next.

@@ -97,6 +97,8 @@ const std::vector<NamedOption>& NamedOptions() {
                         cluster.replica.kept_log_entries),
       RUTILE_SIM_NUMBER("cached-bytes", "log kept in memory", 1 << 20,
                         cluster.replica.cached_log_bytes),
+      RUTILE_SIM_NUMBER("log-memory-bytes", "what the log path of a node may hold in memory",
+                        256 << 20, cluster.replica.log_memory_bytes),
       RUTILE_SIM_NUMBER("append-bytes", "size of an append message", 1 << 16,
                         cluster.replica.max_append_bytes),
       RUTILE_SIM_NUMBER("inflight", "messages under way to a follower", 256,

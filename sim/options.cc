@@ -103,6 +103,17 @@ void DrawMoves(std::uint64_t seed, SimulationOptions* options) {
   options->faults.moves = 2 + seconds / OneOf<std::size_t>(random, {1, 3, 10});
 }
 
+// In some runs memory for the log of one node holds not much more than what clients have under way
+// when all is well. Of a generator of its own, likewise.
+void DrawLogMemory(std::uint64_t seed, SimulationOptions* options) {
+  SeededRandom random(seed ^ 0x4D1Eu);
+  if (!random.OneIn(4)) return;
+  const std::size_t times = OneOf<std::size_t>(random, {2, 4, 16});
+  const RegisterWorkload::Options& load = options->registers;
+  options->cluster.replica.log_memory_bytes =
+      4000 + times * load.clients * (load.value_bytes + 150);
+}
+
 }  // namespace
 
 SimulationOptions DrawOptions(std::uint64_t seed, std::function<void(const std::string&)> log) {
@@ -128,6 +139,7 @@ SimulationOptions DrawOptions(std::uint64_t seed, std::function<void(const std::
   options.buggify_percent = OneOf<std::uint64_t>(random, {0, 25, 50});
   DrawMoves(seed, &options);
   options.cluster.replica.quiet_groups = SeededRandom(seed ^ 0x5133Bu).OneIn(2);  // Likewise.
+  DrawLogMemory(seed, &options);
   return options;
 }
 
@@ -143,6 +155,7 @@ std::string Describe(const SimulationOptions& options) {
           (network.in_order ? "in order" : "reordered");
   text += "; segments of " + std::to_string(options.cluster.wal.segment_bytes) + " bytes, " +
           std::to_string(options.cluster.replica.kept_log_entries) + " entries kept, " +
+          std::to_string(options.cluster.replica.log_memory_bytes >> 10) + " KiB for the log, " +
           std::to_string(options.registers.clients) + " clients, buggify " +
           std::to_string(options.buggify_percent) + "%" +
           (options.cluster.replica.quiet_groups ? ", quiet groups" : "");

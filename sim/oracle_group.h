@@ -156,5 +156,8 @@ class GroupOracle final : public raft::Observer {
 
 // Of what makes two entries the same besides their id.
 std::uint64_t HashOf(const Entry& entry);
+// With memory of its own: a store counts what is kept alive of its entries, and must not count what
+// looks on.
+Entry CopyOf(const Entry& entry);
 
 }  // namespace rutile::sim

@@ -11,6 +11,10 @@ std::uint64_t HashOf(const Entry& entry) {
   return codec::Crc64(entry.payload.view(), static_cast<std::uint64_t>(entry.type) + 1);
 }
 
+Entry CopyOf(const Entry& entry) {
+  return {.id = entry.id, .type = entry.type, .payload = Bytes::Copy(entry.payload.view())};
+}
+
 void GroupOracle::Register(PeerId who, LogId before, const TwinItem& item) {
   const LogId id = item.entry.id;
   const auto [known, is_new] = entries_.try_emplace(id, Known{before, item.hash});
@@ -121,7 +125,7 @@ void GroupOracle::TakeWrite(Replica& replica, const raft::CoreView& view,
       Problem("L1", view.id, ToString(entry.id) + " is written after " + ToString(before));
       return;
     }
-    TwinItem item{.entry = entry, .hash = HashOf(entry), .number = next_number_++};
+    TwinItem item{.entry = CopyOf(entry), .hash = HashOf(entry), .number = next_number_++};
     Register(view.id, before, item);
     before = entry.id;
     NoteConfiguration(replica, entry);
@@ -192,8 +196,7 @@ void GroupOracle::CompareSlice(const Replica& replica, PeerId who, const LogSlic
     const TwinItem* item = replica.memory.Find(entry.id.index);
     // (The hash is of the type too.)
     const bool same = item != nullptr && item->entry.id == entry.id &&
-                      ((item->entry.type == entry.type &&
-                        item->entry.payload.view().data() == entry.payload.view().data()) ||
+                      ((item->entry.type == entry.type && item->entry.payload == entry.payload) ||
                        HashOf(entry) == item->hash);
     if (same) continue;
     return Problem("L1", who,

@@ -71,7 +71,7 @@ void GroupOracle::Adopt(Replica& replica, const raft::CoreView& view) {
       filled.Append(*found.Find(i));
     }
     for (const Entry& entry : slice ? slice->entries : Entries()) {
-      TwinItem item{.entry = entry, .hash = HashOf(entry), .number = next_number_++};
+      TwinItem item{.entry = CopyOf(entry), .hash = HashOf(entry), .number = next_number_++};
       Register(view.id, before, item);
       before = entry.id;
       filled.Append(std::move(item));

@@ -50,6 +50,15 @@ Status SetTimes(std::int64_t election_timeout_ms, store::ReplicaOptions* replica
   return {};
 }
 
+// The largest write must find room beside others, or it would be refused for ever.
+Status CheckLogMemory(const store::ReplicaOptions& replica) {
+  const std::size_t least = 4 * replica.max_entry_bytes;
+  if (replica.log_memory_bytes >= least) return {};
+  return Status(Code::kInvalidArgument,
+                "--log-memory-bytes " + std::to_string(replica.log_memory_bytes) +
+                    ": at least four times --max-entry-bytes, which is " + std::to_string(least));
+}
+
 // Before anything is made on disk. Empty means that there is a default.
 Status CheckAddress(const char* flag, const std::string& address) {
   if (address.empty()) return {};
@@ -110,6 +119,7 @@ Status Complete(Flags* flags) {
   RUTILE_RETURN_IF_ERROR(SetTimes(flags->election_timeout_ms, &flags->server.replica));
   flags->server.replica.late_log = Milliseconds(flags->late_log_ms);
   ServerOptions& server = flags->server;
+  RUTILE_RETURN_IF_ERROR(CheckLogMemory(server.replica));
   if (server.data.empty()) return Status(Code::kInvalidArgument, "--data: no directory is named");
   RUTILE_RETURN_IF_ERROR(CheckAddress("--listen", server.listen));
   RUTILE_RETURN_IF_ERROR(CheckAddress("--status-listen", server.status_listen));
@@ -195,6 +205,11 @@ void AddLimits(CLI::App* serve, ServerOptions* server) {
   serve
       ->add_option("--max-entry-bytes", server->replica.max_entry_bytes,
                    "Most that one request may write")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  serve
+      ->add_option("--log-memory-bytes", server->replica.log_memory_bytes,
+                   "What the log may hold in memory, of all regions together")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   serve->add_option("--max-scan-limit", server->raw.max_scan_limit, "Most pairs of one scan")

@@ -76,7 +76,7 @@ TEST_F(HttpStatusTest, ReadinessFollowsTheNode) {
 }
 
 TEST_F(HttpStatusTest, MetricsAreInPrometheusForm) {
-  log_metrics_.OnBatch({.bytes = 100, .writes = 3, .sync_time = Milliseconds(2)});
+  log_metrics_.OnBatch({.bytes = 100, .writes = 3, .regions = 2, .sync_time = Milliseconds(2)});
   log_metrics_.OnBatch({.bytes = 11, .writes = 1, .sync_time = Milliseconds(2)});
   const auto server = Start();
   const Answer answer = Get(*server, "/metrics");
@@ -92,6 +92,13 @@ TEST_F(HttpStatusTest, MetricsAreInPrometheusForm) {
                                  HasSubstr("\nrutile_log_writes_total 4\n"),
                                  HasSubstr("\nrutile_log_bytes_total 111\n"),
                                  HasSubstr("\nrutile_log_sync_seconds_count 2\n")));
+  EXPECT_THAT(answer.body, AllOf(HasSubstr("\nrutile_log_batch_regions_sum 2\n"),
+                                 HasSubstr("\nrutile_log_batch_bytes_sum 111\n"),
+                                 HasSubstr("\nrutile_log_memory_limit_bytes 268435456\n"),
+                                 HasSubstr("\ntikv_raft_entries_caches "),
+                                 HasSubstr("\nrutile_poisoned_replicas 0\n"),
+                                 HasSubstr("tikv_raftstore_entry_fetches{type=\"hit\"} 0\n"),
+                                 HasSubstr("\ntikv_raftstore_apply_log_duration_seconds_count ")));
 }
 
 TEST_F(HttpStatusTest, APortInUseIsSaidSo) {

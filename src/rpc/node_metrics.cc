@@ -59,6 +59,11 @@ LogMetrics::LogMetrics()
       writes_(registry_.AddCounter("rutile_log_writes_total",
                                    "Writes of regions that the log's batches held.")),
       bytes_(registry_.AddCounter("rutile_log_bytes_total", "Bytes written to the log.")),
+      batch_bytes_(registry_.AddHistogram("rutile_log_batch_bytes", "Bytes of a batch.",
+                                          Buckets::Exponential(256, 4, 9))),
+      batch_regions_(registry_.AddHistogram("rutile_log_batch_regions",
+                                            "Regions whose writes went into one batch.",
+                                            Buckets::Exponential(1, 2, 12))),
       sync_time_(registry_.AddHistogram("rutile_log_sync_seconds",
                                         "How long it took to write and sync a batch.",
                                         Buckets::Latency())),
@@ -70,6 +75,8 @@ void LogMetrics::OnBatch(const wal::LogWriter::BatchReport& report) {
   batches_.Add();
   writes_.Add(report.writes);
   bytes_.Add(report.bytes);
+  batch_bytes_.Observe(report.bytes);
+  batch_regions_.Observe(report.regions);
   sync_time_.Observe(report.sync_time);
   wait_time_.Observe(report.oldest_wait);
 }
@@ -104,6 +111,25 @@ std::string RenderNodeMetrics(node::Node& node) {
   }
   numbers.Gauge("rutile_log_pending_bytes", "Bytes handed to the log and not yet durable.",
                 static_cast<double>(node.store().pending_log_bytes()));
+  const store::LogMemory& memory = node.store().log_memory();
+  numbers.Gauge("rutile_log_memory_bytes", "What the logs of all regions hold in memory.",
+                static_cast<double>(memory.used_bytes()));
+  numbers.Gauge("rutile_log_memory_limit_bytes", "What they may hold.",
+                static_cast<double>(memory.limit_bytes()));
+  numbers.Add(Kind::kCounter, "tikv_raft_entries_evict_bytes",
+              "Entries that were dropped from memory and are on disk only.",
+              static_cast<double>(memory.evicted_bytes()));
+  numbers.Add(Kind::kCounter, "rutile_log_memory_refused_writes_total",
+              "Writes that were refused because memory for the log was full.",
+              static_cast<double>(memory.refused_writes()));
+  const store::Store::LogTotals logs = node.store().log_totals();
+  numbers.Gauge("tikv_raft_entries_caches", "Entries in the log tails of all regions, in bytes.",
+                static_cast<double>(logs.cached_bytes));
+  numbers.Gauge("rutile_log_applied_ahead_entries",
+                "Entries that one replica has applied and not on its own disk yet, at most.",
+                static_cast<double>(logs.most_ahead));
+  numbers.Gauge("rutile_poisoned_replicas", "Replicas that stand still for good.",
+                static_cast<double>(logs.poisoned));
   const store::DiskGuard& disk = node.store().disk();
   numbers.Gauge("rutile_disk_free_bytes", "Free bytes of the disk that holds the data.",
                 static_cast<double>(disk.free_bytes()));
@@ -113,7 +139,7 @@ std::string RenderNodeMetrics(node::Node& node) {
     numbers.Gauge("rutile_engine", "Numbers of the key-value engine, by name.",
                   static_cast<double>(value), {{"name", name}});
   }
-  return numbers.Render();
+  return numbers.Render() + node.store().log_metrics().Render();
 }
 
 }  // namespace rutile::rpc

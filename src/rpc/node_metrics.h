@@ -23,6 +23,8 @@ class LogMetrics {
   Counter& batches_;
   Counter& writes_;
   Counter& bytes_;
+  Histogram& batch_bytes_;
+  Histogram& batch_regions_;
   Histogram& sync_time_;
   Histogram& wait_time_;
 };

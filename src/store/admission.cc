@@ -5,8 +5,10 @@
 namespace rutile::store {
 namespace {
 
+std::string Limit(std::size_t limit) { return " (the limit is " + std::to_string(limit) + ")"; }
+
 std::string Full(const char* what, const MemoryQuota& quota) {
-  return std::string(what) + " (the limit is " + std::to_string(quota.limit_bytes()) + ")";
+  return what + Limit(quota.limit_bytes());
 }
 
 }  // namespace
@@ -22,16 +24,17 @@ std::optional<Admitted> Admission::AdmitWrite(std::size_t bytes, std::string* re
     *reason = Full("writes of too many bytes wait in the region", write_bytes_);
     return std::nullopt;
   }
-  std::optional<QuotaCharge> shared;
-  if (node_ != nullptr) {
-    shared = QuotaCharge::Try(*node_, bytes);
-    if (!shared) {
-      *reason = Full("writes of too many bytes wait in the node", *node_);
-      return std::nullopt;
-    }
-  }
   Admitted admitted{.count = std::move(*count), .bytes = std::move(*own)};
-  if (shared) admitted.node_bytes = std::move(*shared);
+  if (log_memory_ == nullptr) return admitted;
+  std::optional<QuotaCharge> kept = log_memory_->TryReserve(bytes);
+  if (!kept) {
+    *reason =
+        "the log's memory on this node is full: " + std::to_string(log_memory_->used_bytes()) +
+        " bytes of writes wait for the disk, for other nodes or to be applied" +
+        Limit(log_memory_->limit_bytes());
+    return std::nullopt;
+  }
+  admitted.log_memory = std::move(*kept);
   return admitted;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/quota.h"
+#include "store/log_memory.h"
 
 namespace rutile::store {
 
@@ -13,7 +14,7 @@ namespace rutile::store {
 struct Admitted {
   QuotaCharge count = {};
   QuotaCharge bytes = {};
-  QuotaCharge node_bytes = {};
+  QuotaCharge log_memory = {};  // Until the log keeps it, and then as long as anybody does.
 };
 
 // Bounds what waits for an answer in one replica: writes from their arrival until they are applied
@@ -28,12 +29,13 @@ class Admission {
     std::size_t write_bytes = 0;
     std::size_t reads = 0;
   };
-  // `node`, if any, bounds the bytes of the writes of all replicas together, and outlives this.
-  Admission(const Limits& limits, MemoryQuota* node)
+  // `log_memory`, if any, is what the writes of all replicas of the store take their memory from,
+  // and outlives this.
+  Admission(const Limits& limits, LogMemory* log_memory)
       : writes_(limits.writes),
         write_bytes_(limits.write_bytes),
         reads_(limits.reads),
-        node_(node) {}
+        log_memory_(log_memory) {}
 
   // Nothing when a bound is reached; `reason` then says which, for a person. Where nothing waits, a
   // write of any size is admitted.
@@ -48,7 +50,7 @@ class Admission {
   MemoryQuota writes_;  // Counts requests, not bytes.
   MemoryQuota write_bytes_;
   MemoryQuota reads_;  // Likewise.
-  MemoryQuota* const node_;
+  LogMemory* const log_memory_;
 };
 
 }  // namespace rutile::store

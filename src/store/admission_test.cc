@@ -5,13 +5,17 @@
 
 #include <vector>
 
+#include "base/log_slice.h"
+
 namespace rutile::store {
 namespace {
 
 using ::testing::HasSubstr;
 
+constexpr std::size_t kOverhead = Entry::kOverheadBytes;
+
 TEST(Admission, EachBoundRefusesAndNamesItselfAndAllIsGivenBack) {
-  MemoryQuota node(120);
+  LogMemory node(110 + 4 * kOverhead);
   Admission one({.writes = 3, .write_bytes = 100, .reads = 2}, &node);
   Admission two({.writes = 3, .write_bytes = 100, .reads = 2}, &node);
   std::string reason;
@@ -25,8 +29,8 @@ TEST(Admission, EachBoundRefusesAndNamesItselfAndAllIsGivenBack) {
     EXPECT_TRUE(admit(one, 90));
     EXPECT_FALSE(admit(one, 11));
     EXPECT_THAT(reason, HasSubstr("bytes wait in the region"));
-    EXPECT_FALSE(admit(two, 1) && admit(two, 40));
-    EXPECT_THAT(reason, HasSubstr("bytes wait in the node"));
+    EXPECT_FALSE(admit(two, 1) && admit(two, 60));
+    EXPECT_THAT(reason, HasSubstr("memory on this node is full"));
     EXPECT_TRUE(admit(one, 5));
     EXPECT_TRUE(admit(one, 5));
     EXPECT_FALSE(admit(one, 0));
@@ -35,7 +39,7 @@ TEST(Admission, EachBoundRefusesAndNamesItselfAndAllIsGivenBack) {
     EXPECT_EQ(one.writes(), 3u);
     EXPECT_EQ(one.write_bytes(), 100u);
     EXPECT_EQ(two.writes(), 1u);
-    EXPECT_EQ(node.used_bytes(), 101u);
+    EXPECT_EQ(node.used_bytes(), 101u + 4 * kOverhead);
 
     std::optional<Admitted> first = one.AdmitRead(&reason);
     std::optional<Admitted> second = one.AdmitRead(&reason);
@@ -50,7 +54,7 @@ TEST(Admission, EachBoundRefusesAndNamesItselfAndAllIsGivenBack) {
 }
 
 TEST(Admission, WhereNothingWaitsAWriteOfAnySizeIsAdmitted) {
-  MemoryQuota node(10);
+  LogMemory node(10);
   Admission admission({.writes = 1, .write_bytes = 10, .reads = 1}, &node);
   std::string reason;
   EXPECT_TRUE(admission.AdmitWrite(1000, &reason).has_value());

@@ -113,6 +113,7 @@ void ApplyQueue::PushInstall(LogId id) { Push({.install = id}); }
 void ApplyQueue::PushStop(Stopped stopped) { Push({.stopped = std::move(stopped)}); }
 
 void ApplyQueue::Push(Work work) {
+  work.since = Now();
   {
     MutexLock lock(mutex_);
     waiting_.push_back(std::move(work));
@@ -155,7 +156,14 @@ void ApplyQueue::Run() {
   std::vector<Work> works = Take();
   if (works.empty()) return;
   if (failed_) return;
-  if (Status status = Apply(std::move(works)); !status.ok()) {
+  const Instant begin = Now();
+  const Instant oldest = works.front().since;
+  Status status = Apply(std::move(works));
+  if (options_.metrics != nullptr) {
+    options_.metrics->apply_wait.Observe(begin - oldest);
+    options_.metrics->apply_time.Observe(Now() - begin);
+  }
+  if (!status.ok()) {
     failed_ = true;
     callbacks_.on_failure(std::move(status).WithContext("region " + ToString(options_.region.id) +
                                                         ": apply after " + ToString(applied_)));

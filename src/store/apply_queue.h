@@ -11,10 +11,12 @@
 #include "base/mutex.h"
 #include "base/status.h"
 #include "base/task.h"
+#include "base/time.h"
 #include "engine/kv_engine.h"
 #include "env/env.h"
 #include "raft/types.h"
 #include "store/admission.h"
+#include "store/log_metrics.h"
 #include "store/region.h"
 #include "store/snapshot_file.h"
 #include "store/state_machine.h"
@@ -26,6 +28,7 @@ struct Proposal {
   LogId id = {};
   WriteDone done = {};
   Admitted admitted = {};
+  Instant since = {};
 };
 
 // Applies committed entries of one region to the engine, in order, on the region's apply executor.
@@ -38,6 +41,8 @@ class ApplyQueue {
   struct Options {
     Region region = {};  // The descriptor as applied.
     std::size_t max_batch_bytes = std::size_t{4} << 20;
+    const Clock* clock = nullptr;   // With both, how long all takes is measured.
+    LogMetrics* metrics = nullptr;  // They outlive the queue.
   };
   // What the owner is told. All run on the apply executor.
   struct Callbacks {
@@ -82,6 +87,7 @@ class ApplyQueue {
     std::vector<Proposal> proposals = {};
     std::optional<LogId> install = {};
     Stopped stopped = {};
+    Instant since = {};
   };
   struct Answer {
     WriteDone done = {};
@@ -89,6 +95,7 @@ class ApplyQueue {
   };
   class Batch;
 
+  Instant Now() const { return options_.metrics == nullptr ? Instant() : options_.clock->Now(); }
   void Push(Work work);
   void Schedule();
   // What may be done now, in order.

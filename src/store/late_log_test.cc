@@ -12,10 +12,6 @@
 namespace rutile::store {
 namespace {
 
-using testing::KeyOf;
-using testing::kFirstRegion;
-using testing::kStores;
-
 constexpr std::uint64_t kRegions = 6;
 
 class LateLog : public testing::SimulatedStores {
@@ -33,23 +29,12 @@ class LateLog : public testing::SimulatedStores {
     if (!writing_) return;
     for (std::uint64_t i = 0; i < kRegions; ++i) {
       const std::optional<std::size_t> leader = LeaderOf(i);
-      if (leader) WriteTo(i, *leader);
+      if (!leader) continue;
+      Put(*leader, i, "", "v", [this](const WriteOutcome& outcome) {
+        if (std::holds_alternative<CommandResult>(outcome)) ++written_;
+      });
     }
     world_.After(Milliseconds(10), [this] { WriteToAll(); });
-  }
-  void WriteTo(std::uint64_t region, std::size_t store) {
-    processes_[store].store->Write({.region = RegionId(kFirstRegion + region)},
-                                   {.mutations = {{.key = KeyOf(region), .value = "v"}}},
-                                   [this](const WriteOutcome& outcome) {
-                                     if (std::holds_alternative<CommandResult>(outcome)) ++written_;
-                                   });
-  }
-  std::optional<std::size_t> LeaderOf(std::uint64_t region) {
-    for (std::size_t i = 0; i < kStores; ++i) {
-      const auto gate = processes_[i].store->Gate(RegionId(kFirstRegion + region));
-      if (gate && gate->is_leader) return i;
-    }
-    return std::nullopt;
   }
   std::size_t Led(std::size_t store) { return Leaders()[store]; }
   // As its leader knows it.
@@ -121,7 +106,7 @@ TEST_F(LateLog, AStoreThatDoesNotMindLeadsAndServesReadsWhileItsDiskStandsStill)
     EXPECT_EQ(led, Led(late)) << "its heartbeats do not wait for its disk";
     int served = 0;
     processes_[late].store->Read(
-        {.region = RegionId(kFirstRegion)},
+        {.region = RegionOf(0)},
         [&](const ReadView* view, const RegionError*) { served += view != nullptr ? 1 : 0; });
     world_.RunFor(Milliseconds(1));
     EXPECT_EQ(1, served) << "a read under the lease needs no disk";

@@ -45,12 +45,15 @@ struct ReplicaOptions {
   Duration park_time = Seconds(1);
   std::size_t max_parked_requests = 10'000;
 
-  // What may wait for an answer in one replica, and in all of the store together; see Admission.
-  // Beyond it requests are told ServerIsBusy.
+  // Of the store: what the log path of all its replicas may hold in memory; see LogMemory. Beyond
+  // it writes are told ServerIsBusy.
+  std::size_t log_memory_bytes = std::size_t{256} << 20;
+
+  // What may wait for an answer in one replica; see Admission. Beyond it requests are told
+  // ServerIsBusy.
   std::size_t max_waiting_writes = 100'000;
   std::size_t max_waiting_write_bytes = std::size_t{128} << 20;
   std::size_t max_waiting_reads = 100'000;
-  std::size_t max_store_waiting_write_bytes = std::size_t{256} << 20;
 
   // Of the store: writes that grow are refused while the disk has less left; see DiskGuard.
   std::uint64_t disk_reserve_bytes = std::uint64_t{256} << 20;

@@ -1,5 +1,6 @@
 #include "store/peer_message.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -85,12 +86,17 @@ void PutSlice(std::string* out, const LogSlice& slice) {
 }
 
 // Entries share one copy of the message's bytes: one allocation for the whole slice.
-LogSlice GetSlice(codec::Reader& reader) {
+LogSlice GetSlice(codec::Reader& reader, LogMemory* memory) {
   LogSlice slice;
   slice.prev = GetLogId(reader);
   const std::uint64_t count = reader.Varint();
-  const auto owner = std::make_shared<const std::string>(reader.rest());
-  codec::Reader shared(*owner);
+  if (count == 0) return slice;
+  const std::string_view rest = reader.rest();
+  // No entry takes less than three bytes, whatever the message says of how many there are.
+  const Bytes copy = memory == nullptr
+                         ? Bytes::Copy(rest)
+                         : memory->Copy(rest, std::min<std::size_t>(count, rest.size() / 3));
+  codec::Reader shared(copy.view());
   Index index = slice.prev.index;
   for (std::uint64_t i = 0; i < count && shared.ok(); ++i) {
     index = index.Next();
@@ -98,11 +104,16 @@ LogSlice GetSlice(codec::Reader& reader) {
     const std::uint8_t type = shared.Fixed8();
     const std::string_view payload = shared.Bytes();
     if (!shared.ok() || type > static_cast<std::uint8_t>(EntryType::kConfig)) break;
-    slice.entries.push_back({{term, index}, static_cast<EntryType>(type), Bytes(owner, payload)});
+    Entry& entry = slice.entries.emplace_back();
+    entry.id = {.term = term, .index = index};
+    entry.type = static_cast<EntryType>(type);
+    if (payload.empty()) continue;
+    entry.payload =
+        copy.Slice(static_cast<std::size_t>(payload.data() - copy.view().data()), payload.size());
   }
   const bool whole = slice.entries.size() == count;
   // Asking for more than there is makes the outer reader refuse the message.
-  static_cast<void>(reader.Raw(whole ? owner->size() - shared.rest().size() : owner->size() + 1));
+  static_cast<void>(reader.Raw(whole ? rest.size() - shared.rest().size() : rest.size() + 1));
   return slice;
 }
 
@@ -146,7 +157,7 @@ void PutRaftMessage(std::string* out, const raft::Message& m) {
   if ((fields & kSlice) != 0) PutSlice(out, m.slice);  // Last: see GetSlice.
 }
 
-raft::Message GetRaftMessage(codec::Reader& reader) {
+raft::Message GetRaftMessage(codec::Reader& reader, LogMemory* memory) {
   raft::Message m;
   m.type = static_cast<raft::MessageType>(reader.Fixed8());
   const std::uint8_t fields = reader.Fixed8();
@@ -179,7 +190,7 @@ raft::Message GetRaftMessage(codec::Reader& reader) {
     m.applied = Index(reader.Varint());
     m.room = reader.Varint() - 1;
   }
-  if ((fields & kSlice) != 0) m.slice = GetSlice(reader);
+  if ((fields & kSlice) != 0) m.slice = GetSlice(reader, memory);
   return m;
 }
 
@@ -297,7 +308,7 @@ std::string Encode(const Beat& beat) {
   return out;
 }
 
-Result<PeerMessage> DecodePeerMessage(std::string_view bytes) {
+Result<PeerMessage> DecodePeerMessage(std::string_view bytes, LogMemory* memory) {
   codec::Reader reader(bytes);
   const std::uint8_t kind = reader.Fixed8();
   PeerMessage message;
@@ -305,7 +316,7 @@ Result<PeerMessage> DecodePeerMessage(std::string_view bytes) {
     case Kind::kRaft: {
       RaftEnvelope envelope;
       envelope.region = RegionId(reader.Varint());
-      envelope.message = GetRaftMessage(reader);
+      envelope.message = GetRaftMessage(reader, memory);
       if (!IsKnown(envelope.message.type) || !envelope.message.slice.Validate()) {
         return Status(Code::kCorruption, "peer message: broken raft message");
       }

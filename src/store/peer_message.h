@@ -8,6 +8,7 @@
 #include "base/ids.h"
 #include "base/status.h"
 #include "raft/types.h"
+#include "store/log_memory.h"
 #include "store/node_beat.h"
 #include "store/region.h"
 
@@ -74,7 +75,8 @@ std::string Encode(const MembershipQuery& query);
 std::string Encode(const MembershipNews& news);
 std::string Encode(const Datagram& datagram);
 std::string Encode(const Beat& beat);
-Result<PeerMessage> DecodePeerMessage(std::string_view bytes);
+// What entries bring is counted in `memory`, if there is one.
+Result<PeerMessage> DecodePeerMessage(std::string_view bytes, LogMemory* memory = nullptr);
 
 // The hard state as the log engine keeps it.
 std::string EncodeHardState(const raft::HardState& state);

@@ -10,20 +10,29 @@
 namespace rutile::store {
 namespace {
 
-using testing::kStores;
-using testing::SimulatedStores;
-
 // How many regions; RUTILE_TEST_SCALE=10 makes it ten thousand.
 std::uint64_t Regions() {
   const char* text = std::getenv("RUTILE_TEST_SCALE");
   return 1000 * (text == nullptr ? 1 : std::strtoull(text, nullptr, 10));
 }
 
-class QuietStores : public SimulatedStores {
+class QuietStores : public testing::SimulatedStores {
  protected:
   void Begin(std::uint64_t regions, bool quiet = true) {
     options_.quiet_groups = quiet;
     SimulatedStores::Begin(regions);
+  }
+
+  std::size_t CountQuiet(std::size_t i) {
+    std::size_t quiet = 0;
+    for (const ReplicaStatus& replica : Replicas(i)) quiet += replica.quiet ? 1 : 0;
+    return quiet;
+  }
+
+  std::uint64_t SentIn(Duration duration) {
+    const std::uint64_t before = network_.counts().sent;
+    world_.RunFor(duration);
+    return network_.counts().sent - before;
   }
 };
 

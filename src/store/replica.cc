@@ -97,15 +97,18 @@ Replica::Replica(const ReplicaOptions& options, const Parts& parts, Host& host, 
       admission_({.writes = options.max_waiting_writes,
                   .write_bytes = options.max_waiting_write_bytes,
                   .reads = options.max_waiting_reads},
-                 region.id < kFirstUserRegion ? nullptr : &parts.waiting_write_bytes),
+                 region.id < kFirstUserRegion ? nullptr : &parts.log_memory),
       region_(std::make_shared<const Region>(std::move(region))),
       random_(seed),
       raft_(RaftOptions(options, self, parts.observer), RaftStart(*region_, recovered), random_,
             parts.clock.Now()),
       flushed_applied_(recovered.applied.index),
       gate_(GateState{.region = region_, .self = self}),
-      apply_({.region = *region_, .max_batch_bytes = options.max_apply_batch_bytes}, parts.engine,
-             parts.files, parts.apply_executor, std::move(machine), recovered.applied,
+      apply_({.region = *region_,
+              .max_batch_bytes = options.max_apply_batch_bytes,
+              .clock = &parts.clock,
+              .metrics = &parts.log_metrics},
+             parts.engine, parts.files, parts.apply_executor, std::move(machine), recovered.applied,
              ApplyCallbacks()) {
   if (recovered.install_pending) installing_ = recovered.log.base;
   addresses_.Learn(*region_);
@@ -168,6 +171,7 @@ void Replica::Tick() {
   parts_.executor.PostAfter(options_.tick, WhileAlive([this] { Tick(); }));
   const Instant now = parts_.clock.Now();
   WatchLog(now);
+  HeedLogMemory();
   Handle(raft_.Tick(now));
   Unpark();
   AskIfSilent();
@@ -252,6 +256,7 @@ void Replica::OnMessage(StoreId from, raft::Message message) {
   parts_.executor.Dispatch(WhileAlive([this, from, message = std::move(message)]() mutable {
     if (!Takes(message)) return;
     Hear(from, message);
+    if (!message.slice.empty()) HeedLogMemory();
     const PeerId sender = message.from;
     Handle(raft_.Step(parts_.clock.Now(), std::move(message)));
     if (sender == raft_.leader()) heard_leader_ = parts_.clock.Now();
@@ -341,16 +346,20 @@ void Replica::FlushWrites() {
       request.done(std::move(*error));
       continue;
     }
-    payloads.emplace_back(std::move(request.payload));
+    payloads.push_back(
+        parts_.log_memory.Keep(std::move(request.payload), std::move(request.admitted.log_memory)));
     accepted.push_back({.done = std::move(request.done), .admitted = std::move(request.admitted)});
   }
   if (payloads.empty()) return;
 
-  auto [outcome, effects] = raft_.Propose(parts_.clock.Now(), std::move(payloads));
+  HeedLogMemory();
+  const Instant now = parts_.clock.Now();
+  auto [outcome, effects] = raft_.Propose(now, std::move(payloads));
   if (const auto* proposed = std::get_if<raft::Proposed>(&outcome)) {
     LogId id = proposed->id;
     for (Proposal& proposal : accepted) {
       proposal.id = id;
+      proposal.since = now;
       proposals_.push_back(std::move(proposal));
       id.index = id.index.Next();
     }
@@ -494,12 +503,14 @@ void Replica::Handle(raft::Effects effects) {
     RUTILE_LOG(parts_.logger, kError, "replica is poisoned: it takes no further part in its region",
                {"region", ToString(region_id_)}, {"peer", ToString(self_)},
                {"reason", effects.poisoned});
+    poisoned_.store(true, std::memory_order_relaxed);
     host_.OnReplicaStopped(*this);
   }
   if (effects.state_changed) {
     host_.OnStateChanged(*this);
     Unpark();
   }
+  NoteCachedLog();
   if (!raft_.is_quiet() && !ticks_) {
     RUTILE_SOMETIMES(true, "store: a quiet region wakes");
     ticks_ = true;
@@ -572,6 +583,7 @@ void Replica::SendMessages(const raft::Messages& messages) {
   for (const raft::Message& message : messages) {
     if (RUTILE_BUGGIFY("buggify store: a message to a peer is dropped")) continue;
     if (const std::optional<Peer> peer = addresses_.Find(message.to)) {
+      if (!message.slice.empty()) parts_.log_metrics.appends.Add();
       host_.SendRaft(region_id_, *peer, message);
     }
   }
@@ -594,10 +606,17 @@ void Replica::HandOut(LogSlice committed) {
     }
   }
   undecided_.store(proposals_.size(), std::memory_order_relaxed);
+  if (!proposals.empty()) {
+    const Instant now = parts_.clock.Now();
+    for (const Proposal& proposal : proposals) {
+      parts_.log_metrics.commit_time.Observe(now - proposal.since);
+    }
+  }
   apply_.PushEntries(std::move(committed), std::move(proposals));
 }
 
 void Replica::StartColdRead(const raft::ColdRead& read) {
+  parts_.log_metrics.cold_reads.Add();
   parts_.background.Post(WhileAlive([this, read] {
     Result<LogSlice> slice = parts_.wal.Read(region_id_, read.prev.index, read.to, read.max_bytes);
     if (!slice.ok()) {
@@ -607,6 +626,7 @@ void Replica::StartColdRead(const raft::ColdRead& read) {
     }
     parts_.executor.Post(WhileAlive(
         [this, read, found = slice.ok() ? std::move(slice).value() : LogSlice{}]() mutable {
+          if (!found.empty()) parts_.log_metrics.cold_answers.Add();
           if (!retired_) Handle(raft_.OnColdRead(parts_.clock.Now(), read, std::move(found)));
         }));
   }));
@@ -670,7 +690,8 @@ void Replica::ServeReads() {
 
 void Replica::CollectLog() {
   const bool all = RUTILE_BUGGIFY("buggify store: all that may be evicted is");
-  raft_.Evict(all ? 0 : options_.cached_log_bytes);
+  parts_.log_memory.NoteEvicted(raft_.Evict(all ? 0 : options_.cached_log_bytes));
+  NoteCachedLog();
   const std::uint64_t durable_sequence = parts_.engine.DurableSequence();
   while (!applied_at_.empty() && applied_at_.front().first <= durable_sequence) {
     flushed_applied_ = std::max(flushed_applied_, applied_at_.front().second);
@@ -720,7 +741,11 @@ void Replica::CollectStatus(UniqueFunction<void(std::optional<ReplicaStatus>)> d
                        .durable = tail.durable(),
                        .last = tail.last().index,
                        .terms = NewestTerms(tail),
+                       .applying = tail.applying(),
+                       .submitted = tail.submitted(),
+                       .first_resident = tail.first_resident(),
                        .resident_bytes = tail.resident_bytes(),
+                       .log_segments = parts_.wal.SegmentsSince(region_id_),
                        .peers = raft_.Peers(),
                        .quiet = raft_.is_quiet(),
                        .poisoned = raft_.poisoned() ? "see the log" : "",

@@ -20,49 +20,20 @@
 #include "raft/raft.h"
 #include "store/admission.h"
 #include "store/apply_queue.h"
+#include "store/log_ages.h"
+#include "store/log_memory.h"
 #include "store/member_change.h"
 #include "store/options.h"
 #include "store/peer_addresses.h"
 #include "store/read_gate.h"
 #include "store/region.h"
 #include "store/region_error.h"
+#include "store/replica_requests.h"
 #include "store/replica_status.h"
 #include "store/state_machine.h"
 #include "wal/wal.h"
 
 namespace rutile::store {
-
-// A command on its way into the log.
-struct WriteRequest {
-  std::string payload = {};  // Encoded for the group's state machine.
-  // What the client believed; zero or absent parts are not compared.
-  std::optional<RegionEpoch> epoch = {};
-  PeerId peer = {};
-  Term term = {};
-  WriteDone done = {};
-  Admitted admitted = {};  // By the replica.
-};
-
-// Where the moment of a linearizable read lies: `done` runs once the state machine holds every
-// write that was acknowledged, or shown by another replica, before the question. Runs on the
-// replica's executor: it should only post. What it finds holds for an engine snapshot that is taken
-// while gate().generation is the same as in `done`.
-struct ReadRequest {
-  std::optional<RegionEpoch> epoch = {};
-  PeerId peer = {};
-  bool from_follower = false;  // A follower may ask the leader on the reader's behalf.
-  UniqueFunction<void(std::optional<RegionError>)> done = {};
-  Admitted admitted = {};  // By the replica.
-};
-
-// A change of the group's members. The parts that say what the client believed are as in
-// WriteRequest. `done` runs on an executor of the replica: it should only post.
-struct ChangeRequest {
-  std::vector<MemberStep> steps = {};
-  std::optional<RegionEpoch> epoch = {};
-  PeerId peer = {};
-  ChangeDone done = {};
-};
 
 // One replica of one region: runs a raft::Raft against the node's disk, network and engine.
 //
@@ -85,7 +56,8 @@ class Replica : public std::enable_shared_from_this<Replica> {
     Executor& apply_executor;
     Executor& background;
     Logger& logger;
-    MemoryQuota& waiting_write_bytes;    // Of all regions of keys together.
+    LogMemory& log_memory;               // Of all regions together.
+    LogMetrics& log_metrics;             // Likewise.
     raft::Observer* observer = nullptr;  // Of its core.
   };
   // What a replica asks of the store. Called on the replica's executor.
@@ -154,6 +126,20 @@ class Replica : public std::enable_shared_from_this<Replica> {
   // The group goes on without this replica, for good: answers whoever waits for it, and takes no
   // further part. Host::OnRetired follows when all that is under way has ended.
   void Retire();
+  // Lets go of payloads that are in memory only to be read again.
+  struct Eviction {
+    std::uint64_t age = 0;  // What is older than this, by LogMemory::age(),
+    bool for_followers =
+        false;  // and, if not this, what followers do not need that are close behind.
+  };
+  void EvictLog(const Eviction& eviction);
+  // For what is shown of all replicas of a store; a moment old.
+  struct LogHint {
+    std::size_t cached_bytes = 0;     // Payload in memory.
+    std::uint64_t ahead_entries = 0;  // Applied, and not on this disk yet.
+    bool poisoned = false;
+  };
+  LogHint log_hint() const;
   // The snapshot for `to` was sent, or given up.
   void OnSnapshotSent(PeerId to, LogId id, bool sent);
   // Nothing if the replica is retired by then.
@@ -201,6 +187,11 @@ class Replica : public std::enable_shared_from_this<Replica> {
   // Whether the core may be given the message. One that was retired, or waits, takes less.
   bool Takes(const raft::Message& message) const;
   void AskIfSilent();
+
+  // --- replica_memory.cc
+  void EvictNow(const Eviction& eviction);
+  void NoteCachedLog();
+  void HeedLogMemory();
 
   // What has been admitted takes its place in the queue.
   void Enqueue(WriteRequest request);
@@ -274,6 +265,8 @@ class Replica : public std::enable_shared_from_this<Replica> {
   // Applied positions by the engine's sequence: what the log may forget once the engine is flushed.
   std::deque<std::pair<std::uint64_t, Index>> applied_at_;
   Index flushed_applied_ = {};
+  LogAges log_ages_;
+  bool held_back_ = false;           // As a follower: for want of memory.
   std::uint64_t installs_ = 0;       // Ordered since the replica was opened.
   std::optional<LogId> installing_;  // The newest, until its data are in the engine.
   // In this term this leader has let followers serve reads, which may show what it knows as
@@ -282,6 +275,9 @@ class Replica : public std::enable_shared_from_this<Replica> {
 
   // Any thread.
   std::atomic<std::size_t> undecided_ = 0;  // Size of proposals_: a hint whether others write too.
+  std::atomic<std::size_t> cached_log_bytes_ = 0;  // See LogHint.
+  std::atomic<std::uint64_t> ahead_entries_ = 0;
+  std::atomic<bool> poisoned_ = false;
   ReadGate gate_;
   ApplyQueue apply_;
   Mutex mutex_;

@@ -41,7 +41,8 @@ void Replica::Change(ChangeRequest request) {
     if (auto* error = std::get_if<RegionError>(&outcome)) return done(std::move(*error));
     done(Status());
   };
-  proposals_.push_back({.id = proposed.value().id, .done = std::move(answer)});
+  proposals_.push_back(
+      {.id = proposed.value().id, .done = std::move(answer), .since = parts_.clock.Now()});
   undecided_.store(proposals_.size(), std::memory_order_relaxed);
   Handle(std::move(effects));
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,11 @@ struct ReplicaStatus {
   Index durable = {};
   Index last = {};
   std::vector<raft::TermRun> terms = {};  // Of the end of the log: the newest runs, in their order.
+  Index applying = {};
+  Index submitted = {};
+  Index first_resident = {};  // last + 1: no payload is in memory.
   std::size_t resident_bytes = 0;
+  std::uint64_t log_segments = 0;            // See wal::Wal::SegmentsSince().
   std::vector<raft::PeerStatus> peers = {};  // On the leader.
   bool quiet = false;                        // Its clock is stopped: there is nothing to do.
   std::string poisoned = {};

@@ -28,7 +28,9 @@ Store::Store(Options options, Parts parts, std::unique_ptr<wal::Wal> wal, Observ
       observer_(std::move(observer)),
       wal_(std::move(wal)),
       disk_(options_.replica.disk_reserve_bytes),
-      waiting_write_bytes_(options_.replica.max_store_waiting_write_bytes) {
+      log_memory_(options_.replica.log_memory_bytes) {
+  log_memory_.SetOnPressure(
+      [this] { parts_.executors.regions[0]->Post([this] { RelieveLogMemory(); }); });
   log_writer_ = std::make_unique<wal::LogWriter>(
       *wal_, *parts_.executors.log, parts_.clock, options_.log_writer,
       [this](const Status& status) { OnFailure(status); }, std::move(observer_.on_log_batch));
@@ -296,7 +298,7 @@ void Store::SendRaft(RegionId region, const Peer& to, const raft::Message& messa
 }
 
 void Store::Receive(StoreId from, std::string_view bytes) {
-  Result<PeerMessage> decoded = DecodePeerMessage(bytes);
+  Result<PeerMessage> decoded = DecodePeerMessage(bytes, &log_memory_);
   if (!decoded.ok()) {
     RUTILE_LOG(parts_.logger, kWarn, "a message from another store was dropped",
                {"from", ToString(from)}, {"error", decoded.status().ToString()});

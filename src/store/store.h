@@ -13,7 +13,6 @@
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/mutex.h"
-#include "base/quota.h"
 #include "base/random.h"
 #include "base/status.h"
 #include "base/task.h"
@@ -21,6 +20,8 @@
 #include "env/env.h"
 #include "store/command.h"
 #include "store/disk_guard.h"
+#include "store/log_memory.h"
+#include "store/log_metrics.h"
 #include "store/member_change.h"
 #include "store/node_beat.h"
 #include "store/options.h"
@@ -140,6 +141,15 @@ class Store final : private Replica::Host {
   void SendDatagram(StoreId to, const Datagram& datagram);
   const DiskGuard& disk() const { return disk_; }
   std::size_t pending_log_bytes() const { return log_writer_->pending_bytes(); }
+  const LogMemory& log_memory() const { return log_memory_; }
+  const LogMetrics& log_metrics() const { return log_metrics_; }
+  // Of the replicas of this store, a moment ago.
+  struct LogTotals {
+    std::size_t cached_bytes = 0;  // Payload in their log tails.
+    std::uint64_t most_ahead = 0;  // Entries that one has applied and not on disk yet, at most.
+    std::size_t poisoned = 0;
+  };
+  LogTotals log_totals() const;
 
  private:
   Store(Options options, Parts parts, std::unique_ptr<wal::Wal> wal, Observer observer);
@@ -195,6 +205,10 @@ class Store final : private Replica::Host {
   void ObserveDisk();
   void WatchDisk();
 
+  // --- store_memory.cc: how memory is got back from the logs.
+  void RelieveLogMemory();
+  void EvictLogs(std::size_t step);
+
   // Replica::Host.
   void SendRaft(RegionId region, const Peer& to, const raft::Message& message) override;
   void SendSnapshot(RegionId region, PeerId from, const Peer& to, Term term) override;
@@ -213,7 +227,8 @@ class Store final : private Replica::Host {
   std::unique_ptr<wal::LogWriter> log_writer_;
   DiskGuard disk_;
   std::unique_ptr<NodeBeat> beat_;              // Outlives the replicas.
-  MemoryQuota waiting_write_bytes_;             // Likewise.
+  LogMemory log_memory_;                        // Likewise.
+  LogMetrics log_metrics_;                      // Likewise.
   std::unique_ptr<SnapshotSender> sender_;      // Only on the background executor.
   std::unique_ptr<SnapshotReceiver> receiver_;  // Likewise.
 

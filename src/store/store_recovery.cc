@@ -165,6 +165,9 @@ Result<std::shared_ptr<Replica>> Store::OpenReplica(Region region, PeerId self,
     }
     const Index from = std::max(log->base.index, recovered.applied.index);
     RUTILE_ASSIGN_OR_RETURN(recovered.resident, ReadEnd(*wal_, region.id, from, log->last));
+    for (Entry& entry : recovered.resident.entries) {
+      if (!entry.payload.empty()) entry.payload = log_memory_.Copy(entry.payload.view(), 1);
+    }
   }
   std::unique_ptr<StateMachine> machine;
   if (options_.machine_of) machine = options_.machine_of(region);
@@ -183,7 +186,8 @@ Result<std::shared_ptr<Replica>> Store::OpenReplica(Region region, PeerId self,
                      .apply_executor = *executors.apply[lane % executors.apply.size()],
                      .background = *executors.background,
                      .logger = parts_.logger,
-                     .waiting_write_bytes = waiting_write_bytes_,
+                     .log_memory = log_memory_,
+                     .log_metrics = log_metrics_,
                      .observer = observer_.of_core ? observer_.of_core(region.id, self) : nullptr},
       static_cast<Replica::Host&>(*this), region, self, parts_.random.Next(), recovered,
       std::move(machine));

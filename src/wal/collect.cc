@@ -170,6 +170,15 @@ Status WalImpl::Collect() {
   return Status();
 }
 
+std::uint64_t WalImpl::SegmentsSince(RegionId region) const {
+  MutexLock lock(mutex_);
+  const RegionIndex* const known = index_.Find(region);
+  if (known == nullptr || segments_.empty()) return 0;
+  std::uint64_t oldest = known->state_segment;
+  for (const Piece& piece : known->pieces) oldest = std::min(oldest, piece.segment);
+  return static_cast<std::uint64_t>(std::distance(segments_.lower_bound(oldest), segments_.end()));
+}
+
 std::map<RegionId, Index> WalImpl::PinningRegions() const {
   std::map<RegionId, Index> pinning;
   MutexLock lock(mutex_);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <deque>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -100,6 +101,7 @@ class LogWriter::Queue : public std::enable_shared_from_this<LogWriter::Queue> {
     const Instant start = clock_.Now();
     BatchReport report{.writes = batch.size(), .oldest_wait = start - batch.front().since};
     for (const Pending& pending : batch) report.bytes += pending.bytes;
+    if (on_batch_) report.regions = CountRegions(batch);
     if (Status status = WriteAll(batch); !status.ok()) {
       if (status.code() != Code::kResourceExhausted) return Fail(status);
       return WaitForSpace(std::move(batch), status);
@@ -117,6 +119,15 @@ class LogWriter::Queue : public std::enable_shared_from_this<LogWriter::Queue> {
       scheduled_ = more;
     }
     if (more) Schedule();
+  }
+
+  static std::size_t CountRegions(const std::vector<Pending>& batch) {
+    std::vector<RegionId> regions;
+    regions.reserve(batch.size());
+    for (const Pending& pending : batch) regions.push_back(pending.write.region);
+    std::sort(regions.begin(), regions.end());
+    return static_cast<std::size_t>(
+        std::distance(regions.begin(), std::unique(regions.begin(), regions.end())));
   }
 
   std::vector<Pending> Take() {

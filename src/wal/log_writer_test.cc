@@ -75,6 +75,7 @@ TEST_F(LogWriterTest, WhatGathersDuringASyncSharesTheNextOne) {
   EXPECT_EQ(rig.opened.wal->stats().syncs, syncs + 1);
   ASSERT_EQ(reports.size(), 2u);
   EXPECT_EQ(reports[1].writes, 40u);
+  EXPECT_EQ(reports[1].regions, 40u);
   EXPECT_EQ(reports[1].sync_time, Milliseconds(10));
 }
 

@@ -127,6 +127,11 @@ class Wal {
   // with the index up to which each should be compacted. Safe from any thread.
   virtual std::map<RegionId, Index> PinningRegions() const = 0;
 
+  // How many segments there are from the oldest that has something of the region on: the oldest
+  // cannot be given back before that has gone, or was moved. Zero: nothing is known of the region.
+  // Safe from any thread.
+  virtual std::uint64_t SegmentsSince(RegionId region) const = 0;
+
   // Safe from any thread.
   virtual Stats stats() const = 0;
 };
@@ -156,6 +161,7 @@ class LogWriter {
   struct BatchReport {
     std::size_t bytes = 0;
     std::size_t writes = 0;
+    std::size_t regions = 0;  // Whose writes these are.
     Duration sync_time = {};
     Duration oldest_wait = {};
   };

@@ -38,6 +38,7 @@ class WalImpl final : public Wal {
   bool NeedsCollect() const override { return needs_collect_; }
   Status Prefill() override;
   std::map<RegionId, Index> PinningRegions() const override;
+  std::uint64_t SegmentsSince(RegionId region) const override;
   Stats stats() const override;
 
  private:

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,48 +22,46 @@
 
 namespace rutile::store::testing {
 
-inline constexpr std::size_t kStores = 3;
-inline constexpr std::uint64_t kFirstRegion = 10;
-
-// As long as all others, so that they are in the order of numbers.
-inline std::string KeyOf(std::uint64_t number) {
-  std::string key = std::to_string(number);
-  return std::string(8 - key.size(), '0') + key;
-}
-
-// Next to each other, one key each, with a peer on every store.
-inline std::vector<Region> MakeRegions(std::uint64_t count) {
-  std::vector<Region> regions;
-  for (std::uint64_t i = 0; i < count; ++i) {
-    Region region{.id = RegionId(kFirstRegion + i),
-                  .start_key = KeyOf(i),
-                  .end_key = KeyOf(i + 1),
-                  .epoch = {.conf_version = 1, .version = 1}};
-    for (std::uint64_t store = 1; store <= kStores; ++store) {
-      region.peers.push_back(
-          {.id = PeerId(10 * (kFirstRegion + i) + store), .store = StoreId(store)});
-    }
-    regions.push_back(std::move(region));
-  }
-  return regions;
-}
-
-// Stores on machines of a simulated world, each with a replica of every region.
+// Three stores in a simulated world, with regions that all have a replica on each, and two
+// executors for them.
 class SimulatedStores : public ::testing::Test {
  protected:
+  static constexpr std::size_t kStores = 3;
+  static constexpr std::uint64_t kFirstRegion = 10;
+
   struct Process {
     std::unique_ptr<sim::Machine> machine;
     std::unique_ptr<engine::KvEngine> engine;
     std::unique_ptr<Store> store;
+    sim::SimExecutor* log = nullptr;
+    sim::SimExecutor* apply = nullptr;
   };
 
   ~SimulatedStores() override {
     for (std::size_t i = 0; i < kStores; ++i) Kill(i);
   }
 
-  // With options_ as they are.
+  static std::string KeyOf(std::uint64_t number) {
+    std::string key = std::to_string(number);
+    return std::string(8 - key.size(), '0') + key;
+  }
+  static RegionId RegionOf(std::uint64_t number) { return RegionId(kFirstRegion + number); }
+  static PeerId PeerOf(std::uint64_t number, std::size_t i) {
+    return PeerId(10 * RegionOf(number).value() + i + 1);
+  }
+
+  // Region `n` holds the keys that begin with KeyOf(n).
   void Begin(std::uint64_t regions) {
-    regions_ = MakeRegions(regions);
+    for (std::uint64_t n = 0; n < regions; ++n) {
+      Region region{.id = RegionOf(n),
+                    .start_key = KeyOf(n),
+                    .end_key = KeyOf(n + 1),
+                    .epoch = {.conf_version = 1, .version = 1}};
+      for (std::size_t i = 0; i < kStores; ++i) {
+        region.peers.push_back({.id = PeerOf(n, i), .store = StoreId(i + 1)});
+      }
+      regions_.push_back(std::move(region));
+    }
     for (std::size_t i = 0; i < kStores; ++i) {
       processes_[i].machine =
           std::make_unique<sim::Machine>(world_, network_, StoreId(i + 1), sim::Machine::Options{});
@@ -73,13 +73,16 @@ class SimulatedStores : public ::testing::Test {
     Process& process = processes_[i];
     sim::Machine& machine = *process.machine;
     machine.Boot();
+    process.log = &machine.NewExecutor("log");
+    process.apply = &machine.NewExecutor("apply");
     Store::Executors executors;
     executors.regions = {&machine.NewExecutor("region-1"), &machine.NewExecutor("region-2")};
-    executors.apply = {&machine.NewExecutor("apply")};
-    executors.log = &machine.NewExecutor("log");
+    executors.apply = {process.apply};
+    executors.log = process.log;
     executors.background = &machine.NewExecutor("background");
     process.engine = engine::OpenMemoryEngine(machine.disk(), "kv").value();
-    Result<wal::Wal::Opened> opened = wal::Wal::Open(machine.disk(), {});
+    Result<wal::Wal::Opened> opened =
+        wal::Wal::Open(machine.disk(), {.segment_bytes = std::uint64_t{16} << 20});
     ASSERT_TRUE(opened.ok()) << opened.status().ToString();
     Store::Observer observer;
     observer.on_failure = [](const Status& status) { ADD_FAILURE() << status.ToString(); };
@@ -104,10 +107,12 @@ class SimulatedStores : public ::testing::Test {
     process.engine = nullptr;
   }
 
+  Store& store(std::size_t i) { return *processes_[i].store; }
+
   std::vector<ReplicaStatus> Replicas(std::size_t i) {
     std::vector<ReplicaStatus> found;
     bool done = false;
-    processes_[i].store->CollectStatus([&](std::vector<ReplicaStatus> all) {
+    store(i).CollectStatus([&](std::vector<ReplicaStatus> all) {
       found = std::move(all);
       done = true;
     });
@@ -116,10 +121,23 @@ class SimulatedStores : public ::testing::Test {
     return found;
   }
 
-  std::size_t CountQuiet(std::size_t i) {
-    std::size_t quiet = 0;
-    for (const ReplicaStatus& replica : Replicas(i)) quiet += replica.quiet ? 1 : 0;
-    return quiet;
+  // The store that leads region `number`, of those that say so the one with the highest term.
+  std::optional<std::size_t> LeaderOf(std::uint64_t number) {
+    std::optional<std::size_t> leader;
+    Term term;
+    for (std::size_t i = 0; i < kStores; ++i) {
+      if (processes_[i].store == nullptr) continue;
+      const std::optional<GateState> gate = store(i).Gate(RegionOf(number));
+      if (!gate || !gate->is_leader || gate->term <= term) continue;
+      leader = i;
+      term = gate->term;
+    }
+    return leader;
+  }
+  std::size_t AwaitLeaderOf(std::uint64_t number) {
+    EXPECT_TRUE(world_.RunUntil([&] { return LeaderOf(number).has_value(); }, Seconds(20)));
+    world_.RunFor(Seconds(1));
+    return LeaderOf(number).value_or(0);
   }
 
   // By store, how many regions it leads.
@@ -127,22 +145,24 @@ class SimulatedStores : public ::testing::Test {
     std::map<std::size_t, std::size_t> leaders;
     for (std::size_t i = 0; i < kStores; ++i) {
       if (processes_[i].store == nullptr) continue;
-      for (const GateState& gate : processes_[i].store->Gates())
-        leaders[i] += gate.is_leader ? 1 : 0;
+      for (const GateState& gate : store(i).Gates()) leaders[i] += gate.is_leader ? 1 : 0;
     }
     return leaders;
   }
-
   std::size_t CountLed() {
     std::size_t all = 0;
     for (const auto& [store, led] : Leaders()) all += led;
     return all;
   }
 
-  std::uint64_t SentIn(Duration duration) {
-    const std::uint64_t before = network_.counts().sent;
-    world_.RunFor(duration);
-    return network_.counts().sent - before;
+  // Puts `value` under a key of region `number`, by way of store `i`.
+  void Put(std::size_t i, std::uint64_t number, std::string suffix, std::string value,
+           WriteDone done) {
+    Command command;
+    command.mutations.push_back({.kind = Mutation::Kind::kPut,
+                                 .key = KeyOf(number) + std::move(suffix),
+                                 .value = std::move(value)});
+    store(i).Write({.region = RegionOf(number)}, std::move(command), std::move(done));
   }
 
   sim::World world_{1};
