@@ -113,21 +113,26 @@ void Print(const std::vector<NodeAnswer>& nodes) {
                 node.address.c_str(), node.status["uptime_seconds"].get<double>(),
                 node.status["store_id"].dump().c_str(), node.status["cluster_id"].dump().c_str());
   }
-  std::printf("\n%-7s %-10s %-8s %-15s %6s %10s %10s %10s %10s %8s\n", "region", "kind", "node",
-              "role", "term", "applied", "durable", "committed", "last", "lag");
+  std::printf("\n%-7s %-10s %-8s %-15s %6s %10s %10s %10s %10s %8s %8s %8s\n", "region", "kind",
+              "node", "role", "term", "applied", "durable", "committed", "last", "lag", "KiB",
+              "segments");
   for (const NodeAnswer& node : nodes) {
     if (node.status.is_null()) continue;
     for (const Json& replica : node.status["replicas"]) {
       const std::uint64_t lag =
           replica["last"].get<std::uint64_t>() - replica["applied"].get<std::uint64_t>();
       std::printf(
-          "%-7s %-10s %-8s %-15s %6s %10s %10s %10s %10s %8s\n", replica["region"].dump().c_str(),
-          replica["kind"].get<std::string>().c_str(), node.name.c_str(),
+          "%-7s %-10s %-8s %-15s %6s %10s %10s %10s %10s %8s %8s %8s\n",
+          replica["region"].dump().c_str(), replica["kind"].get<std::string>().c_str(),
+          node.name.c_str(),
           (replica["role"].get<std::string>() + (replica.value("quiet", false) ? ", quiet" : ""))
               .c_str(),
           replica["term"].dump().c_str(), replica["applied"].dump().c_str(),
           replica["durable"].dump().c_str(), replica["committed"].dump().c_str(),
-          replica["last"].dump().c_str(), std::to_string(lag).c_str());
+          replica["last"].dump().c_str(), std::to_string(lag).c_str(),
+          std::to_string((replica["log_bytes_in_memory"].get<std::uint64_t>() + 1023) / 1024)
+              .c_str(),
+          replica.value("log_segments", Json(0)).dump().c_str());
       for (const Json& peer : replica["peers"]) {
         if (peer["lag"].get<std::uint64_t>() == 0 && peer["active"].get<bool>()) continue;
         std::printf("        follower on store %s: %s, %s entries behind%s\n",
