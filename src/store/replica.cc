@@ -169,9 +169,9 @@ void Replica::Tick() {
   ticks_ = !raft_.is_quiet();
   if (!ticks_) return;  // Until Handle() finds it awake.
   parts_.executor.PostAfter(options_.tick, WhileAlive([this] { Tick(); }));
-  const Instant now = parts_.clock.Now();
-  WatchLog(now);
   HeedLogMemory();
+  WatchLog();
+  const Instant now = parts_.clock.Now();  // After all that tells the core a time.
   Handle(raft_.Tick(now));
   Unpark();
   AskIfSilent();
@@ -180,8 +180,9 @@ void Replica::Tick() {
   CollectLog();
 }
 
-void Replica::WatchLog(Instant now) {
+void Replica::WatchLog() {
   if (options_.late_log == Duration::zero()) return;
+  const Instant now = parts_.clock.Now();
   const Duration wait = parts_.log_writer.LongestWait();
   if (wait >= options_.late_log) log_late_until_ = now + kLogCalm;
   const bool late = now < log_late_until_;

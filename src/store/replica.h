@@ -207,7 +207,7 @@ class Replica : public std::enable_shared_from_this<Replica> {
   // the next of them that fails. So while the log of this store is late its replicas have the
   // lowest priority: they hand over to whoever has kept up, and do not come back before the disk
   // has been well for a while. Where all stores are late it changes nothing.
-  void WatchLog(Instant now);
+  void WatchLog();
 
   // Carries out what the core asks for.
   void Handle(raft::Effects effects);

@@ -4,7 +4,6 @@ Each node is a process in a network namespace of its own, with a disk of its own
 for namespaces and mounts; where these are not allowed, Skip is raised.
 """
 import argparse
-import ctypes
 import json
 import os
 import pathlib
@@ -16,21 +15,17 @@ import sys
 import tempfile
 import time
 
+import log_writer
+from log_writer import Skip
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMES = ('n1', 'n2', 'n3')  # Of the stores 1, 2 and 3.
 PORT, STATUS_PORT = 20160, 20180
 DISK = '400m'
-PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
-libc = ctypes.CDLL(None, use_errno=True)
-libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 
 
 def sh(*words, check=True):
     return subprocess.run(words, check=check, capture_output=True, text=True)
-
-
-class Skip(Exception):
-    """This machine does not allow what is needed."""
 
 
 class Net:
@@ -139,22 +134,12 @@ class Node:
         self.process.wait()
 
     def halt_log_writer(self):
-        """Stops one thread, as a debugger does it."""
-        if not self.running():
-            return
-        for task in pathlib.Path(f'/proc/{self.process.pid}/task').iterdir():
-            if (task / 'comm').read_text().strip() != 'log':
-                continue
-            thread = int(task.name)
-            if libc.ptrace(PTRACE_SEIZE, thread, None, None) != 0:
-                raise Skip(f'no ptrace: {os.strerror(ctypes.get_errno())}')
-            self.halted = thread
-            libc.ptrace(PTRACE_INTERRUPT, thread, None, None)
-            os.waitpid(thread, WALL)
+        if self.running():
+            self.halted = log_writer.halt(self.process.pid)
 
     def resume_log_writer(self):
         if self.halted is not None and self.running():
-            libc.ptrace(PTRACE_DETACH, self.halted, None, None)
+            log_writer.resume(self.halted)
         self.halted = None
 
     def fill_disk(self):
