@@ -37,6 +37,11 @@ class SimulatedStores : public ::testing::Test {
     sim::SimExecutor* apply = nullptr;
   };
 
+  void SetUp() override {
+#ifdef __SANITIZE_THREAD__
+    GTEST_SKIP() << "a simulated world has one thread";
+#endif
+  }
   ~SimulatedStores() override {
     for (std::size_t i = 0; i < kStores; ++i) Kill(i);
   }
