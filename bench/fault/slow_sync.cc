@@ -61,6 +61,7 @@ bool IsSlow(std::uint64_t permille) {
 
 extern "C" int fdatasync(int file) {
   static const auto real = reinterpret_cast<int (*)(int)>(dlsym(RTLD_NEXT, "fdatasync"));
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): others write to it.
   static Orders* const orders = MapOrders();
   if (orders != nullptr && IsLogThread()) {
     if (const std::uint64_t once = orders->once_us.exchange(0)) Sleep(once);

@@ -19,6 +19,9 @@ namespace internal {
 template <class T, std::size_t Inline>
 class SmallVectorMemory {
  public:
+  // The memory of values is left as it is until there are some.
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init,modernize-use-equals-default)
+  SmallVectorMemory() {}
   std::size_t size() const { return size_; }
   std::size_t capacity() const { return capacity_; }
   bool IsInline() const { return capacity_ == Inline; }  // Memory of its own is always larger.

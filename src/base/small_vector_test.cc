@@ -1,5 +1,8 @@
 #include "base/small_vector.h"
 
+#include <gtest/gtest.h>
+
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
