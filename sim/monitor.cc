@@ -54,13 +54,20 @@ void Monitor::Start() {
 }
 
 void Monitor::Look() {
+  ++looks_;
   for (std::size_t i = 0; i < cluster_.size(); ++i) {
     if (!cluster_.is_up(i)) continue;
     LookAtEngine(i);
-    cluster_.node(i)->store().CollectStatus([this, i, boot = cluster_.machine(i).boots()](
-                                                const std::vector<store::ReplicaStatus>& replicas) {
-      for (const store::ReplicaStatus& status : replicas) OnStatus(i, boot, status);
-    });
+    cluster_.node(i)->store().CollectStatus(
+        [this, i, look = looks_,
+         boot = cluster_.machine(i).boots()](const std::vector<store::ReplicaStatus>& replicas) {
+          // The answer waits for every replica that was there, one that is being destroyed
+          // included.
+          std::uint64_t& newest = answered_[i];
+          if (look < newest) return;
+          newest = look;
+          for (const store::ReplicaStatus& status : replicas) OnStatus(i, boot, status);
+        });
   }
 }
 

@@ -64,6 +64,8 @@ class Monitor {
   std::map<std::pair<RegionId, Term>, PeerId> leaders_;
   std::map<std::pair<RegionId, Index>, Applied> states_;
   std::map<std::pair<RegionId, std::size_t>, LogId> applied_;  // By group and node: the last seen.
+  std::uint64_t looks_ = 0;
+  std::map<std::size_t, std::uint64_t> answered_;  // By node, the newest look that was.
   std::map<std::pair<RegionId, PeerId>, std::pair<std::uint64_t, Index>> committed_;
   std::map<RegionId, std::uint64_t> strides_;  // Every how many indexes the state is compared.
   std::string why_not_;                        // Of the last HasConverged().
