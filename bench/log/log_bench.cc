@@ -24,8 +24,8 @@
 #include <utility>
 #include <vector>
 
+#include "bench/load/histogram.h"
 #include "env/posix/posix_files.h"
-#include "load/histogram.h"
 #include "wal/wal.h"
 
 namespace rutile::bench {
