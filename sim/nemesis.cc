@@ -421,13 +421,8 @@ void Nemesis::SlowDisk(const TimedFault& fault) {
   for (std::size_t i = 0; i < std::size(all); ++i) {
     // 0: all that it does; else one kind.
     if (fault.second != 0 && fault.second != static_cast<std::int64_t>(i) + 1) continue;
-    disk.SetSlowness(all[i], std::max<std::int64_t>(fault.first, 1));
+    disk.SlowFor(all[i], std::max<std::int64_t>(fault.first, 1), fault.span);
   }
-  Later(fault.span, [&disk] {
-    for (const Operation one : {Operation::kRead, Operation::kWrite, Operation::kSync}) {
-      disk.SetSlowness(one, 1);
-    }
-  });
 }
 
 void Nemesis::BreakDisk(const TimedFault& fault) {
@@ -479,10 +474,10 @@ void Nemesis::Stop(const std::vector<std::size_t>& dead) {
     machine.clock().SetDrift(0);
     SimFileSystem& disk = machine.disk();
     disk.EndStall();
+    disk.EndSlowness();
     disk.SetCapacity(cluster_.capacity_bytes(i));
     for (const Operation one : {Operation::kRead, Operation::kWrite, Operation::kSync}) {
       disk.FailNext(one, 0);
-      disk.SetSlowness(one, 1);
     }
   }
   for (const std::size_t node : dead) {

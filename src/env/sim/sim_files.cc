@@ -108,7 +108,8 @@ Status SimFileSystem::Begin(Operation operation, std::string_view what, const st
   const Latency& latency = LatencyOf(operation);
   if (latency.max > Duration(0)) {
     const auto slow = slowness_.find(operation);
-    const std::int64_t factor = slow == slowness_.end() ? 1 : slow->second;
+    const bool is_slow = slow != slowness_.end() && world_.Now() < slow->second.until;
+    const std::int64_t factor = is_slow ? slow->second.factor : 1;
     world_.Take(factor * world_.Between(latency.min, latency.max));
   }
   if (!has_power_) return Error(Code::kIoError, what, path, "the power is off");
@@ -400,6 +401,10 @@ void SimFileSystem::SetLatency(Operation operation, const Latency& latency) {
 
 void SimFileSystem::StallFor(Duration span) {
   stalled_until_ = std::max(stalled_until_, world_.Now() + span);
+}
+
+void SimFileSystem::SlowFor(Operation operation, std::int64_t factor, Duration span) {
+  slowness_[operation] = {.factor = factor, .until = world_.Now() + span};
 }
 
 void SimFileSystem::Wipe() {

@@ -97,8 +97,11 @@ class SimFileSystem final : public FileSystem {
   // Every operation of the next `span` returns only at its end.
   void StallFor(Duration span);
   void EndStall() { stalled_until_ = {}; }
-  // What of this kind takes time takes `factor` times as long. 1: as it should.
-  void SetSlowness(Operation operation, std::int64_t factor) { slowness_[operation] = factor; }
+  // For `span` what of this kind takes time takes `factor` times as long, instead of what was said
+  // before. An operation that begins later does not, whatever it is a part of: a task that has many
+  // is not slow to its end.
+  void SlowFor(Operation operation, std::int64_t factor, Duration span);
+  void EndSlowness() { slowness_.clear(); }
   // Another disk is put in, with nothing on it. Call it while no process runs.
   void Wipe();
   // All files, in order.
@@ -157,7 +160,11 @@ class SimFileSystem final : public FileSystem {
   std::map<Operation, std::uint64_t> fail_next_;
   std::map<Operation, std::uint32_t> failure_rate_;
   Duration stalled_until_ = {};
-  std::map<Operation, std::int64_t> slowness_;
+  struct Slowness {
+    std::int64_t factor = 1;
+    Duration until = {};
+  };
+  std::map<Operation, Slowness> slowness_;
   bool lies_ = false;
 };
 

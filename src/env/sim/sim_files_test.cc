@@ -321,6 +321,26 @@ TEST_F(SimFilesTest, OperationsTakeTheirTime) {
   EXPECT_EQ(world_.Now() - before, Milliseconds(6) + Seconds(3) + Milliseconds(1));
 }
 
+TEST_F(SimFilesTest, AnOperationThatBeginsAfterASlowTimeIsNotSlow) {
+  disk_.SetLatency(SimFileSystem::Operation::kSync, {Milliseconds(10), Milliseconds(10)});
+  const std::unique_ptr<File> file = disk_.Create("f").value();
+  disk_.SlowFor(SimFileSystem::Operation::kSync, 100, Milliseconds(1500));
+  Duration taken;
+  world_.After(Duration(0), [&] {
+    const Duration begin = world_.Now();
+    for (int i = 0; i < 4; ++i) EXPECT_TRUE(file->Sync().ok());
+    taken = world_.Now() - begin;
+  });
+  world_.RunFor(Seconds(10));
+  // Two begin in the slow time, and the others in the same task behind it.
+  EXPECT_EQ(taken, Milliseconds(2020));
+  disk_.SlowFor(SimFileSystem::Operation::kSync, 100, Seconds(9));
+  disk_.EndSlowness();
+  const Duration begin = world_.Now();
+  EXPECT_TRUE(file->Sync().ok());
+  EXPECT_EQ(world_.Now() - begin, Milliseconds(10));
+}
+
 TEST_F(SimFilesTest, FlippedBitsAreOnTheDisk) {
   CreateDurable("f", "aaaa");
   disk_.FlipBit("f", 17);
