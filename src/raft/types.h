@@ -55,7 +55,7 @@ struct HardState {
   friend bool operator==(const HardState&, const HardState&) = default;
 };
 
-// Few of them, and nearly always none.
+// Few of them; of the lists that a configuration has, most are empty nearly always.
 using PeerIds = SmallVector<PeerId, 0>;
 
 // Who votes. While `outgoing` is not empty the group is in joint consensus (Raft 4.3): decisions
