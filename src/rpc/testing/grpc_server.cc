@@ -31,8 +31,42 @@ namespace rutile::rpc {
 
 namespace {
 
-// gRPC's side of a call. Its server cannot stop before all of these are gone.
+// Counts what may still start operations: gRPC ends the process for one that is started on a queue
+// that was shut down.
+class Census {
+ public:
+  class Presence {
+   public:
+    explicit Presence(Census* census) : census_(census) { census_->Add(1); }
+    ~Presence() { census_->Add(-1); }
+    Presence(const Presence&) = delete;
+    Presence& operator=(const Presence&) = delete;
+
+   private:
+    Census* const census_;
+  };
+
+  void WaitUntilNobodyIsPresent() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return present_ == 0; });
+  }
+
+ private:
+  void Add(int difference) {
+    const std::lock_guard lock(mutex_);
+    present_ += difference;
+    changed_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int present_ = 0;  // Guarded by mutex_.
+};
+
+// gRPC's side of a call, or of one that is waited for.
 struct Incoming {
+  explicit Incoming(Census* census) : presence(census) {}
+  const Census::Presence presence;  // Ends after all below.
   grpc::GenericServerContext context;
   grpc::GenericServerAsyncReaderWriter wire{&context};
 };
@@ -318,6 +352,8 @@ class Dispatcher {
 
   void StopStreams() { streams_.Stop(); }
   void StopCalls(Duration grace) { calls_.Stop(grace); }
+  // Nothing is started on a queue after this; the server has shut down.
+  void WaitForTheLast() { census_.WaitUntilNobodyIsPresent(); }
 
  private:
   class Slot final : public Event {
@@ -326,7 +362,7 @@ class Dispatcher {
         : dispatcher_(dispatcher), queue_(queue) {}
 
     void Request() {
-      incoming_ = std::make_unique<Incoming>();
+      incoming_ = std::make_unique<Incoming>(&dispatcher_->census_);
       dispatcher_->service_.RequestCall(&incoming_->context, &incoming_->wire, queue_, queue_,
                                         this);
     }
@@ -362,6 +398,7 @@ class Dispatcher {
   const ServerOptions options_;
   const Methods methods_;
   grpc::AsyncGenericService service_;
+  Census census_;
   OpenStreams streams_;
   OpenCalls calls_;
 };
@@ -409,6 +446,7 @@ class GrpcServer final : public Server {
     dispatcher_.StopCalls(grace);
     // By now every call is ending by itself; this cancels those whose clients do not listen.
     server_->Shutdown(std::chrono::system_clock::now());
+    dispatcher_.WaitForTheLast();
     ShutDownQueues();
     for (std::thread& thread : threads_) thread.join();
     server_.reset();
