@@ -1,5 +1,6 @@
 """Stops the log writer of a node that runs, as a debugger does it: that one thread."""
 import ctypes
+import errno
 import os
 import pathlib
 
@@ -12,12 +13,25 @@ class Skip(Exception):
     """This machine does not allow what is needed."""
 
 
+def thread_of(pid):
+    """None: the process has no log writer yet, or is about to end."""
+    try:
+        for task in pathlib.Path(f'/proc/{pid}/task').iterdir():
+            if (task / 'comm').read_text().strip() == 'log':
+                return int(task.name)
+    except (FileNotFoundError, ProcessLookupError):  # Threads come and go while one looks.
+        pass
+    return None
+
+
 def halt(pid):
-    """The thread that stands still now; for resume()."""
-    tasks = pathlib.Path(f'/proc/{pid}/task')
-    thread = next(int(task.name) for task in tasks.iterdir()
-                  if (task / 'comm').read_text().strip() == 'log')
+    """The thread that stands still now, for resume(); None where there is none that could."""
+    thread = thread_of(pid)
+    if thread is None:
+        return None
     if libc.ptrace(PTRACE_SEIZE, thread, None, None) != 0:
+        if ctypes.get_errno() == errno.ESRCH:
+            return None
         raise Skip(f'no ptrace: {os.strerror(ctypes.get_errno())}')
     libc.ptrace(PTRACE_INTERRUPT, thread, None, None)
     os.waitpid(thread, WALL)

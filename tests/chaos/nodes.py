@@ -134,8 +134,10 @@ class Node:
         self.process.wait()
 
     def halt_log_writer(self):
+        """Whether it stands still now: a node that has only just been started may have none yet."""
         if self.running():
             self.halted = log_writer.halt(self.process.pid)
+        return self.halted is not None
 
     def resume_log_writer(self):
         if self.halted is not None and self.running():
