@@ -15,6 +15,7 @@
 #include "store/peer_message.h"
 #include "store/raw_value.h"
 #include "store/region.h"
+#include "wal/entry_block.h"
 #include "wal/format.h"
 
 namespace rutile::fuzz {

@@ -93,6 +93,8 @@ const std::vector<NamedOption>& NamedOptions() {
       RUTILE_SIM_NUMBER("max-segments", "log segments", 6, cluster.wal.max_segments),
       RUTILE_SIM_NUMBER("spare-segments", "log segments kept for reuse", 2,
                         cluster.wal.spare_segments),
+      RUTILE_SIM_NUMBER("compress-from-bytes", "log entries that are compressed", 4096,
+                        cluster.wal.compress_from_bytes),
       RUTILE_SIM_NUMBER("kept-entries", "entries kept in the log", 10'000,
                         cluster.replica.kept_log_entries),
       RUTILE_SIM_NUMBER("cached-bytes", "log kept in memory", 1 << 20,

@@ -140,6 +140,8 @@ SimulationOptions DrawOptions(std::uint64_t seed, std::function<void(const std::
   DrawMoves(seed, &options);
   options.cluster.replica.quiet_groups = SeededRandom(seed ^ 0x5133Bu).OneIn(2);  // Likewise.
   DrawLogMemory(seed, &options);
+  SeededRandom compression(seed ^ 0x124C4u);  // Likewise.
+  options.cluster.wal.compress_from_bytes = OneOf<std::size_t>(compression, {0, 1, 64, 4096});
   return options;
 }
 
@@ -153,8 +155,9 @@ std::string Describe(const SimulationOptions& options) {
   text += "; loss " + std::to_string(network.loss_per_million / 10'000) + "%, delay up to " +
           std::to_string(ToMicroseconds(network.max_delay)) + " us, " +
           (network.in_order ? "in order" : "reordered");
-  text += "; segments of " + std::to_string(options.cluster.wal.segment_bytes) + " bytes, " +
-          std::to_string(options.cluster.replica.kept_log_entries) + " entries kept, " +
+  text += "; segments of " + std::to_string(options.cluster.wal.segment_bytes) +
+          " bytes, compressed from " + std::to_string(options.cluster.wal.compress_from_bytes) +
+          ", " + std::to_string(options.cluster.replica.kept_log_entries) + " entries kept, " +
           std::to_string(options.cluster.replica.log_memory_bytes >> 10) + " KiB for the log, " +
           std::to_string(options.registers.clients) + " clients, buggify " +
           std::to_string(options.buggify_percent) + "%" +

@@ -212,6 +212,11 @@ void AddLimits(CLI::App* serve, ServerOptions* server) {
                    "What the log may hold in memory, of all regions together")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  serve
+      ->add_option("--log-compress-from-bytes", server->log.compress_from_bytes,
+                   "Entries of a region that are this large together are compressed; 0: none")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   serve->add_option("--max-scan-limit", server->raw.max_scan_limit, "Most pairs of one scan")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();

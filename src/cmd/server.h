@@ -11,6 +11,7 @@
 #include "node/cluster_spec.h"
 #include "store/options.h"
 #include "store/raw_kv.h"
+#include "wal/wal.h"
 
 namespace rutile::cmd {
 
@@ -25,6 +26,7 @@ struct ServerOptions {
   std::string cluster_token = {};
   std::size_t replicas = 0;  // Of the keys, when the cluster begins; zero: one on every node.
   std::uint64_t block_cache_bytes = std::uint64_t{64} << 20;
+  wal::Options log = {};
   store::ReplicaOptions replica = {};
   store::RawLimits raw = {};
 };

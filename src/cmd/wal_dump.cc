@@ -8,6 +8,7 @@
 #include "cmd/text.h"
 #include "cmd/wal_flags.h"
 #include "store/peer_message.h"
+#include "wal/entry_block.h"
 #include "wal/recovery.h"
 
 namespace rutile::cmd {
@@ -116,6 +117,7 @@ class Dump {
     json["first"] = item.prev.index.value() + 1;
     json["last"] = item.LastEntry().index.value();
     json["block_bytes"] = item.block_bytes;
+    if (const auto plain = wal::PlainBytes(block)) json["plain_bytes"] = *plain;
     json["terms"] = Json::array();
     for (const wal::EntryRun& run : item.runs) {
       json["terms"].push_back({{"term", run.term.value()}, {"count", run.count}});
@@ -161,6 +163,9 @@ class Dump {
         line += " " + run["term"].dump() + "x" + run["count"].dump();
       }
       line += ", " + json["block_bytes"].dump() + " bytes";
+      if (json.value("plain_bytes", 0) > json["block_bytes"]) {
+        line += " compressed from " + json["plain_bytes"].dump();
+      }
     }
     if (json.contains("prev")) line += " after " + IdText(json["prev"]);
     if (json.contains("base")) line += " base " + IdText(json["base"]);

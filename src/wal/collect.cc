@@ -103,11 +103,12 @@ Status WalImpl::WriteMoves(const std::vector<Move>& moves) {
                         .segment = segments_.at(move.piece->segment),
                         .first = move.piece->first,
                         .last = move.piece->last()};
-        bytes += move.piece->live_bytes;
       }
     }
     if (extent) {
       RUTILE_ASSIGN_OR_RETURN(Entries read, ReadExtent(move.region, *extent));
+      // More than it takes on disk, where it is compressed.
+      for (const Entry& entry : read) bytes += entry.size_bytes();
       entries.push_back(std::move(read));
     }
     items.push_back({.item = std::move(item), .entries = extent ? &entries.back() : nullptr});

@@ -218,5 +218,22 @@ TEST_F(CollectTest, AFullDiskIsForeseenAndHealsByItself) {
   EXPECT_EQ(rig.Reopened(), twin.Text());
 }
 
+TEST_F(CollectTest, WhatIsMovedIsCompressedAgain) {
+  rig.options.compress_from_bytes = 1000;
+  ASSERT_TRUE(rig.Open().ok());
+  Append(Entries(1, Id(0, 0), 1, 40, 400));
+  rig.options.compress_from_bytes = 0;  // Segments fill up.
+  ASSERT_TRUE(rig.Open().ok());
+  churn.Segments(2);
+  rig.options.compress_from_bytes = 1000;
+  ASSERT_TRUE(rig.Open().ok());
+  const std::uint64_t written = rig.opened.wal->stats().written_bytes;
+  const std::string oldest = rig.Segments().front();
+  Collect();
+  EXPECT_THAT(rig.Segments(), ::testing::Not(::testing::Contains(oldest)));
+  EXPECT_LT(rig.opened.wal->stats().written_bytes - written, 3 * 4096u);
+  EXPECT_EQ(rig.Reopened(), twin.Text());
+}
+
 }  // namespace
 }  // namespace rutile::wal

@@ -19,7 +19,8 @@ using testing::Rig;
 class Trial {
  public:
   explicit Trial(std::uint64_t seed) : rig(seed) {
-    rig.options = {.segment_bytes = 8192, .spare_segments = 1, .max_segments = 2};
+    rig.options = {
+        .segment_bytes = 8192, .spare_segments = 1, .max_segments = 2, .compress_from_bytes = 0};
   }
 
   bool Open() {
@@ -299,6 +300,7 @@ void RandomLife(std::uint64_t seed) {
   Trial trial(seed);
   SeededRandom random(seed * 977);
   trial.rig.options.segment_bytes = 8192 + 4096 * random.Below(3);
+  trial.rig.options.compress_from_bytes = seed % 2 == 0 ? 0 : 64;
   testing::RandomWrites writes(random, {});
   ASSERT_TRUE(trial.Open());
   for (int crash = 0; crash < 6; ++crash) {

@@ -156,14 +156,14 @@ TEST_F(Findings, AHeaderOfAnotherSegment) {
 
 TEST_F(Findings, NewerFormat) {
   std::string header = rig_.Files()[segments_[2]].substr(0, 64);
-  header[16] = 2;
+  header[16] = static_cast<char>(kFormatVersion + 1);
   std::string crc;
   codec::PutFixed32(&crc, codec::Crc32c(std::string_view(header).substr(16)));
   header.replace(12, 4, crc);
   Change(segments_[2], 0, header);
   const Seen seen = Look(rig_);
   EXPECT_THAT(seen.lines, Contains(AllOf(StartsWith("newer-format " + segments_[2]),
-                                         HasSubstr("format 2"), HasSubstr("do: start the newer"))));
+                                         HasSubstr("format 3"), HasSubstr("do: start the newer"))));
 }
 
 TEST_F(Findings, ShortFile) {

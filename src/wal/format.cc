@@ -12,7 +12,6 @@ namespace {
 constexpr std::string_view kSegmentMagic = "RutileWL";
 constexpr std::uint32_t kBatchMagic = 0x4C574252;  // "RBWL"
 constexpr std::size_t kSegmentFieldBytes = 64;     // Of the header block; the rest is zero.
-constexpr std::size_t kCrcBytes = 4;
 
 enum ItemFlag : std::uint8_t {
   kReset = 1,
@@ -39,14 +38,6 @@ std::uint32_t BatchHeaderCrc(std::string_view fields, std::uint32_t signature,
   std::string place;
   codec::PutFixed64(&place, offset);
   return codec::Crc32c(fields, codec::Crc32c(place, signature));
-}
-
-std::uint32_t BlockCrc(std::string_view body, RegionId region, Index first,
-                       std::uint32_t signature) {
-  std::string place;
-  codec::PutFixed64(&place, region.value());
-  codec::PutFixed64(&place, first.value());
-  return codec::Crc32c(body, codec::Crc32c(place, signature));
 }
 
 bool ReadItem(codec::Reader& reader, Item* item) {
@@ -76,7 +67,7 @@ bool ReadItem(codec::Reader& reader, Item* item) {
     item->runs.push_back({.term = term, .count = static_cast<std::uint32_t>(count)});
   }
   const std::uint64_t block = reader.Varint();
-  if (block <= kCrcBytes || block > std::numeric_limits<std::uint32_t>::max()) return false;
+  if (block == 0 || block > std::numeric_limits<std::uint32_t>::max()) return false;
   item->block_bytes = static_cast<std::uint32_t>(block);
   return reader.ok();
 }
@@ -97,7 +88,7 @@ std::uint32_t SignatureOf(std::uint64_t segment) {
 
 std::string EncodeSegmentHeader(const SegmentHeader& header) {
   std::string fields;
-  codec::PutFixed32(&fields, kFormatVersion);
+  codec::PutFixed32(&fields, header.version);
   codec::PutFixed32(&fields, SignatureOf(header.segment));
   codec::PutFixed64(&fields, header.segment);
   codec::PutFixed64(&fields, header.bytes);
@@ -126,13 +117,14 @@ Result<SegmentHeader> DecodeSegmentHeader(std::string_view bytes) {
     return Status(Code::kCorruption, "the header does not verify");
   }
   const std::uint32_t version = reader.Fixed32();
-  if (version != kFormatVersion) {
+  if (version < kOldestFormatVersion || version > kFormatVersion) {
     return Status(Code::kFailedPrecondition,
-                  "written in format " + std::to_string(version) + ", this build knows format " +
+                  "written in format " + std::to_string(version) + ", this build knows formats " +
+                      std::to_string(kOldestFormatVersion) + " to " +
                       std::to_string(kFormatVersion) + " only: start the newer build");
   }
   const std::uint32_t signature = reader.Fixed32();
-  SegmentHeader header{.segment = reader.Fixed64()};
+  SegmentHeader header{.version = version, .segment = reader.Fixed64()};
   header.bytes = reader.Fixed64();
   header.first_batch = reader.Fixed64();
   header.previous_end = reader.Fixed64();
@@ -229,54 +221,6 @@ std::optional<std::vector<Item>> DecodeItems(std::string_view items, std::uint32
   }
   if (!reader.Done()) return std::nullopt;
   return out;
-}
-
-std::optional<EntryType> EntryTypeOf(std::uint8_t number) {
-  if (number > static_cast<std::uint8_t>(EntryType::kConfig)) return std::nullopt;
-  return static_cast<EntryType>(number);
-}
-
-std::size_t PutBlock(std::string* out, RegionId region, const Entries& entries,
-                     std::uint32_t signature) {
-  const std::size_t start = out->size();
-  codec::PutFixed32(out, 0);
-  for (const Entry& entry : entries) {
-    codec::PutFixed8(out, static_cast<std::uint8_t>(entry.type));
-    codec::PutBytes(out, entry.payload.view());
-  }
-  const std::string_view body = std::string_view(*out).substr(start + kCrcBytes);
-  std::string crc;
-  codec::PutFixed32(&crc, BlockCrc(body, region, entries.front().id.index, signature));
-  out->replace(start, kCrcBytes, crc);
-  return out->size() - start;
-}
-
-bool VerifyBlock(std::string_view block, RegionId region, Index first, std::uint32_t signature) {
-  if (block.size() <= kCrcBytes) return false;
-  return codec::DecodeFixed32(block.data()) ==
-         BlockCrc(block.substr(kCrcBytes), region, first, signature);
-}
-
-std::optional<Entries> DecodeBlock(const Bytes& block, std::uint32_t skip, Index first, Term term,
-                                   std::uint32_t count) {
-  Entries entries;
-  codec::Reader reader(block.view().substr(std::min(kCrcBytes, block.size())));
-  Index index = first;
-  for (std::uint64_t i = 0; i < std::uint64_t{skip} + count; ++i) {
-    const std::optional<EntryType> type = EntryTypeOf(reader.Fixed8());
-    const std::string_view payload = reader.Bytes();
-    if (!reader.ok() || !type) return std::nullopt;
-    if (i < skip) continue;
-    Entry& entry = entries.emplace_back();
-    entry.id = {.term = term, .index = index};
-    entry.type = *type;
-    if (!payload.empty()) {
-      entry.payload = block.Slice(static_cast<std::size_t>(payload.data() - block.view().data()),
-                                  payload.size());
-    }
-    index = index.Next();
-  }
-  return entries;
 }
 
 std::string FileName(std::uint64_t number, std::string_view suffix) {

@@ -11,10 +11,13 @@
 #include "base/log_slice.h"
 #include "base/status.h"
 
-// The bytes of the log. docs/formats/wal.md describes them; nothing else in this room knows them.
+// The bytes of the log. docs/formats/wal.md describes them; nothing else in this room knows them,
+// but for the blocks of entries (entry_block.h).
 namespace rutile::wal {
 
-constexpr std::uint32_t kFormatVersion = 1;
+// What is written. Version 1 had no compressed blocks, and is read.
+constexpr std::uint32_t kFormatVersion = 2;
+constexpr std::uint32_t kOldestFormatVersion = 1;
 // The header block, and the unit in which segments are written: whole pages, so that appending to
 // a recycled file never makes the kernel read an old page first.
 constexpr std::uint64_t kPageBytes = 4096;
@@ -28,6 +31,7 @@ std::uint32_t SignatureOf(std::uint64_t segment);
 
 // The first block of a segment. Durable before the file gets its name.
 struct SegmentHeader {
+  std::uint32_t version = kFormatVersion;
   std::uint64_t segment = 0;
   std::uint64_t bytes = 0;        // Size of the file.
   std::uint64_t first_batch = 0;  // Sequence number of the first batch in it.
@@ -107,20 +111,6 @@ struct Item {
 void PutItem(std::string* out, const Item& item);
 // Nothing when `items` is not exactly `count` items.
 std::optional<std::vector<Item>> DecodeItems(std::string_view items, std::uint32_t count);
-
-// Nothing for a number that stands for none.
-std::optional<EntryType> EntryTypeOf(std::uint8_t number);
-
-// The entries of one item: a checksum, then type, length and bytes of each. The checksum covers the
-// region and the first index too, so that a block is never taken for another's.
-// Appends the block and returns its size. Requires an entry.
-std::size_t PutBlock(std::string* out, RegionId region, const Entries& entries,
-                     std::uint32_t signature);
-bool VerifyBlock(std::string_view block, RegionId region, Index first, std::uint32_t signature);
-// `count` entries of one term, the first of them with index `first`, behind `skip` entries that are
-// passed over. The payloads share `block`. Nothing when the block does not hold as many.
-std::optional<Entries> DecodeBlock(const Bytes& block, std::uint32_t skip, Index first, Term term,
-                                   std::uint32_t count);
 
 // What segments are called: sixteen hexadecimal digits, so that names sort as the numbers do, and
 // one of three endings.

@@ -4,8 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "wal/entry_block.h"
 #include "wal/finding.h"
-#include "wal/format.h"
 
 namespace rutile::wal {
 

@@ -8,7 +8,7 @@
 
 #include "codec/crc32c.h"
 #include "codec/integers.h"
-#include "wal/format.h"
+#include "wal/entry_block.h"
 #include "wal/read_piece.h"
 #include "wal/recovery.h"
 

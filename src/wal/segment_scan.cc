@@ -5,6 +5,7 @@
 
 #include "codec/crc32c.h"
 #include "codec/integers.h"
+#include "wal/entry_block.h"
 #include "wal/recovery_table.h"
 
 namespace rutile::wal {

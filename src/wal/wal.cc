@@ -47,7 +47,9 @@ WalImpl::WalImpl(FileSystem& files, const Options& options, Recovered recovered)
   end_ = synced_to_ = data_end_ = recovered.end.end;
   next_sequence_ = recovered.end.next_sequence;
   first_live_ = recovered.end.first_live;
-  untouched_ = recovered.end.batches == 0 && recovered.end.dropped_bytes == 0;
+  // A segment that an older build began says so, and that build is not to find newer things in it.
+  untouched_ = recovered.end.batches == 0 && recovered.end.dropped_bytes == 0 &&
+               active_->header.version == kFormatVersion;
   stats_.segments = segments_.size();
 }
 

@@ -67,6 +67,8 @@ struct Options {
   // PinningRegions().
   int max_segments = 16;
   std::size_t max_record_bytes = std::size_t{64} << 20;
+  // Entries of one region in one batch that are this large together are compressed. 0: none are.
+  std::size_t compress_from_bytes = 4096;
 };
 
 struct Stats {

@@ -1,5 +1,6 @@
 #include "wal/wal.h"
 
+#include "wal/format.h"
 #include "wal/testing/rig.h"
 
 namespace rutile::wal {
@@ -225,6 +226,57 @@ TEST(Wal, AForeignFileIsNamed) {
   const Status status = rig.Open();
   EXPECT_EQ(status.code(), Code::kFailedPrecondition);
   EXPECT_THAT(status.ToString(), HasSubstr("wal/notes.txt"));
+}
+
+TEST(Wal, WhatIsCompressedComesBack) {
+  Rig rig;
+  rig.options.compress_from_bytes = 1000;
+  ASSERT_TRUE(rig.Open().ok());
+  RegionWrite large = Entries(1, Id(0, 0), 1, 50, 400);
+  large.slice.entries.push_back(MakeEntry(51, 2, "of another term"));
+  rig.Append(large);
+  rig.Append(Entries(1, Id(51, 2), 2, 2, 400));  // Not large enough.
+  // All of it in one segment, which it would not fit.
+  EXPECT_EQ(rig.opened.wal->stats().segments, 1u);
+  EXPECT_GT(rig.opened.wal->stats().payload_bytes, rig.options.segment_bytes);
+  for (int opened = 0; opened < 2; ++opened) {
+    const Result<LogSlice> read = rig.opened.wal->Read(RegionId(1), Index(0), Index(51), 1 << 20);
+    ASSERT_TRUE(read.ok()) << read.status().ToString();
+    EXPECT_EQ(read.value().entries, large.slice.entries);
+    EXPECT_EQ(Read(rig, 49, 53), "49@1 | 50@1 51@2 52@2 53@2");
+    EXPECT_EQ(Read(rig, 10, 53, 1000), "10@1 | 11@1 12@1");
+    // Later it is not compressed any more; what was, is read.
+    rig.options.compress_from_bytes = 0;
+    ASSERT_TRUE(rig.Open().ok());
+  }
+}
+
+// Rewrites the first block of the newest segment as the first version of the format had it.
+void MakeOld(Rig& rig) {
+  auto files = rig.Files();
+  std::string& bytes = files[rig.Segments().back()];
+  SegmentHeader header = DecodeSegmentHeader(bytes.substr(0, kPageBytes)).value();
+  header.version = 1;
+  bytes.replace(0, kPageBytes, EncodeSegmentHeader(header));
+  rig.SetFiles(files);
+}
+
+TEST(Wal, ALogOfTheFirstFormatIsReadAndNotWrittenTo) {
+  for (const bool untouched : {false, true}) {
+    Rig rig;
+    ASSERT_TRUE(rig.Open().ok());
+    if (!untouched) rig.Append(Entries(1, Id(0, 0), 1, 3));
+    MakeOld(rig);
+    const std::string old = rig.Segments().back();
+    const std::string before = rig.Files().at(old);
+    ASSERT_TRUE(rig.Open().ok());
+    rig.Append(Entries(1, Id(untouched ? 0 : 3, untouched ? 0 : 1), 1, 2));
+    EXPECT_EQ(rig.Files().at(old), before);
+    const std::string now = rig.Files().at(rig.Segments().back()).substr(0, kPageBytes);
+    EXPECT_EQ(DecodeSegmentHeader(now).value().version, kFormatVersion);
+    ASSERT_TRUE(rig.Open().ok());
+    EXPECT_EQ(rig.opened.regions.at(RegionId(1)).last, Id(untouched ? 2 : 5, 1));
+  }
 }
 
 }  // namespace

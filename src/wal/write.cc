@@ -5,6 +5,7 @@
 #include "base/probe.h"
 #include "codec/crc32c.h"
 #include "codec/integers.h"
+#include "wal/entry_block.h"
 #include "wal/wal_impl.h"
 
 namespace rutile::wal {
@@ -166,8 +167,9 @@ std::string WalImpl::Encode(const std::vector<PlannedItem>& items,
     blocks->push_back(payload.size());
     Item item = planned.item;
     if (!item.runs.empty()) {
-      item.block_bytes = static_cast<std::uint32_t>(
-          PutBlock(&payload, item.region, *planned.entries, active_->signature));
+      item.block_bytes =
+          static_cast<std::uint32_t>(PutBlock(&payload, item.region, *planned.entries,
+                                              active_->signature, options_.compress_from_bytes));
     }
     PutItem(&encoded, item);
   }

@@ -79,4 +79,13 @@ LogId Id(std::uint64_t index, std::uint64_t term) {
   return {.term = Term(term), .index = Index(index)};
 }
 
+std::string Hex(std::string_view bytes) {
+  std::string out;
+  for (const char c : bytes) {
+    out += "0123456789abcdef"[static_cast<unsigned char>(c) >> 4];
+    out += "0123456789abcdef"[static_cast<unsigned char>(c) & 15];
+  }
+  return out;
+}
+
 }  // namespace rutile::wal::testing

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -46,7 +47,9 @@ class Rig {
 
   sim::World world;
   sim::SimFileSystem files;
-  Options options = {.segment_bytes = 16384, .spare_segments = 1, .max_segments = 4};
+  // Payloads of tests repeat themselves, and are to take the room that they seem to.
+  Options options = {
+      .segment_bytes = 16384, .spare_segments = 1, .max_segments = 4, .compress_from_bytes = 0};
   Wal::Opened opened;
 };
 
@@ -54,5 +57,7 @@ class Rig {
 RegionWrite Entries(std::uint64_t region, LogId prev, std::uint64_t term, std::uint64_t count,
                     std::size_t bytes = 10);
 LogId Id(std::uint64_t index, std::uint64_t term);
+// For golden bytes.
+std::string Hex(std::string_view bytes);
 
 }  // namespace rutile::wal::testing
