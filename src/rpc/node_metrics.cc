@@ -122,6 +122,10 @@ std::string RenderNodeMetrics(node::Node& node) {
   numbers.Add(Kind::kCounter, "rutile_log_memory_refused_writes_total",
               "Writes that were refused because memory for the log was full.",
               static_cast<double>(memory.refused_writes()));
+  numbers.Add(Kind::kCounter, "rutile_log_memory_pauses_total",
+              "Times that writes of a region gathered for a while because memory for the log was "
+              "nearly full.",
+              static_cast<double>(memory.pauses()));
   const store::Store::LogTotals logs = node.store().log_totals();
   numbers.Gauge("tikv_raft_entries_caches", "Entries in the log tails of all regions, in bytes.",
                 static_cast<double>(logs.cached_bytes));

@@ -9,6 +9,8 @@
 namespace rutile::store {
 namespace {
 
+constexpr Duration kLongestPause = Milliseconds(100);
+
 // Payload with its charge. The quota outlives the charge, whoever is the last to hold it.
 struct Counted {
   Counted(std::shared_ptr<MemoryQuota> of, QuotaCharge counted, std::string bytes)
@@ -63,7 +65,7 @@ Bytes LogMemory::Copy(std::string_view shared, std::size_t entries) {
 void LogMemory::NoteCounted(std::size_t bytes) {
   age_.fetch_add(bytes, std::memory_order_relaxed);
   if (!needs_relief()) return;
-  if (!scarce() && used_bytes() > limit_bytes() / 8 * 7) {
+  if (!scarce() && used_bytes() > plenty_bytes()) {
     RUTILE_SOMETIMES(true, "store: the memory of the log is scarce");
     scarce_.store(true, std::memory_order_relaxed);
   }
@@ -79,6 +81,15 @@ bool LogMemory::needs_relief() const {
   const std::size_t limit = limit_bytes();
   const std::size_t wanted = std::min(limit, wanted_.load(std::memory_order_relaxed));
   return used_bytes() > std::min(limit / 4 * 3, limit - wanted);
+}
+
+Duration LogMemory::Pause() const {
+  const std::size_t used = std::min(used_bytes(), limit_bytes());
+  const std::size_t plenty = plenty_bytes();
+  if (used <= plenty) return {};
+  const double part =
+      static_cast<double>(used - plenty) / static_cast<double>(limit_bytes() - plenty);
+  return std::chrono::duration_cast<Duration>(kLongestPause * part);
 }
 
 std::uint64_t LogMemory::old_age() const {

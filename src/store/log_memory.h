@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/quota.h"
 #include "base/task.h"
+#include "base/time.h"
 
 namespace rutile::store {
 
@@ -64,15 +65,25 @@ class LogMemory {
   void NoteEvicted(std::size_t entry_bytes);
   void EndRelief();
 
+  // For how long a region should gather writes before it proposes them: while less than an eighth
+  // is free, the longer the less there is, up to 100 ms at the limit. Clients that wait for answers
+  // write less then, so that what is slow may catch up before anything is refused.
+  Duration Pause() const;
+
   // From when less than an eighth was free until relief ends: see Replica::HeedLogMemory().
   bool scarce() const { return scarce_.load(std::memory_order_relaxed); }
 
   // --- For metrics.
 
   std::uint64_t refused_writes() const { return refused_.load(std::memory_order_relaxed); }
+  // How often writes had to gather for a while.
+  std::uint64_t pauses() const { return pauses_.load(std::memory_order_relaxed); }
+  void NotePause() { pauses_.fetch_add(1, std::memory_order_relaxed); }
   std::uint64_t evicted_bytes() const { return evicted_.load(std::memory_order_relaxed); }
 
  private:
+  // More than this makes it scarce.
+  std::size_t plenty_bytes() const { return limit_bytes() / 8 * 7; }
   void NoteCounted(std::size_t bytes);
   void AskForRelief();
 
@@ -83,6 +94,7 @@ class LogMemory {
   std::atomic<bool> relieving_ = false;
   std::atomic<bool> scarce_ = false;
   std::atomic<std::uint64_t> refused_ = 0;
+  std::atomic<std::uint64_t> pauses_ = 0;
   std::atomic<std::uint64_t> evicted_ = 0;
 };
 

@@ -48,6 +48,19 @@ TEST(LogMemory, WhatExistsAlreadyIsCountedBeyondTheLimitAndWritesAreRefused) {
   EXPECT_EQ(1u, memory.refused_writes());
 }
 
+TEST(LogMemory, ThePauseGrowsWithWhatIsUsedBeyondSevenEighths) {
+  LogMemory memory(800);
+  const std::size_t most = 700 - kOverhead;
+  const Bytes plenty = memory.Keep(std::string(most, 'x'), QuotaCharge());
+  EXPECT_EQ(Duration(), memory.Pause());
+  const Bytes half = memory.Keep(std::string(50 - kOverhead, 'x'), QuotaCharge());
+  EXPECT_EQ(Milliseconds(50), memory.Pause());
+  const Bytes full = memory.Keep(std::string(50 - kOverhead, 'x'), QuotaCharge());
+  EXPECT_EQ(Milliseconds(100), memory.Pause());
+  const Bytes beyond = memory.Keep(std::string(500, 'x'), QuotaCharge());
+  EXPECT_EQ(Milliseconds(100), memory.Pause());
+}
+
 TEST(LogMemory, EntriesOfAMessageAreCountedUntilTheLastIsGone) {
   raft::Message message{.from = PeerId(1), .to = PeerId(2), .term = Term(1)};
   message.slice.prev = {Term(1), Index(5)};

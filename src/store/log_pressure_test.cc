@@ -121,6 +121,34 @@ TEST_F(LogPressure, AStormOfWritesWhileTheLeadersLogIsStuck) {
   ExpectNothingLost(0);
 }
 
+// A client that waits for its answers fills the last eighth ten times as slowly, or slower.
+TEST_F(LogPressure, WritesSlowDownBeforeTheyAreRefused) {
+  constexpr std::size_t kLimit = std::size_t{4} << 20;
+  options_.log_memory_bytes = kLimit;
+  Begin(1);
+  const std::size_t leader = AwaitLeaderOf(0);
+  processes_[leader].log->Pause();
+  const auto put_and_wait = [&] {
+    const Duration begin = world_.Now();
+    const std::size_t before = acknowledged_.size() + busy_;
+    PutOne(leader, 0);
+    EXPECT_TRUE(world_.RunUntil([&] { return acknowledged_.size() + busy_ > before; }, Seconds(5)));
+    return world_.Now() - begin;
+  };
+  while (Used(leader) < kLimit / 8 * 6) EXPECT_LT(put_and_wait(), Milliseconds(5));
+  EXPECT_EQ(0u, store(leader).log_memory().pauses());
+  while (Used(leader) < kLimit / 16 * 15) put_and_wait();
+  EXPECT_EQ(0u, busy_);
+  EXPECT_GT(put_and_wait(), Milliseconds(45));
+  EXPECT_GT(store(leader).log_memory().pauses(), 0u);
+
+  processes_[leader].log->Resume();
+  world_.RunFor(Seconds(2));
+  EXPECT_LT(put_and_wait(), Milliseconds(5));
+  EXPECT_EQ(0u, busy_);
+  ExpectNothingLost(0);
+}
+
 // Its apply is stuck: what it has written and cannot apply would fill its memory.
 TEST_F(LogPressure, AFollowerTakesNoMoreThanItWorksOff) {
   constexpr std::size_t kLimit = std::size_t{4} << 20;

@@ -235,6 +235,11 @@ void Replica::Enqueue(WriteRequest request) {
     incoming_writes_.push_back(std::move(request));
   }
   if (!post) return;
+  if (const Duration pause = parts_.log_memory.Pause(); pause > Duration::zero()) {
+    RUTILE_SOMETIMES(true, "store: writes gather for want of memory");
+    parts_.log_memory.NotePause();
+    return parts_.executor.PostAfter(pause, WhileAlive([this] { FlushWrites(); }));
+  }
   // Alone, it goes at once; with others under way, more may gather until the executor gets to it.
   if (undecided_.load(std::memory_order_relaxed) == 0) {
     parts_.executor.Dispatch(WhileAlive([this] { FlushWrites(); }));
