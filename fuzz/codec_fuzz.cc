@@ -49,6 +49,7 @@ void TryBlock(std::string_view bytes) {
   const Bytes block = Bytes::Copy(bytes);
   const std::uint32_t count = bytes.empty() ? 0 : static_cast<std::uint8_t>(bytes[0]) % 8;
   wal::VerifyBlock(bytes, RegionId(2), Index(7), 1);
+  static_cast<void>(wal::PlainBytes(bytes));
   const auto entries = wal::DecodeBlock(block, count / 4, Index(7), Term(3), count);
   RUTILE_CHECK(!entries || entries->size() == count);
 }
