@@ -113,9 +113,8 @@ Status WalImpl::WriteMoves(const std::vector<Move>& moves) {
     }
     items.push_back({.item = std::move(item), .entries = extent ? &entries.back() : nullptr});
     if (bytes < kMoveBatchBytes && i + 1 < moves.size()) continue;
-    RUTILE_RETURN_IF_ERROR(Append(items, 2 * kBatchHeaderBytes));
+    RUTILE_RETURN_IF_ERROR(Append(std::exchange(items, {}), 2 * kBatchHeaderBytes));
     data_end_ = end_;
-    items.clear();
     entries.clear();
     bytes = 0;
   }

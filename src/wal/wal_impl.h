@@ -58,6 +58,11 @@ class WalImpl final : public Wal {
     LogId last = {};
     std::vector<Item> appended = {};  // Oldest first.
   };
+  // Where the batch begins in batch_, and its blocks in the batch.
+  struct Encoded {
+    std::size_t begin = 0;
+    std::size_t blocks = 0;
+  };
   // A copy that Collect has to write.
   struct Move {
     RegionId region;
@@ -71,9 +76,8 @@ class WalImpl final : public Wal {
       REQUIRES(mutex_);
   Status CheckAttachment(const RegionWrite& write, const Planned& region, const LogId& at) const
       REQUIRES(mutex_);
-  Status Append(const std::vector<PlannedItem>& items, std::uint64_t reserve);
-  std::string Encode(const std::vector<PlannedItem>& items, std::vector<std::uint64_t>* blocks,
-                     std::size_t* payload_bytes) const;
+  Status Append(std::vector<PlannedItem> items, std::uint64_t reserve);
+  Encoded Encode(std::vector<PlannedItem>* items);
   Status Rotate(std::uint64_t batch_bytes);
   Status Latch(Status status);
 
@@ -104,6 +108,7 @@ class WalImpl final : public Wal {
   std::uint64_t first_live_ = 1;
   bool untouched_ = false;  // Nothing was ever begun in the newest segment that was found.
   bool needs_collect_ = false;
+  std::string batch_;  // The one that is being written. Kept, because new memory costs page faults.
   Status failure_;
 
   // Any thread. Changed only on the log executor.

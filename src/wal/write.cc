@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <limits>
+#include <string_view>
 #include <utility>
 
 #include "base/buggify.h"
@@ -17,6 +19,9 @@ constexpr std::uint64_t kControlReserve = 2 * kBatchHeaderBytes;
 // While no next segment is ready, this part of a segment takes only batches without entries:
 // compactions and states, which are what makes room.
 constexpr std::uint64_t kGrowthReserveShare = 16;
+// Memory for a batch is kept up to this size: the writer's batches are below 1 MiB unless one entry
+// is larger, and a log has one such buffer.
+constexpr std::size_t kKeptBatchBytes = std::size_t{8} << 20;
 
 std::vector<EntryRun> RunsOf(const Entries& entries) {
   std::vector<EntryRun> runs;
@@ -150,7 +155,7 @@ Status WalImpl::Write(const std::vector<RegionWrite>& batch) {
   if (grows && !segment_files_.Ready(options_.segment_bytes)) {
     reserve += active_->header.bytes / kGrowthReserveShare;
   }
-  RUTILE_RETURN_IF_ERROR(Append(items, reserve));
+  RUTILE_RETURN_IF_ERROR(Append(std::move(items), reserve));
   data_end_ = end_;
   MutexLock lock(mutex_);
   stats_.records += batch.size();
@@ -158,74 +163,72 @@ Status WalImpl::Write(const std::vector<RegionWrite>& batch) {
   return Status();
 }
 
-std::string WalImpl::Encode(const std::vector<PlannedItem>& items,
-                            std::vector<std::uint64_t>* blocks, std::size_t* payload_bytes) const {
-  std::string payload;
+// Blocks follow the items, which tell how large the blocks have become. So that blocks need not be
+// moved, there is room before them for items at their largest, and those go to the end of it.
+WalImpl::Encoded WalImpl::Encode(std::vector<PlannedItem>* items) {
   std::string encoded;
-  blocks->clear();
-  for (const PlannedItem& planned : items) {
-    blocks->push_back(payload.size());
-    Item item = planned.item;
+  for (PlannedItem& planned : *items) {
+    Item& item = planned.item;
+    item.block_bytes = item.runs.empty() ? 0 : std::numeric_limits<std::uint32_t>::max();
+    PutItem(&encoded, item);
+  }
+  const std::size_t room = kBatchHeaderBytes + encoded.size();
+  batch_.assign(room, '\0');
+  encoded.clear();
+  for (PlannedItem& planned : *items) {
+    Item& item = planned.item;
     if (!item.runs.empty()) {
       item.block_bytes =
-          static_cast<std::uint32_t>(PutBlock(&payload, item.region, *planned.entries,
+          static_cast<std::uint32_t>(PutBlock(&batch_, item.region, *planned.entries,
                                               active_->signature, options_.compress_from_bytes));
     }
     PutItem(&encoded, item);
   }
-  *payload_bytes = payload.size();
-  for (std::uint64_t& block : *blocks) block += kBatchHeaderBytes + encoded.size();
   const BatchHeader header{.items_bytes = static_cast<std::uint32_t>(encoded.size()),
-                           .payload_bytes = static_cast<std::uint32_t>(payload.size()),
+                           .payload_bytes = static_cast<std::uint32_t>(batch_.size() - room),
                            .items_crc = codec::Crc32c(encoded, active_->signature),
-                           .item_count = static_cast<std::uint32_t>(items.size()),
+                           .item_count = static_cast<std::uint32_t>(items->size()),
                            .sequence = next_sequence_,
                            .synced_to = synced_to_,
                            .first_live = first_live_};
-  std::string out = EncodeBatchHeader(header, active_->signature, end_);
-  out.reserve(out.size() + encoded.size() + payload.size() + kPageBytes);
-  out += encoded;
-  out += payload;
-  out.resize(header.TotalBytes(), '\0');
-  return out;
+  const std::string head = EncodeBatchHeader(header, active_->signature, end_) + encoded;
+  const std::size_t begin = room - head.size();
+  batch_.replace(begin, head.size(), head);
+  batch_.resize(begin + header.TotalBytes(), '\0');
+  return {.begin = begin, .blocks = head.size()};
 }
 
-Status WalImpl::Append(const std::vector<PlannedItem>& items, std::uint64_t reserve) {
-  std::vector<std::uint64_t> blocks;
-  std::size_t payload_bytes = 0;
-  std::string bytes = Encode(items, &blocks, &payload_bytes);
+Status WalImpl::Append(std::vector<PlannedItem> items, std::uint64_t reserve) {
+  Encoded encoded = Encode(&items);
+  std::uint64_t size = batch_.size() - encoded.begin;
   const bool early =
       end_ > kFirstBatchOffset && RUTILE_BUGGIFY("buggify wal: a segment ends early");
-  if (early || end_ + bytes.size() + reserve > active_->header.bytes) {
-    RUTILE_RETURN_IF_ERROR(Rotate(bytes.size()));
+  if (early || end_ + size + reserve > active_->header.bytes) {
+    RUTILE_RETURN_IF_ERROR(Rotate(size));
     // Checksums are those of the new segment.
-    bytes = Encode(items, &blocks, &payload_bytes);
+    encoded = Encode(&items);
+    size = batch_.size() - encoded.begin;
   }
-  const std::uint64_t size = bytes.size();
   const std::uint64_t at = end_;
   // Zeroes up to the end of the page: a page that is written whole is not read first, and what an
   // earlier life left in it goes.
-  const std::uint64_t page_end = (at + size + kPageBytes - 1) / kPageBytes * kPageBytes;
-  bytes.resize(page_end - at, '\0');
-  if (Status status = active_->file->WriteAt(at, bytes); !status.ok()) {
-    return Latch(std::move(status).WithContext("write of " + active_->path));
-  }
+  const std::uint64_t written = (at + size + kPageBytes - 1) / kPageBytes * kPageBytes - at;
+  batch_.resize(encoded.begin + written, '\0');
+  Status status = active_->file->WriteAt(at, std::string_view(batch_).substr(encoded.begin));
+  if (batch_.capacity() > kKeptBatchBytes) std::string().swap(batch_);
+  if (!status.ok()) return Latch(std::move(status).WithContext("write of " + active_->path));
   watermark_ = synced_to_;
   end_ += size;
   ++next_sequence_;
   MutexLock lock(mutex_);
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    Item item = items[i].item;
-    if (!item.runs.empty()) {
-      const std::uint64_t block_end =
-          i + 1 < items.size() ? blocks[i + 1] : blocks[0] + payload_bytes;
-      item.block_bytes = static_cast<std::uint32_t>(block_end - blocks[i]);
-    }
-    const Status status = index_.Apply(item, active_->header.segment, at + blocks[i]);
-    RUTILE_CHECK(status.ok(), status.ToString());
+  std::uint64_t block = at + encoded.blocks;
+  for (const PlannedItem& planned : items) {
+    const Status applied = index_.Apply(planned.item, active_->header.segment, block);
+    RUTILE_CHECK(applied.ok(), applied.ToString());
+    block += planned.item.block_bytes;
   }
   ++stats_.batches;
-  stats_.written_bytes += bytes.size();
+  stats_.written_bytes += written;
   return Status();
 }
 
