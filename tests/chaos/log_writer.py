@@ -15,12 +15,12 @@ class Skip(Exception):
 
 def thread_of(pid):
     """None: the process has no log writer yet, or is about to end."""
-    try:
-        for task in pathlib.Path(f'/proc/{pid}/task').iterdir():
+    for task in pathlib.Path(f'/proc/{pid}/task').glob('*'):
+        try:
             if (task / 'comm').read_text().strip() == 'log':
                 return int(task.name)
-    except (FileNotFoundError, ProcessLookupError):  # Threads come and go while one looks.
-        pass
+        except (FileNotFoundError, ProcessLookupError):  # Threads come and go while one looks.
+            continue
     return None
 
 
