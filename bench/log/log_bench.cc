@@ -7,10 +7,8 @@
 // measured in turn, in short blocks, so that what drifts hits all. Prints markdown; each ratio is
 // the median of the rounds. Exit code 1 with a reason when something fails.
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <rocksdb/db.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -19,12 +17,12 @@
 #include <filesystem>
 #include <initializer_list>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "bench/load/histogram.h"
+#include "bench/log/targets.h"
 #include "env/posix/posix_files.h"
 #include "wal/wal.h"
 
@@ -33,129 +31,13 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr std::uint64_t kFileBytes = std::uint64_t{64} << 20;
-constexpr std::uint64_t kKeptBytes = std::uint64_t{16} << 20;  // Of all regions together.
-
-[[noreturn]] void Fail(const std::string& what) { throw std::runtime_error(what); }
-void Check(const Status& status) {
-  if (!status.ok()) Fail(status.ToString());
-}
-void Check(const rocksdb::Status& status) {
+void CheckRocks(const rocksdb::Status& status) {
   if (!status.ok()) Fail(status.ToString());
 }
 
 struct Shape {
   std::uint64_t regions = 0;
   std::size_t bytes = 0;
-  std::uint64_t batch_bytes() const { return regions * bytes; }
-};
-
-// One way to make batches durable.
-class Target {
- public:
-  virtual ~Target() = default;
-  virtual void Append() = 0;
-  // What follows a batch once it was acknowledged.
-  virtual void Tidy() {}
-};
-
-// The same bytes into a file that was written before, each batch synced.
-class BareFile final : public Target {
- public:
-  BareFile(const std::string& path, const Shape& shape) : data_(shape.batch_bytes(), 'x') {
-    file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (file_ < 0) Fail(path + " cannot be created");
-    const std::string zeroes(1 << 20, '\0');
-    for (std::uint64_t at = 0; at < kFileBytes; at += zeroes.size()) Put(zeroes, at);
-    if (fsync(file_) != 0) Fail(path + " cannot be synced");
-  }
-  BareFile(const BareFile&) = delete;
-  BareFile& operator=(const BareFile&) = delete;
-  ~BareFile() override { close(file_); }
-  void Append() override {
-    if (at_ + data_.size() > kFileBytes) at_ = 0;
-    Put(data_, at_);
-    at_ += data_.size();
-    if (fdatasync(file_) != 0) Fail("fdatasync failed");
-  }
-
- private:
-  void Put(const std::string& data, std::uint64_t at) {
-    if (pwrite(file_, data.data(), data.size(), static_cast<off_t>(at)) !=
-        static_cast<ssize_t>(data.size())) {
-      Fail("a write was cut short");
-    }
-  }
-
-  const std::string data_;
-  int file_ = -1;
-  std::uint64_t at_ = 0;
-};
-
-class OurLog final : public Target {
- public:
-  OurLog(const std::string& directory, const Shape& shape)
-      : files_(directory), shape_(shape), payload_(std::string(shape.bytes, 'x')) {
-    wal_ = std::move(wal::Wal::Open(files_, {}).value().wal);
-    UseAllFiles();
-  }
-  void Append() override {
-    std::vector<wal::RegionWrite> batch;
-    batch.reserve(shape_.regions);
-    for (std::uint64_t region = 1; region <= shape_.regions; ++region) {
-      wal::RegionWrite write{.region = RegionId(region), .peer = PeerId(region), .term = Term(1)};
-      write.slice.prev = IdAt(last_);
-      write.slice.entries.push_back({IdAt(last_ + 1), EntryType::kNormal, payload_});
-      batch.push_back(std::move(write));
-    }
-    Check(wal_->Write(batch));
-    Check(wal_->Sync());
-    ++last_;
-  }
-  void Tidy() override {
-    Check(wal_->Prefill());
-    const std::uint64_t kept = kKeptBytes / shape_.batch_bytes() + 1;
-    if (last_ < compacted_ + 2 * kept) return;
-    compacted_ = last_ - kept;
-    std::vector<wal::RegionWrite> batch;
-    for (std::uint64_t region = 1; region <= shape_.regions; ++region) {
-      batch.push_back({.region = RegionId(region),
-                       .peer = PeerId(region),
-                       .term = Term(1),
-                       .compact = IdAt(compacted_)});
-    }
-    Check(wal_->Write(batch));
-    Check(wal_->Collect());
-  }
-  wal::Stats stats() const { return wal_->stats(); }
-
- private:
-  // A log that has run for a while writes into files that it has used before.
-  void UseAllFiles() {
-    const RegionId region(1000);
-    const PeerId peer(1);
-    const Bytes payload(std::string(1 << 20, 'x'));
-    for (std::uint64_t i = 0; i < 5 * kFileBytes / payload.size(); ++i) {
-      wal::RegionWrite write{.region = region, .peer = peer, .term = Term(1)};
-      write.slice.prev = IdAt(i);
-      write.slice.entries.push_back({IdAt(i + 1), EntryType::kNormal, payload});
-      if (i % 16 == 15) write.compact = IdAt(i);
-      Check(wal_->Write({write}));
-      Check(wal_->Sync());
-      Check(wal_->Collect());
-      Check(wal_->Prefill());
-    }
-    Check(wal_->Write({{.region = region, .peer = peer, .clean = true}}));
-  }
-  static LogId IdAt(std::uint64_t index) {
-    return {.term = Term(index == 0 ? 0 : 1), .index = Index(index)};
-  }
-
-  posix::PosixFileSystem files_;
-  const Shape shape_;
-  const Bytes payload_;
-  std::unique_ptr<wal::Wal> wal_;
-  std::uint64_t last_ = 0, compacted_ = 0;
 };
 
 class RocksLog final : public Target {
@@ -166,18 +48,18 @@ class RocksLog final : public Target {
     options.create_if_missing = true;
     options.recycle_log_file_num = 4;
     rocksdb::DB* db = nullptr;
-    Check(rocksdb::DB::Open(options, directory, &db));
+    CheckRocks(rocksdb::DB::Open(options, directory, &db));
     db_.reset(db);
   }
   void Append() override {
     rocksdb::WriteBatch batch;
     ++last_;
     for (std::uint64_t region = 1; region <= shape_.regions; ++region) {
-      Check(batch.Put(fmt::format("{:08}{:016}", region, last_), payload_));
+      CheckRocks(batch.Put(fmt::format("{:08}{:016}", region, last_), payload_));
     }
     rocksdb::WriteOptions synced;
     synced.sync = true;
-    Check(db_->Write(synced, &batch));
+    CheckRocks(db_->Write(synced, &batch));
   }
 
  private:
@@ -222,8 +104,10 @@ double MedianRatio(const Measured& a, const Measured& b) {
 }
 
 void Compare(const std::string& directory, const Shape& shape, double seconds, int rounds) {
-  BareFile bare(directory + "/bare", shape);
-  OurLog log(directory + "/log", shape);
+  const std::vector<Bytes> payloads(shape.regions, Bytes(std::string(shape.bytes, 'x')));
+  BareFile bare(directory + "/bare", payloads);
+  // What is compared is how fast bytes get to the disk.
+  OurLog log(directory + "/log", payloads, {.compress_from_bytes = 0});
   RocksLog rocks(directory + "/rocks", shape);
   Measured of_bare, of_log, of_rocks, unused;
   for (Target* target : std::initializer_list<Target*>{&bare, &log, &rocks}) {
@@ -254,7 +138,7 @@ void Recover(const std::string& directory, std::uint64_t mib) {
   constexpr std::uint64_t kRegions = 100;
   constexpr std::size_t kEntryBytes = 1024;
   posix::PosixFileSystem files(directory + "/recover");
-  const wal::Options options{.max_segments = 1 << 20};
+  const wal::Options options{.max_segments = 1 << 20, .compress_from_bytes = 0};
   std::uint64_t last = 0;
   {
     const auto wal = std::move(wal::Wal::Open(files, options).value().wal);
