@@ -47,15 +47,21 @@ class Executor {
 };
 
 // A file open for positional reading and writing. Used by one executor at a time, except that
-// ReadAt is safe beside anything.
+// reading is safe beside anything.
 class File {
  public:
   virtual ~File() = default;
   // Writes all of `data` at `offset`, growing the file as needed. After an error nothing is known
   // about the bytes of this range.
   virtual Status WriteAt(std::uint64_t offset, std::string_view data) = 0;
-  // Reads up to `size` bytes; fewer only at the end of the file.
-  virtual Result<std::string> ReadAt(std::uint64_t offset, std::size_t size) const = 0;
+  // `*out` becomes up to `size` bytes of the file; fewer only at its end. Memory that it has is used
+  // again, which for megabytes costs much less than new memory. After an error it may hold anything.
+  virtual Status ReadInto(std::uint64_t offset, std::size_t size, std::string* out) const = 0;
+  Result<std::string> ReadAt(std::uint64_t offset, std::size_t size) const {
+    std::string out;
+    RUTILE_RETURN_IF_ERROR(ReadInto(offset, size, &out));
+    return out;
+  }
   virtual Result<std::uint64_t> Size() const = 0;
   virtual Status Truncate(std::uint64_t size) = 0;
   // On OK, all data written before survives a power cut (fdatasync). After an error nothing is

@@ -71,6 +71,17 @@ TEST_P(FileContract, ReadsEndWithTheFile) {
   EXPECT_EQ(file->ReadAt(1000, 1).value(), "");
 }
 
+TEST_P(FileContract, ReadIntoReplacesWhatWasThere) {
+  const std::unique_ptr<File> file = CreateFile("f", "abcdef");
+  std::string out = "something longer";
+  ASSERT_TRUE(file->ReadInto(1, 3, &out).ok());
+  EXPECT_EQ(out, "bcd");
+  ASSERT_TRUE(file->ReadInto(0, 100, &out).ok());
+  EXPECT_EQ(out, "abcdef");
+  ASSERT_TRUE(file->ReadInto(6, 1, &out).ok());
+  EXPECT_EQ(out, "");
+}
+
 TEST_P(FileContract, GapsReadAsZeroes) {
   const std::unique_ptr<File> file = CreateFile("f", "a");
   EXPECT_TRUE(file->WriteAt(4, "b").ok());

@@ -174,6 +174,7 @@ class LogReader {
   }
 
   Status ReplayOlder() {
+    std::string image;
     for (auto it = out_.segments.begin(); std::next(it) != out_.segments.end(); ++it) {
       const Segment& segment = *it->second;
       RUTILE_RETURN_IF_ERROR(CheckSequence(segment));
@@ -181,10 +182,9 @@ class LogReader {
       std::optional<std::uint64_t> end;
       const Segment& next = *std::next(it)->second;
       if (next.header.segment == segment.header.segment + 1) end = next.header.previous_end;
-      const Result<std::string> image = segment.file->ReadAt(
-          0, std::min(end.value_or(segment.header.bytes), segment.header.bytes));
-      if (!image.ok()) {
-        RUTILE_RETURN_IF_ERROR(Unreadable(segment.path, 0, image.status()));
+      const std::uint64_t bytes = std::min(end.value_or(segment.header.bytes), segment.header.bytes);
+      if (const Status read = segment.file->ReadInto(0, bytes, &image); !read.ok()) {
+        RUTILE_RETURN_IF_ERROR(Unreadable(segment.path, 0, read));
         continue;
       }
       const LogVisitor apply{.on_finding = visitor_.on_finding,
@@ -192,7 +192,7 @@ class LogReader {
                                return Apply(segment, batch);
                              }};
       RUTILE_ASSIGN_OR_RETURN(const SegmentEnd scanned,
-                              ScanSegment(segment, image.value(), end, apply));
+                              ScanSegment(segment, image, end, apply));
       if (scanned.whole && end) sequence_ = scanned.next_sequence;
     }
     return CheckSequence(newest());

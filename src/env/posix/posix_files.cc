@@ -104,11 +104,11 @@ class PosixFile final : public File {
     return {};
   }
 
-  Result<std::string> ReadAt(std::uint64_t offset, std::size_t size) const override {
-    std::string data(size, '\0');
+  Status ReadInto(std::uint64_t offset, std::size_t size, std::string* out) const override {
+    out->resize(size);
     std::size_t done = 0;
     while (done < size) {
-      const ssize_t n = ::pread(descriptor_.get(), data.data() + done, size - done,
+      const ssize_t n = ::pread(descriptor_.get(), out->data() + done, size - done,
                                 static_cast<off_t>(offset + done));
       if (n < 0) {
         if (errno == EINTR) continue;
@@ -117,8 +117,8 @@ class PosixFile final : public File {
       if (n == 0) break;
       done += static_cast<std::size_t>(n);
     }
-    data.resize(done);
-    return data;
+    out->resize(done);
+    return {};
   }
 
   Result<std::uint64_t> Size() const override {

@@ -40,11 +40,13 @@ class SimFileSystem::SimFile final : public File {
     RUTILE_RETURN_IF_ERROR(CheckAlive("write"));
     return disk_.WriteInode(*inode_, path_, offset, data);
   }
-  Result<std::string> ReadAt(std::uint64_t offset, std::size_t size) const override {
+  Status ReadInto(std::uint64_t offset, std::size_t size, std::string* out) const override {
     RUTILE_RETURN_IF_ERROR(CheckAlive("read"));
     RUTILE_RETURN_IF_ERROR(disk_.Begin(Operation::kRead, "read", path_));
     const std::string& contents = inode_->contents();
-    return offset < contents.size() ? contents.substr(offset, size) : std::string();
+    out->clear();
+    if (offset < contents.size()) out->assign(contents, offset, size);
+    return {};
   }
   Result<std::uint64_t> Size() const override {
     RUTILE_RETURN_IF_ERROR(CheckAlive("stat"));
