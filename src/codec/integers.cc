@@ -32,11 +32,11 @@ void PutBigEndian64(std::string* out, std::uint64_t value) {
 }
 
 void PutVarint(std::string* out, std::uint64_t value) {
-  while (value >= 0x80) {
-    out->push_back(static_cast<char>(value | 0x80));
-    value >>= 7;
-  }
-  out->push_back(static_cast<char>(value));
+  char bytes[kMaxVarintBytes];
+  std::size_t size = 0;
+  for (; value >= 0x80; value >>= 7) bytes[size++] = static_cast<char>(value | 0x80);
+  bytes[size++] = static_cast<char>(value);
+  out->append(bytes, size);
 }
 
 void PutBytes(std::string* out, std::string_view bytes) {
@@ -44,6 +44,8 @@ void PutBytes(std::string* out, std::string_view bytes) {
   out->append(bytes);
 }
 
+void EncodeFixed32(char* to, std::uint32_t value) { std::memcpy(to, &value, sizeof value); }
+void EncodeFixed64(char* to, std::uint64_t value) { std::memcpy(to, &value, sizeof value); }
 std::uint32_t DecodeFixed32(const char* bytes) { return DecodeNative<std::uint32_t>(bytes); }
 std::uint64_t DecodeFixed64(const char* bytes) { return DecodeNative<std::uint64_t>(bytes); }
 std::uint64_t DecodeBigEndian64(const char* bytes) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -10,6 +11,8 @@ namespace rutile::codec {
 // little-endian unless the name says big-endian (which sorts as the number does); varints are
 // groups of seven bits, lowest first, as protobuf has them.
 
+constexpr std::size_t kMaxVarintBytes = 10;
+
 void PutFixed8(std::string* out, std::uint8_t value);
 void PutFixed32(std::string* out, std::uint32_t value);
 void PutFixed64(std::string* out, std::uint64_t value);
@@ -18,6 +21,9 @@ void PutVarint(std::string* out, std::uint64_t value);
 // Length as a varint, then the bytes.
 void PutBytes(std::string* out, std::string_view bytes);
 
+// Into the bytes at `to`.
+void EncodeFixed32(char* to, std::uint32_t value);
+void EncodeFixed64(char* to, std::uint64_t value);
 std::uint32_t DecodeFixed32(const char* bytes);
 std::uint64_t DecodeFixed64(const char* bytes);
 std::uint64_t DecodeBigEndian64(const char* bytes);

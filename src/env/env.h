@@ -54,8 +54,9 @@ class File {
   // Writes all of `data` at `offset`, growing the file as needed. After an error nothing is known
   // about the bytes of this range.
   virtual Status WriteAt(std::uint64_t offset, std::string_view data) = 0;
-  // `*out` becomes up to `size` bytes of the file; fewer only at its end. Memory that it has is used
-  // again, which for megabytes costs much less than new memory. After an error it may hold anything.
+  // `*out` becomes up to `size` bytes of the file; fewer only at its end. Memory that it has is
+  // used again, which for megabytes costs much less than new memory. After an error it may hold
+  // anything.
   virtual Status ReadInto(std::uint64_t offset, std::size_t size, std::string* out) const = 0;
   Result<std::string> ReadAt(std::uint64_t offset, std::size_t size) const {
     std::string out;

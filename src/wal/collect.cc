@@ -98,7 +98,7 @@ Status WalImpl::WriteMoves(const std::vector<Move>& moves) {
         item.moved = true;
         item.last = region.last;
         item.prev = {.term = region.TermAt(before).value_or(Term()), .index = before};
-        item.runs = {{.term = move.piece->term, .count = move.piece->count}};
+        item.runs.push_back({.term = move.piece->term, .count = move.piece->count});
         extent = Extent{.piece = *move.piece,
                         .segment = segments_.at(move.piece->segment),
                         .first = move.piece->first,

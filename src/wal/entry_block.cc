@@ -23,10 +23,10 @@ constexpr std::size_t kMostOfAByte = 255;
 
 std::uint32_t BlockCrc(std::string_view body, RegionId region, Index first,
                        std::uint32_t signature) {
-  std::string place;
-  codec::PutFixed64(&place, region.value());
-  codec::PutFixed64(&place, first.value());
-  return codec::Crc32c(body, codec::Crc32c(place, signature));
+  char place[16];
+  codec::EncodeFixed64(place, region.value());
+  codec::EncodeFixed64(place + 8, first.value());
+  return codec::Crc32c(body, codec::Crc32c({place, sizeof place}, signature));
 }
 
 // Replaces what stands behind `start` by something smaller, if that can be.
@@ -122,9 +122,8 @@ std::size_t PutBlock(std::string* out, RegionId region, const Entries& entries,
   }
   if (compress_from > 0 && out->size() - body_start >= compress_from) Compress(out, body_start);
   const std::string_view body = std::string_view(*out).substr(body_start);
-  std::string crc;
-  codec::PutFixed32(&crc, BlockCrc(body, region, entries.front().id.index, signature));
-  out->replace(start, kCrcBytes, crc);
+  codec::EncodeFixed32(out->data() + start,
+                       BlockCrc(body, region, entries.front().id.index, signature));
   return out->size() - start;
 }
 

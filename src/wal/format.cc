@@ -213,6 +213,12 @@ void PutItem(std::string* out, const Item& item) {
   codec::PutVarint(out, item.block_bytes);
 }
 
+std::size_t MostItemBytes(const Item& item) {
+  constexpr std::size_t kVarints = 13;  // All that there can be, but for runs.
+  const std::size_t varints = kVarints + 2 * item.runs.size();
+  return 1 + varints * codec::kMaxVarintBytes + (item.state ? item.state->size() : 0);
+}
+
 std::optional<std::vector<Item>> DecodeItems(std::string_view items, std::uint32_t count) {
   codec::Reader reader(items);
   std::vector<Item> out;

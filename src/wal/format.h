@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/ids.h"
-#include "base/log_slice.h"
+#include "base/small_vector.h"
 #include "base/status.h"
 
 // The bytes of the log. docs/formats/wal.md describes them; nothing else in this room knows them,
@@ -80,6 +80,8 @@ struct EntryRun {
 
   friend bool operator==(const EntryRun&, const EntryRun&) = default;
 };
+// Nearly always one.
+using EntryRuns = SmallVector<EntryRun, 1>;
 
 // What a batch says of one region. Every item names the log's two ends, so that the log can be put
 // together from any segment on, and so that a record that contradicts the ones before it is found.
@@ -100,7 +102,7 @@ struct Item {
   LogId prev = {};
   LogId last = {};  // Only for `moved`; elsewhere it follows from prev and runs.
   std::optional<std::string> state = {};
-  std::vector<EntryRun> runs = {};
+  EntryRuns runs = {};
   std::uint32_t block_bytes = 0;  // Of the payload block; zero without entries.
 
   std::uint64_t EntryCount() const;
@@ -109,6 +111,8 @@ struct Item {
   friend bool operator==(const Item&, const Item&) = default;
 };
 void PutItem(std::string* out, const Item& item);
+// What PutItem appends has no more than this, whatever the numbers in it are.
+std::size_t MostItemBytes(const Item& item);
 // Nothing when `items` is not exactly `count` items.
 std::optional<std::vector<Item>> DecodeItems(std::string_view items, std::uint32_t count);
 

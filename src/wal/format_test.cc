@@ -108,6 +108,27 @@ TEST(Format, ItemsRoundTrip) {
   EXPECT_EQ(plain.LastEntry(), (LogId{.term = Term(5), .index = Index(13)}));
 }
 
+TEST(Format, NoItemIsLargerThanIsSaid) {
+  const LogId most{.term = Term(UINT64_MAX), .index = Index(UINT64_MAX)};
+  Item item{.region = RegionId(UINT64_MAX),
+            .peer = PeerId(UINT64_MAX),
+            .term = Term(UINT64_MAX),
+            .epoch = UINT64_MAX,
+            .moved = true,
+            .base = most,
+            .prev = most,
+            .last = most,
+            .state = std::string(300, 's'),
+            .block_bytes = UINT32_MAX};
+  for (int runs = 0; runs < 3; ++runs) {
+    std::string bytes;
+    PutItem(&bytes, item);
+    EXPECT_LE(bytes.size(), MostItemBytes(item));
+    EXPECT_GT(bytes.size() + 40, MostItemBytes(item));
+    item.runs.push_back({.term = Term(UINT64_MAX), .count = UINT32_MAX});
+  }
+}
+
 TEST(Format, ItemsCutShortOrWithMoreBehindAreRefused) {
   std::string bytes;
   PutItem(&bytes, SampleItem());

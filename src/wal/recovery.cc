@@ -182,7 +182,8 @@ class LogReader {
       std::optional<std::uint64_t> end;
       const Segment& next = *std::next(it)->second;
       if (next.header.segment == segment.header.segment + 1) end = next.header.previous_end;
-      const std::uint64_t bytes = std::min(end.value_or(segment.header.bytes), segment.header.bytes);
+      const std::uint64_t bytes =
+          std::min(end.value_or(segment.header.bytes), segment.header.bytes);
       if (const Status read = segment.file->ReadInto(0, bytes, &image); !read.ok()) {
         RUTILE_RETURN_IF_ERROR(Unreadable(segment.path, 0, read));
         continue;
@@ -191,8 +192,7 @@ class LogReader {
                              .on_batch = [&](const Segment&, const ScannedBatch& batch) {
                                return Apply(segment, batch);
                              }};
-      RUTILE_ASSIGN_OR_RETURN(const SegmentEnd scanned,
-                              ScanSegment(segment, image, end, apply));
+      RUTILE_ASSIGN_OR_RETURN(const SegmentEnd scanned, ScanSegment(segment, image, end, apply));
       if (scanned.whole && end) sequence_ = scanned.next_sequence;
     }
     return CheckSequence(newest());

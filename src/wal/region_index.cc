@@ -8,8 +8,8 @@
 namespace rutile::wal {
 namespace {
 
-std::vector<Piece> PiecesOf(const Item& item, std::uint64_t segment, std::uint64_t block_offset) {
-  std::vector<Piece> pieces;
+Pieces PiecesOf(const Item& item, std::uint64_t segment, std::uint64_t block_offset) {
+  Pieces pieces;
   const std::uint64_t total = item.EntryCount();
   Index first = item.prev.index.Next();
   std::uint32_t skip = 0;
@@ -99,7 +99,7 @@ Status LogIndex::Apply(const Item& item, std::uint64_t segment, std::uint64_t bl
   region.peer = item.peer;
   region.mark_term = item.term;
   region.mark_epoch = item.epoch;
-  const std::vector<Piece> pieces = PiecesOf(item, segment, block_offset);
+  const Pieces pieces = PiecesOf(item, segment, block_offset);
   RUTILE_RETURN_IF_ERROR(item.moved ? ApplyMoved(region, fresh, item, pieces)
                                     : ApplyAppend(region, fresh, item, pieces));
   if (item.state) region.state = *item.state;
@@ -109,7 +109,7 @@ Status LogIndex::Apply(const Item& item, std::uint64_t segment, std::uint64_t bl
 }
 
 Status LogIndex::ApplyAppend(RegionIndex& region, bool fresh, const Item& item,
-                             const std::vector<Piece>& pieces) {
+                             const Pieces& pieces) {
   if (fresh || item.reset) {
     DropAll(region);
     // The item's base is after its compaction; what it appends may begin below.
@@ -148,7 +148,7 @@ Status LogIndex::ApplyAppend(RegionIndex& region, bool fresh, const Item& item,
 }
 
 Status LogIndex::ApplyMoved(RegionIndex& region, bool fresh, const Item& item,
-                            const std::vector<Piece>& pieces) {
+                            const Pieces& pieces) {
   if (fresh) {
     region.base = item.base;
     region.last = item.last;

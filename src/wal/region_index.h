@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/small_vector.h"
 #include "base/status.h"
 #include "wal/format.h"
 #include "wal/wal.h"
@@ -27,6 +28,7 @@ struct Piece {
 
   Index last() const { return first.Plus(count - 1); }
 };
+using Pieces = SmallVector<Piece, 1>;  // Of one item.
 
 // What is still needed in each segment.
 class SegmentUse {
@@ -82,10 +84,8 @@ class LogIndex {
   RegionLog Describe(const RegionIndex& region) const;
 
  private:
-  Status ApplyMoved(RegionIndex& region, bool fresh, const Item& item,
-                    const std::vector<Piece>& pieces);
-  Status ApplyAppend(RegionIndex& region, bool fresh, const Item& item,
-                     const std::vector<Piece>& pieces);
+  Status ApplyMoved(RegionIndex& region, bool fresh, const Item& item, const Pieces& pieces);
+  Status ApplyAppend(RegionIndex& region, bool fresh, const Item& item, const Pieces& pieces);
   void Drop(const Piece& piece) { use_.Remove(piece.segment, piece.live_bytes); }
   void DropAll(RegionIndex& region);
   void CutAfter(RegionIndex& region, Index last);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "base/small_vector.h"
 #include "env/env.h"
 #include "wal/recovery.h"
 #include "wal/region_index.h"
@@ -49,6 +50,11 @@ class WalImpl final : public Wal {
     Index first;
     Index last;
   };
+  // Entries of a batch, and what they follow.
+  struct Stretch {
+    LogId prev;
+    EntryRuns runs;
+  };
   // A region as it will be after the writes of a batch planned so far.
   struct Planned {
     bool exists = false;
@@ -56,7 +62,7 @@ class WalImpl final : public Wal {
     PeerId peer = {};
     LogId base = {};
     LogId last = {};
-    std::vector<Item> appended = {};  // Oldest first.
+    SmallVector<Stretch, 1> appended = {};  // Oldest first.
   };
   // Where the batch begins in batch_, and its blocks in the batch.
   struct Encoded {

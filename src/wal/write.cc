@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <limits>
 #include <string_view>
 #include <utility>
 
@@ -23,8 +22,8 @@ constexpr std::uint64_t kGrowthReserveShare = 16;
 // is larger, and a log has one such buffer.
 constexpr std::size_t kKeptBatchBytes = std::size_t{8} << 20;
 
-std::vector<EntryRun> RunsOf(const Entries& entries) {
-  std::vector<EntryRun> runs;
+EntryRuns RunsOf(const Entries& entries) {
+  EntryRuns runs;
   for (const Entry& entry : entries) {
     if (runs.empty() || runs.back().term != entry.id.term) {
       runs.push_back({.term = entry.id.term, .count = 0});
@@ -58,10 +57,10 @@ Status WalImpl::Latch(Status status) {
 std::optional<Term> WalImpl::TermAt(RegionId id, const Planned& region, Index index) const {
   if (index == region.last.index) return region.last.term;
   if (index == region.base.index) return region.base.term;
-  for (auto item = region.appended.rbegin(); item != region.appended.rend(); ++item) {
-    Index last = item->prev.index;
+  for (auto stretch = region.appended.rbegin(); stretch != region.appended.rend(); ++stretch) {
+    Index last = stretch->prev.index;
     if (index <= last) continue;
-    for (const EntryRun& run : item->runs) {
+    for (const EntryRun& run : stretch->runs) {
       last = last.Plus(run.count);
       if (index <= last) return run.term;
     }
@@ -119,7 +118,7 @@ Result<Item> WalImpl::Plan(const RegionWrite& write, std::map<RegionId, Planned>
   if (!write.slice.empty()) {
     item.runs = RunsOf(write.slice.entries);
     region.last = write.slice.last();
-    region.appended.push_back(item);
+    region.appended.push_back({.prev = item.prev, .runs = item.runs});
   }
   if (write.compact && write.compact->index > region.base.index) {
     RUTILE_RETURN_IF_ERROR(CheckAttachment(write, region, *write.compact));
@@ -166,15 +165,10 @@ Status WalImpl::Write(const std::vector<RegionWrite>& batch) {
 // Blocks follow the items, which tell how large the blocks have become. So that blocks need not be
 // moved, there is room before them for items at their largest, and those go to the end of it.
 WalImpl::Encoded WalImpl::Encode(std::vector<PlannedItem>* items) {
-  std::string encoded;
-  for (PlannedItem& planned : *items) {
-    Item& item = planned.item;
-    item.block_bytes = item.runs.empty() ? 0 : std::numeric_limits<std::uint32_t>::max();
-    PutItem(&encoded, item);
-  }
-  const std::size_t room = kBatchHeaderBytes + encoded.size();
+  std::size_t room = kBatchHeaderBytes;
+  for (const PlannedItem& planned : *items) room += MostItemBytes(planned.item);
   batch_.assign(room, '\0');
-  encoded.clear();
+  std::string encoded;
   for (PlannedItem& planned : *items) {
     Item& item = planned.item;
     if (!item.runs.empty()) {
