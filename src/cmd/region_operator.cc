@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <thread>
 #include <utility>
@@ -137,7 +138,7 @@ Status RegionOperator::Wait(const Status& why) const {
 }
 
 // The region is looked at first, so a change that was made though nobody heard of it is not made
-// again.
+// again; and after a refusal, because it may have been made between the two.
 Status RegionOperator::Change(const Steps& steps, const Goal& reached) {
   rutile::ChangeMembersRequest request;
   request.set_region_id(region_.value());
@@ -147,11 +148,13 @@ Status RegionOperator::Change(const Steps& steps, const Goal& reached) {
     out->set_peer_id(step.peer.id.value());
     out->set_store_id(step.peer.store.value());
   }
+  std::optional<Status> refusal;
   while (true) {
     const Result<View> view = Look();
     Status last = view.status();
     if (view.ok()) {
       if (reached(view.value())) return {};
+      if (refusal) return *refusal;
       const auto response = Call<rutile::ChangeMembersResponse>(
           session_, view.value().leader_address, "/rutile.Node/ChangeMembers", request);
       if (response.ok() && response.value().error().empty()) continue;
@@ -159,7 +162,10 @@ Status RegionOperator::Change(const Steps& steps, const Goal& reached) {
                            : response.status();
       const bool final =
           response.ok() && !response.value().try_again() && !response.value().undetermined();
-      if (final) return last;
+      if (final) {
+        refusal = last;
+        continue;
+      }
     }
     RUTILE_RETURN_IF_ERROR(Wait(last));
   }
