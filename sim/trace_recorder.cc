@@ -103,29 +103,44 @@ std::shared_ptr<const TraceConf> ConfOfLast(const raft::CoreView& view) {
 }  // namespace
 
 // What has changed since the last event is an event of its own.
-void TraceRecorder::NoteConf(const raft::CoreView& view) {
-  std::shared_ptr<const TraceConf>& known = replicas_[view.id].conf;
+void TraceRecorder::NoteConf(const raft::CoreView& view, TraceName next) {
+  Replica& replica = replicas_[view.id];
+  std::shared_ptr<const TraceConf>& known = replica.conf;
   const raft::Configuration& now = *view.configuration;
   const bool begins = known == nullptr;
   if (!begins && known->voters == now.voters && known->outgoing == now.outgoing) return;
   known = std::make_shared<const TraceConf>(TraceConf{now.voters, now.outgoing});
   if (begins) return;
+  const Term term = replica.term;
+  const PeerId vote = replica.vote;
+  const TraceRole role = replica.role;
   TraceEvent event = Make(view, TraceName::kApplyConfChange);
   event.new_conf = event.conf;
+  // Who is the only voter by it may win an election in the same step: it was in force before that.
+  if (next == TraceName::kBecomeFollower || next == TraceName::kBecomeCandidate ||
+      next == TraceName::kBecomeLeader) {
+    event.term = term;
+    event.vote = vote;
+    event.role = role;
+  }
   Emit(event);
 }
 
 TraceEvent TraceRecorder::Make(const raft::CoreView& view, TraceName name) {
-  NoteConf(view);
+  NoteConf(view, name);
+  Replica& replica = replicas_[view.id];
+  replica.term = view.term;
+  replica.vote = view.vote;
+  replica.role = RoleOf(view.role);
   return {.group = group_,
           .name = name,
           .node = view.id,
           .term = view.term,
           .vote = view.vote,
           .commit = view.committed,
-          .role = RoleOf(view.role),
+          .role = replica.role,
           .log = view.last.index,
-          .conf = replicas_[view.id].conf};
+          .conf = replica.conf};
 }
 
 void TraceRecorder::OnStart(const raft::CoreView& view, const raft::HardState& hard_state) {
@@ -193,7 +208,7 @@ void TraceRecorder::OnChange(const raft::CoreView& view, raft::CoreChange change
       if (event.new_conf != nullptr) event.name = TraceName::kChangeConf;
       return Emit(event);
     }
-    case raft::CoreChange::kOwnConfiguration: return NoteConf(view);
+    case raft::CoreChange::kOwnConfiguration: return NoteConf(view, TraceName::kApplyConfChange);
     case raft::CoreChange::kCommitted: return Emit(Make(view, TraceName::kCommit));
   }
 }

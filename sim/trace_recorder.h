@@ -35,9 +35,14 @@ class TraceRecorder final : public raft::Observer {
     raft::HardState durable = {};
     bool ready = false;  // A write became durable in this input, and it was not told yet.
     std::shared_ptr<const TraceConf> conf = {};
+    // As the last event told.
+    Term term = {};
+    PeerId vote = {};
+    TraceRole role = {};
   };
 
-  void NoteConf(const raft::CoreView& view);
+  // `next`: the event before which this is told.
+  void NoteConf(const raft::CoreView& view, TraceName next);
   TraceEvent Make(const raft::CoreView& view, TraceName name);
   void Emit(const TraceEvent& event) { sink_(event); }
   void EmitReady(const raft::CoreView& view);
