@@ -167,7 +167,7 @@ Status RegionOperator::Change(const Steps& steps, const Goal& reached) {
         continue;
       }
     }
-    RUTILE_RETURN_IF_ERROR(Wait(last));
+    RUTILE_RETURN_IF_ERROR(Wait(refusal.value_or(last)));
   }
 }
 
