@@ -261,6 +261,11 @@ void ParseConf(Reader& reader, const Json& json, TraceEvent& event) {
 
 }  // namespace
 
+bool Becomes(TraceName name) {
+  return name == TraceName::kBecomeFollower || name == TraceName::kBecomeCandidate ||
+         name == TraceName::kBecomeLeader;
+}
+
 std::string_view ToString(TraceName name) { return kNames.at(static_cast<std::size_t>(name)); }
 std::string_view ToString(TraceRole role) { return kRoles.at(static_cast<std::size_t>(role)); }
 std::string_view ToString(TraceMessageType type) {

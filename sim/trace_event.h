@@ -41,6 +41,8 @@ enum class TraceName : std::uint8_t {
   kReceiveSnapshot,
 };
 std::string_view ToString(TraceName name);
+// An event by which a node changes its role.
+bool Becomes(TraceName name);
 
 enum class TraceRole : std::uint8_t { kFollower, kCandidate, kLeader, kPreCandidate };
 std::string_view ToString(TraceRole role);

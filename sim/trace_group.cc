@@ -44,9 +44,7 @@ std::optional<std::string> TraceChecker::Group::Take(const TraceEvent& event) {
     if (event.role == TraceRole::kPreCandidate && node.role == TraceRole::kCandidate) {
       node.role = TraceRole::kFollower;
     }
-    const bool becomes = event.name == TraceName::kBecomeFollower ||
-                         event.name == TraceName::kBecomeCandidate ||
-                         event.name == TraceName::kBecomeLeader;
+    const bool becomes = Becomes(event.name);
     verdict = becomes ? Become(node, event) : Settle(node, event);
     if (!verdict && !becomes && event.name != TraceName::kApplyConfChange) {
       verdict = CheckConf(node);

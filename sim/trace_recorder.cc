@@ -117,8 +117,7 @@ void TraceRecorder::NoteConf(const raft::CoreView& view, TraceName next) {
   TraceEvent event = Make(view, TraceName::kApplyConfChange);
   event.new_conf = event.conf;
   // Who is the only voter by it may win an election in the same step: it was in force before that.
-  if (next == TraceName::kBecomeFollower || next == TraceName::kBecomeCandidate ||
-      next == TraceName::kBecomeLeader) {
+  if (Becomes(next)) {
     event.term = term;
     event.vote = vote;
     event.role = role;

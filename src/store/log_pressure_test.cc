@@ -30,6 +30,16 @@ class LogPressure : public testing::SimulatedStores {
     options_.max_uncommitted_bytes = std::size_t{1} << 30;
   }
 
+  // Stores with so much memory for their logs, and one region. Returns who leads it; its log is
+  // stuck.
+  std::size_t BeginWithStuckLog(std::size_t limit) {
+    options_.log_memory_bytes = limit;
+    Begin(1);
+    const std::size_t leader = AwaitLeaderOf(0);
+    processes_[leader].log->Pause();
+    return leader;
+  }
+
   // One write; nobody waits for it.
   void PutOne(std::size_t i, std::uint64_t number) {
     const std::string name = std::to_string(next_++);
@@ -96,10 +106,7 @@ class LogPressure : public testing::SimulatedStores {
 // until memory is full.
 TEST_F(LogPressure, AStormOfWritesWhileTheLeadersLogIsStuck) {
   constexpr std::size_t kLimit = std::size_t{64} << 20;
-  options_.log_memory_bytes = kLimit;
-  Begin(1);
-  const std::size_t leader = AwaitLeaderOf(0);
-  processes_[leader].log->Pause();
+  const std::size_t leader = BeginWithStuckLog(kLimit);
   PutMany(leader, 0, 2 * kLimit);
   EXPECT_GT(busy_, 1500u);
   EXPECT_THAT(reason_, HasSubstr("the log's memory on this node is full"));
@@ -124,10 +131,7 @@ TEST_F(LogPressure, AStormOfWritesWhileTheLeadersLogIsStuck) {
 // A client that waits for its answers fills the last eighth ten times as slowly, or slower.
 TEST_F(LogPressure, WritesSlowDownBeforeTheyAreRefused) {
   constexpr std::size_t kLimit = std::size_t{4} << 20;
-  options_.log_memory_bytes = kLimit;
-  Begin(1);
-  const std::size_t leader = AwaitLeaderOf(0);
-  processes_[leader].log->Pause();
+  const std::size_t leader = BeginWithStuckLog(kLimit);
   const auto put_and_wait = [&] {
     const Duration begin = world_.Now();
     const std::size_t before = acknowledged_.size() + busy_;

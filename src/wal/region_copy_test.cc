@@ -7,6 +7,7 @@ namespace {
 
 using testing::Entries;
 using ::testing::HasSubstr;
+using testing::Hex;
 using testing::Id;
 using testing::MakeEntry;
 using testing::Rig;
@@ -18,15 +19,6 @@ RegionCopy Small() {
           .mark_epoch = 1,
           .slice = {.prev = Id(5, 2), .entries = {MakeEntry(6, 2, "ab"), MakeEntry(7, 3, "")}},
           .state = "hs"};
-}
-
-std::string Hex(std::string_view bytes) {
-  std::string out;
-  for (const char c : bytes) {
-    const auto byte = static_cast<unsigned char>(c);
-    out += {"0123456789abcdef"[byte >> 4], "0123456789abcdef"[byte & 15]};
-  }
-  return out;
 }
 
 // Two regions over several segments: cut, compacted, with a vote.
