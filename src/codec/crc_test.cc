@@ -59,6 +59,20 @@ TEST(Crc64, KnownVectors) {
   EXPECT_EQ(Crc64("123456789"), 0x995DC9BBDF1939FAu);
 }
 
+// Whole steps of several bytes give what single bytes do, wherever they begin.
+TEST(Crc64, ByteByByteAndAtOnce) {
+  std::string bytes;
+  for (int i = 0; i < 100; ++i) bytes += static_cast<char>(i * 73 + 11);
+  for (std::size_t begin = 0; begin < 9; ++begin) {
+    for (std::size_t size = 0; begin + size <= bytes.size(); ++size) {
+      const std::string_view part = std::string_view(bytes).substr(begin, size);
+      std::uint64_t crc = 0;
+      for (std::size_t i = 0; i < size; ++i) crc = Crc64(part.substr(i, 1), crc);
+      ASSERT_EQ(Crc64(part), crc) << begin << " " << size;
+    }
+  }
+}
+
 TEST(Crc64, ContinuesAtAnyPoint) {
   const std::string_view view = "the quick brown fox";
   for (std::size_t cut = 0; cut <= view.size(); ++cut) {

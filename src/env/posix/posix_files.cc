@@ -53,7 +53,10 @@ class Descriptor {
  public:
   explicit Descriptor(int fd) : fd_(fd) {}
   Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&&) = delete;
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
   ~Descriptor() {
     if (fd_ >= 0) ::close(fd_);
   }
@@ -156,7 +159,8 @@ class PosixLock final : public DirectoryLock {
 }  // namespace
 
 Result<std::unique_ptr<File>> PosixFileSystem::Open(const std::string& path) {
-  RUTILE_ASSIGN_OR_RETURN(Descriptor descriptor, OpenDescriptor(Full(path), O_RDWR));
+  RUTILE_ASSIGN_OR_RETURN(Descriptor descriptor,
+                          OpenDescriptor(Full(path), access_ == Access::kRead ? O_RDONLY : O_RDWR));
   return std::unique_ptr<File>(new PosixFile(std::move(descriptor), Full(path)));
 }
 
@@ -220,7 +224,17 @@ Status PosixFileSystem::SyncDirectory(const std::string& directory) {
 
 Result<std::unique_ptr<DirectoryLock>> PosixFileSystem::Lock(const std::string& path) {
   const std::string full = Full(path);
-  RUTILE_ASSIGN_OR_RETURN(Descriptor descriptor, OpenDescriptor(full, O_RDWR | O_CREAT));
+  Result<Descriptor> opened = OpenDescriptor(full, O_RDWR | O_CREAT);
+  const bool may_only_read =
+      access_ == Access::kRead && opened.status().code() == Code::kFailedPrecondition;
+  if (may_only_read) {
+    opened = OpenDescriptor(full, O_RDONLY);
+    if (opened.status().code() == Code::kNotFound) {
+      return std::unique_ptr<DirectoryLock>(new PosixLock(Descriptor(-1)));
+    }
+  }
+  RUTILE_RETURN_IF_ERROR(opened.status());
+  Descriptor descriptor = std::move(opened).value();
   if (::flock(descriptor.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return Error("lock", full, errno);
     char holder[32] = {};
@@ -230,6 +244,7 @@ Result<std::unique_ptr<DirectoryLock>> PosixFileSystem::Lock(const std::string& 
                       (n > 0 ? std::string(holder, static_cast<std::size_t>(n)) : "(unknown)") +
                       "; stop that process or give another data directory");
   }
+  if (may_only_read) return std::unique_ptr<DirectoryLock>(new PosixLock(std::move(descriptor)));
   const std::string pid = std::to_string(::getpid());
   if (::ftruncate(descriptor.get(), 0) != 0 ||
       ::pwrite(descriptor.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,8 +14,13 @@ namespace rutile::posix {
 // and, where there is something to do about it, what.
 class PosixFileSystem final : public FileSystem {
  public:
+  // kRead opens files without asking for the right to write them, so that it works where there is
+  // none: whoever only looks at a directory.
+  enum class Access : std::uint8_t { kChange, kRead };
+
   // Paths are taken below `root`, which need not exist yet.
-  explicit PosixFileSystem(std::string root) : root_(std::move(root)) {}
+  explicit PosixFileSystem(std::string root, Access access = Access::kChange)
+      : root_(std::move(root)), access_(access) {}
 
   Result<std::unique_ptr<File>> Open(const std::string& path) override;
   Result<std::unique_ptr<File>> Create(const std::string& path) override;
@@ -25,6 +31,8 @@ class PosixFileSystem final : public FileSystem {
   Result<std::vector<std::string>> List(const std::string& directory) override;
   Status CreateDirectories(const std::string& path) override;
   Status SyncDirectory(const std::string& directory) override;
+  // With kRead, where nothing can be written: the lock does not name this process, and is none
+  // where there is no file to lock, since no process can run on such a directory.
   Result<std::unique_ptr<DirectoryLock>> Lock(const std::string& path) override;
   Result<std::uint64_t> FreeBytes() override;
 
@@ -34,6 +42,7 @@ class PosixFileSystem final : public FileSystem {
   std::string Full(const std::string& path) const { return root_ + "/" + path; }
 
   const std::string root_;
+  const Access access_;
 };
 
 }  // namespace rutile::posix

@@ -53,6 +53,7 @@ void SimInode::FailSync(Random& random) {
   for (const Change& change : changes_) {
     if (random.OneIn(2)) Apply(change, &durable_);
   }
+  is_torn_ |= !changes_.empty();
   changes_.clear();
 }
 
@@ -66,8 +67,10 @@ void SimInode::CutPower(Loss loss, Random& random) {
                                                      : 0;
   for (std::size_t i = 0; i < whole; ++i) Apply(changes_[i], &durable_);
   for (std::size_t i = whole; i < partly; ++i) ApplyPartly(changes_[i], random);
+  // Megabytes, mostly of files that nobody writes to any more.
+  if (!changes_.empty() || is_torn_) contents_ = durable_;
   changes_.clear();
-  contents_ = durable_;
+  is_torn_ = false;
 }
 
 void SimInode::FlipBit(std::uint64_t bit) {

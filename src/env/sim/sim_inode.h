@@ -53,6 +53,8 @@ class SimInode {
   std::string contents_;
   std::string durable_;
   std::vector<Change> changes_;  // That a power cut may undo, in order.
+  // A sync has failed, so that contents_ and durable_ may differ without a change that says so.
+  bool is_torn_ = false;
 };
 
 }  // namespace rutile::sim
