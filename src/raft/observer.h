@@ -15,6 +15,7 @@ struct CoreView {
   PeerId id = {};
   Term term = {};
   PeerId vote = {};
+  bool impaired = false;
   Role role = Role::kFollower;
   PeerId leader = {};
   LogId base = {};

@@ -58,6 +58,8 @@ bool Progress::OnRejected(Index rejected, Index agreement) {
   return true;
 }
 
+void Progress::OnLost(Index agreement) { match_ = std::min(match_, agreement); }
+
 void Progress::OnUnreachable() {
   if (state_ != State::kReplicate) return;
   BecomeProbe(match_.Next());

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "raft/ring_queue.h"
 #include "raft/types.h"
@@ -19,8 +20,9 @@ namespace rutile::raft {
 // What it says that it takes bounds the window further. kProbe goes on with empty appends when that
 // is nothing.
 //
-// Laws: match < next; the follower's log is durable and ours up to match; every state is left by an
-// answer, a heartbeat's answer or the host's report, so that none can last for ever.
+// Laws: match < next; the follower's log is, or was (OnLost), durable and ours up to match; every
+// state is left by an answer, a heartbeat's answer or the host's report, so that none can last for
+// ever.
 class Progress {
  public:
   enum class State : std::uint8_t { kProbe, kReplicate, kSnapshot };
@@ -50,6 +52,8 @@ class Progress {
   // The follower has not what we took to be the entry at `rejected`; the logs agree at `agreement`
   // at most. Returns false for an answer that is out of date.
   bool OnRejected(Index rejected, Index agreement);
+  // The follower has lost what it had acknowledged beyond `agreement`, or had when it said so.
+  void OnLost(Index agreement);
   // It lives, and has not answered what it was asked: a probe may be repeated.
   void OnSignOfLife() { probe_sent_ = false; }
   // What is on its way may be lost.
@@ -73,6 +77,9 @@ class Progress {
   // Has answered since the leader last looked (CheckQuorum).
   bool active() const { return active_; }
   void set_active(bool active) { active_ = active; }
+  void OnLookedAt() { was_active_ = std::exchange(active_, false); }
+  // Since the leader looked for the last time but one: just after it has looked, nobody is active.
+  bool lately_active() const { return active_ || was_active_; }
   // The newest heartbeat round when it was last sent something to answer, or given up on.
   Round asked_at() const { return asked_at_; }
   void set_asked_at(Round round) { asked_at_ = round; }
@@ -110,6 +117,7 @@ class Progress {
   bool probe_sent_ = false;  // kProbe: the one append is on its way.
   bool reading_ = false;
   bool active_ = false;
+  bool was_active_ = false;
   bool agreed_ = false;
   std::int32_t priority_ = 0;
   Index match_ = {};

@@ -43,6 +43,23 @@ TEST(Progress, WindowIsBoundByCountAndByBytes) {
   EXPECT_TRUE(peer.CanSend(kWindow));
 }
 
+TEST(Progress, GoesBackBelowWhatWasAcknowledgedWhenThatIsLost) {
+  Progress peer = Streaming(Index(8));
+  peer.OnSent(Index(9), 10);
+  peer.OnLost(Index(5));
+  EXPECT_EQ(Index(5), peer.match());
+  EXPECT_TRUE(peer.OnRejected(Index(9), Index(5)));
+  EXPECT_EQ(Progress::State::kProbe, peer.state());
+  EXPECT_EQ(Index(6), peer.next());
+  peer.OnLost(Index(7));
+  EXPECT_EQ(Index(5), peer.match()) << "it never forces anything up";
+  // An acknowledgement from before the loss; the next rejection sets it right.
+  peer.OnAccepted(Index(8), Index());
+  peer.OnLost(Index(5));
+  EXPECT_TRUE(peer.OnRejected(Index(8), Index(5)));
+  EXPECT_EQ(Index(6), peer.next());
+}
+
 // etcd once kept the bytes when the window was emptied.
 TEST(Progress, LeavingTheStreamEmptiesTheWindow) {
   Progress peer = Streaming(Index(1));

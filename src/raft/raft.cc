@@ -84,6 +84,7 @@ const Configuration& Raft::ConfigurationAt(Index index) const {
 }
 Limits Raft::limits() const { return core_->limits(); }
 Index Raft::configuration_since() const { return core_->configuration_since(); }
+Index Raft::catch_up_mark() const { return core_->catch_up_mark(); }
 bool Raft::HasCommittedInTerm() const { return core_->HasCommittedInTerm(); }
 Effects Raft::OnPeerLiveness(Instant now, PeerId peer, bool live) {
   return core_->OnPeerLiveness(now, peer, live);

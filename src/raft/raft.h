@@ -155,9 +155,10 @@ struct PeerStatus {
   PeerId id = {};
   Index match = {};
   Index next = {};
-  std::string state = {};  // "probe", "replicate", "snapshot"
-  bool active = false;
-  bool paused = false;  // Nothing more is sent before it answers.
+  std::string state = {};      // "probe", "replicate", "snapshot"
+  bool active = false;         // Has answered since the leader last checked its quorum.
+  bool lately_active = false;  // Since the check before that: never false for want of time.
+  bool paused = false;         // Nothing more is sent before it answers.
   std::size_t inflight = 0;
   // As it told last; none until it did.
   std::int32_t priority = 0;
@@ -279,14 +280,15 @@ class Raft {
   const Configuration& ConfigurationAt(Index index) const;
   // The entry that brought configuration(); not above tail().base() for those from before the log.
   Index configuration_since() const;
+  // What was committed an election timeout ago at most: who has that keeps up. Leader only, else 0.
+  Index catch_up_mark() const;
   // Whether an entry of the leader's own term is committed (Raft 6.4: reads may be served).
   bool HasCommittedInTerm() const;
   bool poisoned() const;
   // Needs no ticks: they change nothing until a call of another kind has made this false.
   bool is_quiet() const;
   std::vector<PeerStatus> Peers() const;  // Empty unless leader.
-  // Lowest match of all members; last index when alone. What the log may be compacted to without
-  // forcing anybody to take a snapshot. Leader only, else zero.
+  // Lowest match of all members, last index when alone: all have it. Leader only, else zero.
   Index LowestMatch() const;
   std::string DebugString() const;
 

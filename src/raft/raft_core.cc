@@ -66,6 +66,7 @@ CoreView Raft::Core::View() const {
   return {.id = id(),
           .term = term(),
           .vote = hard_state_.vote,
+          .impaired = IsImpaired(),
           .role = role_,
           .leader = leader_,
           .base = tail_.base(),
@@ -96,6 +97,7 @@ void Raft::Core::Finish() {
     if (options_.observer != nullptr) options_.observer->OnFinish(View(), *out_);
     return;
   }
+  if (IsImpaired()) NoteMended();
   TakeWrite();
   TellRoom();
   for (auto& [message, covers] : *fresh_) Settle(std::move(message), covers);
@@ -114,8 +116,9 @@ void Raft::Core::Finish() {
 
 void Raft::Core::TakeWrite() {
   hard_state_.commit = tail_.committed();
-  const bool new_state =
-      hard_state_.term != submitted_state_.term || hard_state_.vote != submitted_state_.vote;
+  const bool new_state = hard_state_.term != submitted_state_.term ||
+                         hard_state_.vote != submitted_state_.vote ||
+                         hard_state_.impaired_until != submitted_state_.impaired_until;
   if (!new_state && !tail_.HasWrite()) return;
   const bool reset = tail_.reset_pending();
   LogWrite& write = out_->write.emplace(NewWrite());
@@ -234,6 +237,7 @@ void Raft::Core::CheckInvariants() const {
   RUTILE_CHECK(leads == (leader_ == id()), DebugString());
   RUTILE_CHECK(leads || (peers_.empty() && transferee_.IsZero()), DebugString());
   RUTILE_CHECK(role_ != Role::kCandidate || hard_state_.vote == id(), DebugString());
+  RUTILE_CHECK(!IsImpaired() || role_ == Role::kFollower, DebugString());
   RUTILE_CHECK(!quiet_ || leads || role_ == Role::kFollower, DebugString());
   RUTILE_CHECK(!own_vote_pending_ || role_ == Role::kCandidate, DebugString());
   RUTILE_CHECK(!configurations_.empty());
@@ -253,6 +257,7 @@ std::vector<PeerStatus> Raft::Core::Peers() const {
                    .state = std::string(ToString(progress.state())),
                    // Nobody answers a quiet leader.
                    .active = quiet_ ? IsLive(peer) : progress.active(),
+                   .lately_active = quiet_ ? IsLive(peer) : progress.lately_active(),
                    .paused = !progress.CanSend(window()),
                    .inflight = progress.inflight(),
                    .priority = progress.priority(),

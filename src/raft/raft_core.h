@@ -60,6 +60,7 @@ class Raft::Core {
   const Configuration& configuration() const { return configurations_.back().second; }
   const Configuration& ConfigurationAt(Index index) const;
   Index configuration_since() const { return configurations_.back().first.index; }
+  Index catch_up_mark() const { return role_ == Role::kLeader ? catch_up_mark_ : Index(); }
   bool HasCommittedInTerm() const;
   bool poisoned() const { return poisoned_.has_value(); }
   std::vector<PeerStatus> Peers() const;
@@ -152,6 +153,10 @@ class Raft::Core {
   void CountVotesNow();
   void TickFollower();
 
+  // --- After the disk has lost something (raft_impaired.cc).
+  bool IsImpaired() const { return hard_state_.impaired_until.has_value(); }
+  void NoteMended();
+
   // --- Priorities (raft_priority.cc).
   bool MayDefer() const;
   int Deference() const;
@@ -203,7 +208,7 @@ class Raft::Core {
   void SendEmptyAppend(PeerId to, Progress& peer);
   // `to` has answered a round that the clock has sent since it was last asked, and not what it was
   // asked: whatever keeps it from getting on is tried again.
-  void Nudge(PeerId to, Progress& peer);
+  void Nudge(PeerId to, Progress& peer, bool impaired);
   void WantSnapshot(PeerId to, Progress& peer);
   void MaybeCommit();
   // Options::announce_commit: says so to whom it may help, and who can be sent to.
@@ -223,8 +228,7 @@ class Raft::Core {
   void AbandonReads();
   void AbandonForwarded();
   void BeginTransfer(PeerId to);
-  // Whether this voter could lead soon after it is told to. The few entries that it may lack or
-  // have not applied are there before clients that wait for it lose patience.
+  // Whether it could lead soon after it is told to: it lacks, or has not applied, a few at most.
   static constexpr std::uint64_t kCloseEntries = 64;
   bool IsWarm(const Progress& peer) const;
   void MaybeOrderTransfer();
@@ -255,11 +259,11 @@ class Raft::Core {
 
   // Together, since each alone would take eight bytes of every core.
   Role role_ = Role::kFollower;
-  bool quiet_ = false;             // The clock is stopped (raft_quiet.cc).
-  bool own_vote_pending_ = false;  // A candidate's, which is not counted before it is durable.
-  bool alone_ = false;             // No other voter with data answers a leader (raft_witness.cc).
-  bool unsettled_ = false;         // The configuration calls for SettleMembership(), some time.
-  bool transfer_ordered_ = false;  // In this term: no lease any more, see raft_transfer.cc.
+  bool quiet_ : 1 = false;             // The clock is stopped (raft_quiet.cc).
+  bool own_vote_pending_ : 1 = false;  // A candidate's, which is not counted before it is durable.
+  bool alone_ : 1 = false;      // No other voter with data answers a leader (raft_witness.cc).
+  bool unsettled_ : 1 = false;  // The configuration calls for SettleMembership(), some time.
+  bool transfer_ordered_ : 1 = false;  // In this term: no lease any more, see raft_transfer.cc.
   int ticks_ = 0;    // Since the election timer was reset; on a leader since the last quorum check.
   int timeout_ = 0;  // Of the election timer, drawn anew at each reset.
   int heartbeat_ticks_ = 0;           // A leader's, since the last round.
@@ -278,11 +282,11 @@ class Raft::Core {
   Backlog applying_ = {};  // Likewise to apply, by index.
   std::uint64_t told_room_ = kAnyRoom;  // The leader knows.
 
-  SmallVector<std::pair<PeerId, bool>, 0> votes_ = {};  // Candidates only.
-  // Leaders only.
-  SmallVector<Peer, 0> peers_ = {};  // All members but this one, by id.
+  SmallVector<std::pair<PeerId, bool>, 0> votes_ = {};  // Candidates only; the next, leaders.
+  SmallVector<Peer, 0> peers_ = {};                     // All members but this one, by id.
   std::size_t uncommitted_bytes_ = 0;
-  Round clock_round_ = {};  // The newest round that the clock, not a read, has sent.
+  Index catch_up_mark_ = {};  // Was committed at the last check of the quorum, or at the election.
+  Round clock_round_ = {};    // The newest round that the clock, not a read, has sent.
   ReadRounds rounds_ = {};
   SmallVector<ReadRounds::Read, 0> early_reads_ = {};  // Until an entry of the term is committed.
   PeerId transferee_ = {};

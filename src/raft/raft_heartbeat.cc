@@ -35,7 +35,9 @@ void Raft::Core::CheckQuorum() {
   NotePriorities();
   MaybeHandOver();
   NoteWhoHasData();
-  for (auto& [id, peer] : peers_) peer.set_active(false);
+  // Where a round of catching up has to come to (Raft 4.2.1), in the time to the next check.
+  catch_up_mark_ = tail_.committed();
+  for (auto& [id, peer] : peers_) peer.OnLookedAt();
 }
 
 void Raft::Core::BroadcastHeartbeat(bool quiet) {
@@ -58,11 +60,14 @@ void Raft::Core::BroadcastHeartbeat(bool quiet) {
 
 void Raft::Core::HandleHeartbeat(const Message& message) {
   if (!HearLeader(message.from)) return;
-  if (message.commit > tail_.last().index) {
+  const bool missed = message.commit > tail_.last().index;
+  RUTILE_SOMETIMES(missed, "raft: a leader counts on what an impaired peer has lost");
+  if (missed && !IsImpaired()) {
     // It counts on entries that this peer has acknowledged and does not have: lost data.
     return Poison("acknowledged entries are missing: " + ToString(message));
   }
-  tail_.CommitTo(message.commit);
+  // What an impaired peer has kept is a beginning of what it had acknowledged.
+  tail_.CommitTo(std::min(message.commit, tail_.last().index));
   preferred_ = message.priority;
   Message reply = Make(MessageType::kHeartbeatReply, message.from);
   reply.round = message.round;
@@ -82,7 +87,7 @@ void Raft::Core::HandleHeartbeatReply(const Message& message) {
   ConfirmRounds();
   // Once for each beat of the clock, however many rounds reads send in between.
   if (message.round >= clock_round_ && clock_round_ > peer->asked_at()) {
-    Nudge(message.from, *peer);
+    Nudge(message.from, *peer, message.impaired);
   }
   MaybeOrderTransfer();
   OnQuietAnswer(message, *peer);

@@ -77,6 +77,7 @@ void Raft::Core::NotePressure() {
     }
     message.applied = tail_.applied();
     message.room = room;
+    message.impaired = IsImpaired();
     told_room_ = room;
   }
 }

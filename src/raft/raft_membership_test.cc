@@ -12,6 +12,7 @@
 namespace rutile::raft {
 namespace {
 
+using testing::SmallOptions;
 using testing::TestCluster;
 using Kind = ChangeStep::Kind;
 
@@ -489,6 +490,42 @@ TEST_F(Membership, ContextTravelsInTheEntry) {
   std::string_view context;
   EXPECT_TRUE(DecodeConfiguration(slice->entries[0].payload.view(), &context).has_value());
   EXPECT_EQ(std::string_view("a\0b", 3), context);
+}
+
+// What a host judges by whom a group can count on: Raft 4.2.1, and who is silent.
+TEST_F(Membership, ALeaderTellsWhoKeepsUp) {
+  TestCluster& c = Begin(3);
+  const int period = SmallOptions().election_ticks;
+  const auto peer = [&](std::size_t id) {
+    for (const PeerStatus& one : c.raft(1).Peers()) {
+      if (one.id == PeerId(id)) return one;
+    }
+    return PeerStatus();
+  };
+  ASSERT_TRUE(c.Propose(1, "x"));
+  c.TickAll(period);
+  const Index mark = c.raft(1).catch_up_mark();
+  EXPECT_EQ(c.raft(1).tail().committed(), mark);
+  EXPECT_EQ(Index(), c.raft(2).catch_up_mark()) << "it does not lead";
+
+  c.Isolate(3);
+  ASSERT_TRUE(c.Propose(1, "y"));
+  c.Settle();
+  EXPECT_EQ(mark, c.raft(1).catch_up_mark()) << "no more than an election timeout old";
+  EXPECT_LT(mark, c.raft(1).tail().committed());
+  EXPECT_TRUE(peer(3).lately_active);
+  c.TickAll(period);
+  EXPECT_FALSE(peer(3).active);
+  EXPECT_TRUE(peer(3).lately_active) << "it had no more than one period to answer in";
+  EXPECT_LT(peer(3).match, c.raft(1).catch_up_mark());
+  c.TickAll(period);
+  EXPECT_FALSE(peer(3).lately_active);
+  EXPECT_TRUE(peer(2).lately_active);
+
+  c.Heal();
+  c.TickAll(period);
+  EXPECT_TRUE(peer(3).lately_active);
+  EXPECT_GE(peer(3).match, c.raft(1).catch_up_mark());
 }
 
 }  // namespace

@@ -83,7 +83,7 @@ bool Raft::Core::AgreesToQuiet(const Message& heartbeat) {
   const Index last = tail_.last().index;
   return heartbeat.quiet && options_.quiet && IsLive(leader_) && heartbeat.commit == last &&
          tail_.applied() == last && tail_.durable() == last && backlog_bytes() == 0 &&
-         forwarded_.empty() && promises_.size() == 0;
+         forwarded_.empty() && promises_.size() == 0 && !IsImpaired();
 }
 
 // Before the input is dealt with.

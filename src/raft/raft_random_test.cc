@@ -41,6 +41,9 @@ class Calamity {
     changes_ = random_.OneIn(2);
     priorities_ = random_.OneIn(2);
     limits_ = random_.OneIn(3);
+    // Fewer than could elect a leader without the others, whoever the others are.
+    const TestCluster::Setup setup = Swarm(seed);
+    may_lose_ = !changes_ && setup.witnesses == 0 && crashes_ ? (setup.voters - 1) / 2 : 0;
     without_lease_ = Swarm(seed).options.lease == Duration::zero();
   }
 
@@ -57,6 +60,7 @@ class Calamity {
 
   // The next number depends on everything that was drawn before.
   int changes_made() const { return changes_made_; }
+  int losses() const { return losses_; }
   std::uint64_t Fingerprint() { return random_.Next(); }
   std::string Trace() { return cluster_.TakeTrace(); }
 
@@ -197,6 +201,7 @@ class Calamity {
       case 0:
         if (crashes_) {
           cluster_.Crash(id, random_.Below(cluster_.writes_in_flight(id) + 1), random_.OneIn(2));
+          LoseSomething(id);
         }
         return;
       case 1:
@@ -226,6 +231,19 @@ class Calamity {
       case 10: return Liveness(id);
       default: return;
     }
+  }
+
+  void LoseSomething(std::size_t id) {
+    std::size_t impaired = 0;
+    for (std::size_t other = 1; other <= cluster_.size(); ++other) {
+      impaired += other != id && cluster_.disk(other).hard_state.impaired_until ? 1u : 0u;
+    }
+    const testing::Disk& disk = cluster_.disk(id);
+    if (impaired >= may_lose_ || disk.log.empty() || !random_.OneIn(2)) return;
+    const std::uint64_t length = disk.last().index.DistanceFrom(disk.base.index);
+    cluster_.LoseEntries(
+        id, disk.last().index.value() - random_.Below(std::min(length, std::uint64_t{9})));
+    losses_ += disk.hard_state.impaired_until ? 1 : 0;
   }
 
   // The truth, or a lie: at worst it costs messages, and time until the truth is told.
@@ -321,7 +339,9 @@ class Calamity {
   bool limits_ = false;
   // Who has not heard yet that who else is another process now.
   std::set<std::pair<std::size_t, std::size_t>> restarted_ = {};
+  std::size_t may_lose_ = 0;  // Nodes at a time.
   int changes_made_ = 0;
+  int losses_ = 0;
   std::uint64_t proposals_ = 0;
 };
 
@@ -330,14 +350,17 @@ TEST(RaftRandom, SafeUnderCalamitiesAndLiveAfterThem) {
   const std::uint64_t first = FromEnvironment("RUTILE_SEED", 1);
   const std::uint64_t seeds = one != nullptr ? 1 : 400 * FromEnvironment("RUTILE_TEST_SCALE", 1);
   int changes = 0;
+  int losses = 0;
   for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
     Calamity calamity(seed);
     const std::string wrong = calamity.Run(kSteps);
     if (!wrong.empty() && one != nullptr) std::cerr << calamity.Trace();
     ASSERT_EQ("", wrong) << "RUTILE_SEED=" << seed;
     changes += calamity.changes_made();
+    losses += calamity.losses();
   }
   EXPECT_TRUE(one != nullptr || changes > 200) << changes << " changes of members";
+  EXPECT_TRUE(one != nullptr || losses > 100) << losses << " losses of a disk";
 }
 
 // If this fails, no seed means anything.

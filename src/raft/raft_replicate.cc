@@ -112,7 +112,7 @@ void Raft::Core::SendEmptyAppend(PeerId to, Progress& peer) {
   SendSlice(to, peer, {.prev = {*prev_term, prev}});
 }
 
-void Raft::Core::Nudge(PeerId to, Progress& peer) {
+void Raft::Core::Nudge(PeerId to, Progress& peer, bool impaired) {
   peer.OnSignOfLife();
   switch (peer.state()) {
     case Progress::State::kSnapshot: return;
@@ -120,7 +120,8 @@ void Raft::Core::Nudge(PeerId to, Progress& peer) {
       if (peer.CanSend(window())) SendAppend(to, peer);
       return;
     case Progress::State::kReplicate:
-      if (peer.match() >= SendLimit(to) || peer.reading()) return;
+      // What an impaired peer is taken to have it may have acknowledged before it lost it.
+      if ((peer.match() >= SendLimit(to) && !impaired) || peer.reading()) return;
       if (peer.next() <= SendLimit(to) && peer.CanSend(window())) {
         SendAppends(to, peer);
       } else {
@@ -136,8 +137,13 @@ void Raft::Core::HandleAppendReply(const Message& message) {
   peer->set_active(true);
   peer->NoteStanding(message.applied, message.room);
   if (message.rejected) {
+    const Index agreement = AgreementWith(message.hint);
+    if (message.impaired) {
+      peer->OnLost(std::min(agreement, message.hint.index));
+      TellProgress(message.from, *peer);
+    }
     RUTILE_SOMETIMES(message.match <= peer->match(), "raft: an old rejection comes late");
-    if (!peer->OnRejected(message.match, AgreementWith(message.hint))) return;
+    if (!peer->OnRejected(message.match, agreement)) return;
   } else {
     if (message.match > tail_.last().index) return;  // Nobody can have what we have not.
     peer->OnAccepted(message.match, tail_.base().index);

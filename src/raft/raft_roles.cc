@@ -12,7 +12,8 @@ void Raft::Core::BecomeFollower(Term term, PeerId leader) {
   if (leader != leader_) AbandonForwarded();
   if (term > hard_state_.term) {
     // Term and role change in one step; what was promised in the old term is void.
-    hard_state_ = {.term = term, .vote = PeerId(), .commit = hard_state_.commit};
+    hard_state_.term = term;
+    hard_state_.vote = PeerId();
     DropPromises();
   }
   role_ = Role::kFollower;
@@ -50,7 +51,8 @@ void Raft::Core::BecomePreCandidate() {
 void Raft::Core::BecomeCandidate(bool transfer) {
   RUTILE_CHECK(role_ != Role::kLeader, DebugString());
   AbandonForwarded();
-  hard_state_ = {.term = term().Next(), .vote = id(), .commit = hard_state_.commit};
+  hard_state_.term = term().Next();
+  hard_state_.vote = id();
   DropPromises();
   role_ = Role::kCandidate;
   leader_ = PeerId();
@@ -84,6 +86,7 @@ void Raft::Core::BecomeLeader() {
   idle_ticks_ = 0;
   quiet_round_ = Round();
   preferred_ = kNobody;
+  catch_up_mark_ = tail_.committed();
   uncommitted_bytes_ = tail_.BytesBetween(tail_.committed(), tail_.last().index);
   SyncPeers();
   Tell(CoreChange::kLeader);

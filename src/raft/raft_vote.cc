@@ -20,7 +20,7 @@ bool Raft::Core::IsSoleVoter() const {
 // one who has it, and the others cannot outvote a log that they do not have. It campaigns, though
 // its own vote does not count, and makes way once it has committed the entry.
 bool Raft::Core::MayCampaign() const {
-  if (options_.witness) return false;
+  if (options_.witness || IsImpaired()) return false;
   for (auto at = configurations_.rbegin(); at != configurations_.rend(); ++at) {
     if (at->second.IsVoter(id())) return true;
     if (at->first.index <= tail_.committed()) return false;
@@ -62,7 +62,8 @@ void Raft::Core::HandlePreVote(const Message& message) {
   if (RefusesVotes()) return;
   if (RUTILE_BUGGIFY("buggify raft: a pre-vote is not answered")) return;
   const bool outranked = Outranks(message);
-  const bool granted = !outranked && message.term > term() && message.last_log >= tail_.last();
+  const bool granted =
+      !IsImpaired() && !outranked && message.term > term() && message.last_log >= tail_.last();
   Message reply = Make(MessageType::kPreVoteReply, message.from);
   reply.granted = granted;
   reply.rejected = outranked;
@@ -84,8 +85,8 @@ void Raft::Core::HandlePreVoteReply(const Message& message) {
 void Raft::Core::HandleVote(const Message& message) {
   const bool free =
       hard_state_.vote == message.from || (hard_state_.vote.IsZero() && leader_.IsZero());
-  const bool granted = free && message.last_log >= tail_.last();
-  RUTILE_SOMETIMES(free && !granted, "raft: a candidate's log is behind");
+  const bool granted = !IsImpaired() && free && message.last_log >= tail_.last();
+  RUTILE_SOMETIMES(free && !granted && !IsImpaired(), "raft: a candidate's log is behind");
   RUTILE_SOMETIMES(!free && !hard_state_.vote.IsZero(), "raft: the vote of this term is given");
   if (granted) {
     hard_state_.vote = message.from;

@@ -182,13 +182,15 @@ std::string ToString(const Message& m) {
       return s + " prev " + ToString(m.slice.prev) + " +" + std::to_string(m.slice.entries.size()) +
              " commit " + ToString(m.commit);
     case MessageType::kAppendReply:
-      if (m.rejected) return s + " rejected " + ToString(m.match) + " hint " + ToString(m.hint);
-      return s + " match " + ToString(m.match) + RoomText(m);
+      s += m.rejected ? " rejected " + ToString(m.match) + " hint " + ToString(m.hint)
+                      : " match " + ToString(m.match) + RoomText(m);
+      return s + (m.impaired ? " impaired" : "");
     case MessageType::kHeartbeat:
       return s + " round " + ToString(m.round) + " commit " + ToString(m.commit) +
              (m.quiet ? " quiet" : "");
     case MessageType::kHeartbeatReply:
-      return s + " round " + ToString(m.round) + RoomText(m) + (m.quiet ? " quiet" : "");
+      return s + " round " + ToString(m.round) + RoomText(m) + (m.quiet ? " quiet" : "") +
+             (m.impaired ? " impaired" : "");
     case MessageType::kSnapshot:
       return s + (m.snapshot ? " at " + ToString(m.snapshot->id) : " empty");
     case MessageType::kTimeoutNow: return s;
@@ -200,8 +202,10 @@ std::string ToString(const Message& m) {
 }
 
 std::string ToString(const HardState& state) {
-  return "term " + ToString(state.term) + " vote " + ToString(state.vote) + " commit " +
-         ToString(state.commit);
+  std::string text = "term " + ToString(state.term) + " vote " + ToString(state.vote) + " commit " +
+                     ToString(state.commit);
+  if (state.impaired_until) text += " impaired until " + ToString(*state.impaired_until);
+  return text;
 }
 
 std::string ToString(const Configuration& configuration) {

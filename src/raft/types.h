@@ -51,6 +51,9 @@ struct HardState {
   Term term = {};
   PeerId vote = {};  // Zero: not voted in this term.
   Index commit = {};
+  // The log was on disk up to here, and the disk has lost some of it: until it is there again, or a
+  // newer one, this peer is impaired. It does not vote, and brings nobody else's votes together.
+  Rare<LogId> impaired_until = {};
 
   friend bool operator==(const HardState&, const HardState&) = default;
 };
@@ -129,6 +132,9 @@ struct Message {
   bool transfer = false;  // kVote: by the leader's wish; leader stickiness does not refuse it.
   // kAppendReply. kPreVoteReply: the sender's priority is higher, and it campaigns itself.
   bool rejected = false;
+  // kAppendReply, kHeartbeatReply: the sender has lost some of what it has acknowledged. When
+  // rejected too, it has nothing of the receiver's log beyond `hint`.
+  bool impaired = false;
   // kHeartbeat: nothing is left to do, and the receiver may stop its clock; see Options::quiet.
   // kHeartbeatReply: it has.
   bool quiet = false;

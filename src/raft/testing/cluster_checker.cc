@@ -67,6 +67,11 @@ void ClusterChecker::OnWrite(PeerId node, const LogSlice& slice, const SnapshotM
 void ClusterChecker::OnSend(const Message& m, const Disk& disk, const Raft& raft) {
   const bool term_is_durable = disk.hard_state.term >= m.term;
   const bool vote_is_durable = disk.hard_state.term == m.term;
+  const bool votes = m.type == MessageType::kVote || m.granted;
+  const HardState& state = m.type == MessageType::kPreVote ? raft.hard_state() : disk.hard_state;
+  if ((votes || m.type == MessageType::kPreVote) && state.impaired_until) {
+    Violate("V2: sent by who is impaired: " + ToString(m));
+  }
   switch (m.type) {
     case MessageType::kVote:
       if (!vote_is_durable || disk.hard_state.vote != m.from) {
@@ -172,8 +177,10 @@ void ClusterChecker::CheckCommit(const Raft& raft, const std::map<PeerId, const 
     // The first to commit is a leader, which goes by the newest in its log, committed or not.
     const Configuration& in_force = InForce(raft.id(), tail.last().index);
     for (const auto* voters : {&in_force.voters, &in_force.outgoing}) {
-      const auto copies = static_cast<std::size_t>(std::count_if(
-          voters->begin(), voters->end(), [&](PeerId voter) { return disks.at(voter)->Has(id); }));
+      const auto copies =
+          static_cast<std::size_t>(std::count_if(voters->begin(), voters->end(), [&](PeerId voter) {
+            return disks.at(voter)->HadOnce(id);
+          }));
       if (voters->empty() || copies * 2 > voters->size()) continue;
       Violate("CD: " + ToString(id) + " is committed and durable on " + std::to_string(copies) +
               " of " + ToString(in_force));

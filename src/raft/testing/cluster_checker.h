@@ -17,10 +17,13 @@ struct Disk {
   HardState hard_state = {};
   LogId base = {};
   std::map<Index, Entry> log = {};
+  // Was here, durable, and the disk has lost it: TestCluster::LoseEntries(). Others count on it.
+  std::set<LogId> lost = {};
 
   LogId last() const { return log.empty() ? base : log.rbegin()->second.id; }
   // Whether the entry is there, or is covered by what was compacted.
   bool Has(LogId id) const;
+  bool HadOnce(LogId id) const { return Has(id) || lost.contains(id); }
 };
 
 // The state machine of the tests: a chain of hashes over all that was applied.
@@ -40,6 +43,7 @@ struct MachineState {
 //   M1 in force is what the log says last,     V1 one vote a term, durable
 //      and neighbours cannot decide apart      L4 no promise before the disk
 //   S1 snapshots say what was in force there   Q1 reads and leases are not stale
+//   V2 who has lost entries does not vote
 class ClusterChecker {
  public:
   // Empty while all is well, else the first thing that was not.

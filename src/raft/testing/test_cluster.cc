@@ -365,6 +365,7 @@ void TestCluster::WriteToDisk(Node& node, const LogWrite& write) {
     if (entry.id.index > disk.base.index) disk.log[entry.id.index] = entry;
   }
   if (write.hard_state) disk.hard_state = *write.hard_state;
+  if (!disk.hard_state.impaired_until) disk.lost.clear();
 }
 
 void TestCluster::CompleteWrite(std::size_t id, bool tell) {
@@ -486,6 +487,31 @@ void TestCluster::Restart(std::size_t id) {
   RUTILE_CHECK(!alive(id) && !destroyed(id));
   Start(At(id), false);
   Trace(ToString(At(id).id) + " restarts");
+}
+
+void TestCluster::LoseEntries(std::size_t id, std::uint64_t from) {
+  RUTILE_CHECK(!alive(id) && from > 0);
+  Disk& disk = At(id).disk;
+  const LogId before = disk.last();
+  const LogId applied = At(id).machine.applied;
+  // Whatever was applied is in the engine; without it the log begins anew there anyway.
+  if (applied.index < disk.base.index || !disk.Has(applied)) return;
+  const auto first = disk.log.lower_bound(Index(from));
+  for (auto at = first; at != disk.log.end(); ++at) {
+    if (at->first > applied.index) disk.lost.insert(at->second.id);
+  }
+  if (applied.index >= Index(from)) {
+    disk.log.clear();
+    disk.base = applied;
+  } else {
+    disk.log.erase(first, disk.log.end());
+  }
+  if (before > disk.last()) {
+    Rare<LogId>& until = disk.hard_state.impaired_until;
+    until = until ? std::max(*until, before) : before;
+  }
+  Trace(ToString(At(id).id) + " loses what it had from " + std::to_string(from) + " up to " +
+        ToString(before));
 }
 
 }  // namespace rutile::raft::testing

@@ -134,6 +134,9 @@ class TestCluster {
   // to what was flushed, or not.
   void Crash(std::size_t id, std::size_t surviving_writes = 0, bool keep_machine = true);
   void Restart(std::size_t id);
+  // The disk of a dead node has lost the entries from `from` on, which it had as durable, and the
+  // host has noticed: see HardState::impaired_until.
+  void LoseEntries(std::size_t id, std::uint64_t from);
 
  private:
   struct ApplyItem {
