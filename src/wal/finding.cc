@@ -9,6 +9,9 @@ constexpr std::string_view kReplaceNode =
 constexpr std::string_view kPutBack =
     "if files were copied from another node or another time, put all of the data directory back as "
     "it was; otherwise check the disk, and leave this node stopped until it can be replaced";
+constexpr std::string_view kBringBack =
+    "check the disk; a node that starts on this log has what it still needs of them brought back "
+    "by its peers";
 
 }  // namespace
 
@@ -23,6 +26,7 @@ std::string_view Name(FindingKind kind) {
     case FindingKind::kShortFile: return "short-file";
     case FindingKind::kMissingBatch: return "missing-batch";
     case FindingKind::kBrokenBatch: return "broken-batch";
+    case FindingKind::kHoledBatch: return "holed-batch";
     case FindingKind::kMisplacedBatch: return "misplaced-batch";
     case FindingKind::kTornTail: return "torn-tail";
     case FindingKind::kUnsearched: return "unsearched";
@@ -54,6 +58,7 @@ std::string_view Remedy(const Finding& finding) {
     case FindingKind::kWrongSequence:
     case FindingKind::kContradiction:
     case FindingKind::kIncompleteRegion: return kPutBack;
+    case FindingKind::kHoledBatch: return kBringBack;
     case FindingKind::kBadHeader:
     case FindingKind::kShortFile:
     case FindingKind::kMissingBatch:
@@ -64,7 +69,7 @@ std::string_view Remedy(const Finding& finding) {
 }
 
 Status ToStatus(const Finding& finding) {
-  RUTILE_CHECK(finding.StopsNode());
+  RUTILE_CHECK(finding.IsDamage());
   switch (finding.kind) {
     case FindingKind::kForeignFile:
       return Status(Code::kFailedPrecondition,

@@ -22,6 +22,7 @@ enum class FindingKind : std::uint8_t {
   // Of one place in a segment.
   kMissingBatch,
   kBrokenBatch,
+  kHoledBatch,  // It is known whose entries it has, and some of them do not verify.
   kMisplacedBatch,
   kTornTail,    // What a crash left behind the end of the log; it was never acknowledged.
   kUnsearched,  // So much damage in one segment that the rest of it was not looked at.
@@ -37,10 +38,11 @@ struct Finding {
   std::uint64_t offset = 0;
   std::string what = {};
 
-  // With it no node starts on this log. Otherwise a start puts it in order.
-  bool StopsNode() const {
-    return kind != FindingKind::kTornTail && kind != FindingKind::kLeftover;
-  }
+  // With it the log is not all that it was. Otherwise a start puts it in order.
+  bool IsDamage() const { return kind != FindingKind::kTornTail && kind != FindingKind::kLeftover; }
+  // With it no log opens: nobody knows what is missing. Damage without this costs entries that are
+  // known (RegionLog::lost), and their region's peers have them.
+  bool StopsNode() const { return IsDamage() && kind != FindingKind::kHoledBatch; }
 };
 
 // "broken-batch": for people and scripts.
@@ -49,7 +51,7 @@ std::string_view Name(FindingKind kind);
 std::string ToString(const Finding& finding);
 // What a person should do about it.
 std::string_view Remedy(const Finding& finding);
-// As the error with which a node does not start: where, what and what to do. Requires StopsNode().
+// As the error with which a node does not start: where, what and what to do. Requires IsDamage().
 Status ToStatus(const Finding& finding);
 // Damage to what was durable.
 Status CorruptionAt(const std::string& path, std::uint64_t offset, std::string_view finding);

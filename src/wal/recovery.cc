@@ -152,8 +152,14 @@ class LogReader {
   Status Apply(const Segment& segment, const ScannedBatch& batch) {
     if (visitor_.on_batch) RUTILE_RETURN_IF_ERROR(visitor_.on_batch(segment, batch));
     std::uint64_t block = batch.payload_offset;
-    for (const Item& item : batch.items) {
+    auto holed = batch.holed.begin();
+    for (std::size_t i = 0; i < batch.items.size(); ++i) {
+      const Item& item = batch.items[i];
       const std::uint64_t at = std::exchange(block, block + item.block_bytes);
+      if (holed != batch.holed.end() && *holed == i) {
+        out_.index.MarkLost(segment.header.segment, at);
+        ++holed;
+      }
       if (IsBeyondBelief(item)) continue;
       if (Status status = out_.index.Apply(item, segment.header.segment, at); !status.ok()) {
         out_.contradicted.insert(item.region);
@@ -241,7 +247,9 @@ Result<Recovered> ReadLog(FileSystem& files, const std::string& directory,
 }
 
 Result<Recovered> Recover(FileSystem& files, const Options& options) {
-  const LogVisitor visitor{.on_finding = StopAtDamage};
+  const LogVisitor visitor{.on_finding = [](const Finding& finding) {
+    return finding.StopsNode() ? ToStatus(finding) : Status();
+  }};
   RUTILE_ASSIGN_OR_RETURN(Recovered recovered, ReadLog(files, options.directory, visitor));
   // What was read may be only in the system's cache: after a failed sync it counts there as
   // written, and no later sync brings it to the disk. Writing it again does.

@@ -34,7 +34,8 @@ struct Recovered {
 Result<Recovered> ReadLog(FileSystem& files, const std::string& directory,
                           const LogVisitor& visitor);
 
-// Reads the log in `options.directory` back; damage is an error. Changes nothing on disk but that
+// Reads the log in `options.directory` back; damage of which nobody knows what it has taken is an
+// error, other damage is in the index. Changes nothing on disk but that
 // it writes and syncs the newest segment again: what was read may have come from the page cache of
 // a process that was killed.
 Result<Recovered> Recover(FileSystem& files, const Options& options);

@@ -14,6 +14,7 @@ constexpr Row kTable[] = {
     {"sealed-whole", kYes, kNo, Found::kWhole, kAny, kAny, Decision::kKeep},
     {"sealed-hole", kYes, kNo, Found::kNothing, kAny, kAny, Decision::kCorrupt},
     {"sealed-broken", kYes, kNo, Found::kBroken, kAny, kAny, Decision::kCorrupt},
+    {"sealed-holed", kYes, kNo, Found::kHoled, kAny, kAny, Decision::kRepair},
     {"sealed-misplaced", kYes, kNo, Found::kMisplaced, kAny, kAny, Decision::kCorrupt},
     {"full", kNo, kYes, kAny, kAny, kAny, Decision::kEnd},
     {"whole", kNo, kNo, Found::kWhole, kAny, kAny, Decision::kKeep},
@@ -23,6 +24,8 @@ constexpr Row kTable[] = {
     {"synced-hole", kNo, kNo, Found::kNothing, kYes, kYes, Decision::kCorrupt},
     {"torn-batch", kNo, kNo, Found::kBroken, kAny, kNo, Decision::kDropTail},
     {"synced-broken", kNo, kNo, Found::kBroken, kYes, kYes, Decision::kCorrupt},
+    {"torn-payload", kNo, kNo, Found::kHoled, kAny, kNo, Decision::kDropTail},
+    {"synced-holed", kNo, kNo, Found::kHoled, kYes, kYes, Decision::kRepair},
 };
 
 template <class T>

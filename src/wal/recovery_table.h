@@ -16,7 +16,9 @@ namespace rutile::wal {
 // What stands at the place where the next batch would begin.
 enum class Found : std::uint8_t {
   kNothing,    // No batch was begun here by this life of the file.
-  kBroken,     // A batch was begun here; its header, items or payload does not verify.
+  kBroken,     // A batch was begun here; its header or its items do not verify.
+  kHoled,      // The next in sequence, and it is known whose entries it has; but one of its
+               // payload blocks does not verify.
   kWhole,      // A batch that verifies in full and is the next one in sequence.
   kMisplaced,  // A header that verifies but cannot stand here: a wrong number, or beyond the end.
 };
@@ -38,8 +40,9 @@ struct Facts {
 enum class Decision : std::uint8_t {
   kKeep,      // Take the batch and go on behind it.
   kEnd,       // The log ends here, and nothing is lost.
+  kRepair,    // Take the batch and go on behind it, and report the entries that it has lost.
   kDropTail,  // The log ends here; what was begun behind it was never acknowledged.
-  kCorrupt,   // What was durable does not verify. Do not start.
+  kCorrupt,   // What was durable does not verify, and nobody knows what it was. Do not start.
 };
 
 // One row; an unset field matches both.

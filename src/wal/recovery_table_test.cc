@@ -8,7 +8,8 @@ namespace {
 std::vector<Facts> AllFacts() {
   std::vector<Facts> all;
   for (int bits = 0; bits < 16; ++bits) {
-    for (const Found found : {Found::kNothing, Found::kBroken, Found::kWhole, Found::kMisplaced}) {
+    for (const Found found :
+         {Found::kNothing, Found::kBroken, Found::kHoled, Found::kWhole, Found::kMisplaced}) {
       all.push_back({.sealed = (bits & 1) != 0,
                      .at_end = (bits & 2) != 0,
                      .found = found,
@@ -35,7 +36,7 @@ TEST(RecoveryTable, EveryCombinationHasExactlyOneDecision) {
     EXPECT_EQ(matches, 1) << facts.sealed << facts.at_end << static_cast<int>(facts.found)
                           << facts.valid_behind << facts.synced;
   }
-  EXPECT_EQ(possible, 48);
+  EXPECT_EQ(possible, 60);
   EXPECT_EQ(used.size(), RecoveryTable().size()) << "a row that nothing matches";
 }
 
@@ -53,7 +54,12 @@ TEST(RecoveryTable, Laws) {
       EXPECT_EQ(decision == Decision::kKeep, facts.found == Found::kWhole);
     }
     if (facts.synced && facts.found != Found::kWhole) {
-      EXPECT_EQ(decision, Decision::kCorrupt) << "what was synced is never dropped";
+      EXPECT_EQ(decision, facts.found == Found::kHoled ? Decision::kRepair : Decision::kCorrupt)
+          << "what was synced is never dropped";
+    }
+    if (decision == Decision::kRepair) {
+      EXPECT_EQ(facts.found, Found::kHoled) << "nobody knows what to repair";
+      EXPECT_TRUE(facts.sealed || facts.synced) << "nobody has to have it";
     }
     if (decision == Decision::kEnd) {
       EXPECT_TRUE(facts.found == Found::kNothing && !facts.valid_behind) << "ends in silence";

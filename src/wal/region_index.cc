@@ -282,6 +282,9 @@ RegionLog LogIndex::Describe(const RegionIndex& region) const {
     if (log.runs.empty() || log.runs.back().term != piece.term) {
       log.runs.push_back({.start = piece.first, .term = piece.term});
     }
+    if (!IsLost(piece)) continue;
+    if (!log.lost) log.lost = LostEntries{.first = {piece.term, piece.first}};
+    log.lost->last = {piece.term, piece.last()};
   }
   log.state = region.state;
   return log;

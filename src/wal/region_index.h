@@ -4,7 +4,9 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/ids.h"
@@ -75,7 +77,15 @@ class LogIndex {
   // item does not follow from what was applied before; the index is then of no further use for
   // this region, until an item with which it begins anew.
   Status Apply(const Item& item, std::uint64_t segment, std::uint64_t block_offset);
-  // Whether the region's entries are all there. For the end of recovery.
+  // The block at this place does not verify, though what is in it was durable. What still refers to
+  // it at the end of recovery is lost.
+  void MarkLost(std::uint64_t segment, std::uint64_t block_offset) {
+    lost_.emplace(segment, block_offset);
+  }
+  bool IsLost(const Piece& piece) const {
+    return !lost_.empty() && lost_.contains({piece.segment, piece.offset});
+  }
+  // Whether the region's entries have all been written. For the end of recovery.
   static Status CheckComplete(RegionId id, const RegionIndex& region);
 
   const RegionIndex* Find(RegionId region) const;
@@ -96,6 +106,8 @@ class LogIndex {
 
   std::map<RegionId, RegionIndex> regions_;
   SegmentUse use_;
+  // Segments and offsets of blocks. Nearly always empty; no place comes twice.
+  std::set<std::pair<std::uint64_t, std::uint64_t>> lost_;
 };
 
 }  // namespace rutile::wal

@@ -42,7 +42,8 @@ class Walk {
     }
     batch->offset = offset;
     batch->payload_offset = offset + kBatchHeaderBytes + batch->header.items_bytes;
-    return BodyVerifies(batch) ? Found::kWhole : Found::kBroken;
+    if (!ItemsVerify(batch)) return Found::kBroken;
+    return batch->holed.empty() ? Found::kWhole : Found::kHoled;
   }
 
   // Batches begin at multiples of eight, so every header that the file holds is found, however
@@ -76,7 +77,8 @@ class Walk {
   }
 
  private:
-  bool BodyVerifies(ScannedBatch* batch) const {
+  // Whether it is known what the batch has; `holed` tells which blocks of it do not verify.
+  bool ItemsVerify(ScannedBatch* batch) const {
     const BatchHeader& header = batch->header;
     const std::string_view items =
         image_.substr(batch->offset + kBatchHeaderBytes, header.items_bytes);
@@ -85,12 +87,13 @@ class Walk {
     if (!decoded) return false;
     batch->payload = image_.substr(batch->payload_offset, header.payload_bytes);
     std::string_view payload = batch->payload;
-    for (const Item& item : *decoded) {
+    for (std::size_t i = 0; i < decoded->size(); ++i) {
+      const Item& item = (*decoded)[i];
       if (item.runs.empty()) continue;
-      if (item.block_bytes > payload.size() ||
-          !VerifyBlock(payload.substr(0, item.block_bytes), item.region, item.prev.index.Next(),
+      if (item.block_bytes > payload.size()) return false;
+      if (!VerifyBlock(payload.substr(0, item.block_bytes), item.region, item.prev.index.Next(),
                        signature_)) {
-        return false;
+        batch->holed.push_back(i);
       }
       payload.remove_prefix(item.block_bytes);
     }
@@ -103,6 +106,19 @@ class Walk {
   const std::uint32_t signature_;
   const std::uint32_t magic_;
 };
+
+// "entries of region 2 from 5@1 to 7@1": of the blocks that do not verify.
+std::string LostOf(const ScannedBatch& batch) {
+  std::string lost;
+  for (const std::size_t i : batch.holed) {
+    const Item& item = batch.items[i];
+    const LogId first{item.runs.front().term, item.prev.index.Next()};
+    lost.append(lost.empty() ? "entries" : ",")
+        .append(" of region " + ToString(item.region) + " from " + ToString(first))
+        .append(" to " + ToString(item.LastEntry()));
+  }
+  return lost;
+}
 
 Finding DamageAt(const std::string& path, std::uint64_t offset, Found found) {
   Finding finding{.path = path, .offset = offset};
@@ -119,6 +135,7 @@ Finding DamageAt(const std::string& path, std::uint64_t offset, Found found) {
       finding.kind = FindingKind::kMisplacedBatch;
       finding.what = "a batch stands where it was not written";
       return finding;
+    case Found::kHoled:
     case Found::kWhole: break;
   }
   RUTILE_UNREACHABLE();
@@ -170,6 +187,7 @@ class Scan {
     }
     switch (Decide(facts).decision) {
       case Decision::kKeep: return Keep(batch);
+      case Decision::kRepair: return KeepWhatThereIs(batch);
       case Decision::kEnd: ended_ = true; return Status();
       case Decision::kDropTail: return DropTail(behind, batch);
       case Decision::kCorrupt: return PassDamage(facts.found);
@@ -184,6 +202,26 @@ class Scan {
     result_.first_live = std::max(result_.first_live, batch.header.first_live);
     result_.end += batch.header.TotalBytes();
     return Status();
+  }
+
+  Status KeepWhatThereIs(const ScannedBatch& batch) {
+    RUTILE_RETURN_IF_ERROR(
+        visitor_.on_finding({.kind = FindingKind::kHoledBatch,
+                             .path = segment_.path,
+                             .offset = batch.offset,
+                             .what = LostOf(batch) + " were durable and do not verify"}));
+    RUTILE_RETURN_IF_ERROR(Keep(batch));
+    return ++damages_ == kMaxDamages ? GiveUp(result_.end) : Status();
+  }
+
+  Status GiveUp(std::uint64_t offset) {
+    ended_ = true;
+    result_.whole = false;
+    return visitor_.on_finding({.kind = FindingKind::kUnsearched,
+                                .path = segment_.path,
+                                .offset = offset,
+                                .what = "after " + std::to_string(kMaxDamages) +
+                                        " damaged places the rest was not looked at"});
   }
 
   Status DropTail(const Behind& behind, const ScannedBatch& batch) {
@@ -204,15 +242,9 @@ class Scan {
     RUTILE_RETURN_IF_ERROR(visitor_.on_finding(DamageAt(segment_.path, result_.end, found)));
     BatchHeader header;
     const auto next = walk_.NextHeader(result_.end, result_.next_sequence, &header);
-    ended_ = !next || *next >= limit_ || ++damages_ == kMaxDamages;
-    if (damages_ == kMaxDamages) {
-      return visitor_.on_finding({.kind = FindingKind::kUnsearched,
-                                  .path = segment_.path,
-                                  .offset = *next,
-                                  .what = "after " + std::to_string(kMaxDamages) +
-                                          " damaged places the rest was not looked at"});
-    }
+    ended_ = !next || *next >= limit_;
     if (ended_) return Status();
+    if (++damages_ == kMaxDamages) return GiveUp(*next);
     result_.end = *next;
     result_.next_sequence = header.sequence;
     return Status();
@@ -232,7 +264,7 @@ class Scan {
 }  // namespace
 
 Status StopAtDamage(const Finding& finding) {
-  return finding.StopsNode() ? ToStatus(finding) : Status();
+  return finding.IsDamage() ? ToStatus(finding) : Status();
 }
 
 Result<SegmentEnd> ScanSegment(const Segment& segment, std::string_view image,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -18,6 +19,8 @@ struct ScannedBatch {
   std::uint64_t offset = 0;
   BatchHeader header = {};
   std::vector<Item> items = {};
+  // Of those, by place: whose block does not verify. They rise.
+  std::vector<std::size_t> holed = {};
   // Of the first block; the others follow it in the order of the items.
   std::uint64_t payload_offset = 0;
   // The blocks. Points into the image: valid only while the batch is visited.
@@ -31,7 +34,7 @@ struct SegmentEnd {
   std::uint64_t batches = 0;
   // What was begun behind `end` and is void. Zero when nothing was.
   std::uint64_t dropped_bytes = 0;
-  // Nothing that was durable is missing before `end`.
+  // No batch that was durable is missing before `end`.
   bool whole = true;
 };
 
@@ -43,7 +46,7 @@ struct LogVisitor {
   // Sees each batch that is part of the log, in order; its failure ends the reading. May be empty.
   std::function<Status(const Segment&, const ScannedBatch&)> on_batch = nullptr;
 };
-// For `on_finding` of those who can only use a log on which a node would start.
+// For `on_finding` of those who can only use a log that is whole.
 Status StopAtDamage(const Finding& finding);
 
 // Walks the batches of one segment and decides at each place by the recovery table. Verifies

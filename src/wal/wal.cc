@@ -78,7 +78,11 @@ std::map<RegionId, RegionLog> WalImpl::DescribeRegions() const {
   MutexLock lock(mutex_);
   std::map<RegionId, RegionLog> regions;
   for (const auto& [id, region] : index_.regions()) {
-    regions.emplace(id, index_.Describe(region));
+    RegionLog& log = regions.emplace(id, index_.Describe(region)).first->second;
+    if (!log.lost) continue;
+    const Piece& piece = *region.Find(log.lost->first.index);
+    log.lost->path = segments_.at(piece.segment)->path;
+    log.lost->offset = piece.offset;
   }
   return regions;
 }

@@ -47,6 +47,16 @@ struct TermRun {
   Term term = {};
 };
 
+// Entries that were durable and do not verify: the first and the last of them. What they said is
+// gone, but which they were is known, and so is all else of the region.
+struct LostEntries {
+  LogId first = {};
+  LogId last = {};
+  // Where the first of them should be.
+  std::string path = {};
+  std::uint64_t offset = 0;
+};
+
 // What recovery found of one region.
 struct RegionLog {
   PeerId peer = {};
@@ -54,6 +64,9 @@ struct RegionLog {
   LogId last = {};
   std::vector<TermRun> runs = {};  // Of (base, last].
   std::string state = {};
+  // Still part of the log: whoever owns the region must cut them off or compact them away before it
+  // goes on. Until then reading and collecting them fails with kCorruption.
+  std::optional<LostEntries> lost = {};
 };
 
 struct Options {
@@ -98,7 +111,8 @@ class Wal {
   };
 
   // Recovers from `options.directory`, creating it when absent. Only a tail that was never
-  // acknowledged may be dropped; damage before it is kCorruption, which names file and offset.
+  // acknowledged may be dropped. Damage before it is kCorruption, which names file and offset;
+  // except where all that it has taken is known entries, which are in `regions`.
   static Result<Opened> Open(FileSystem& files, const Options& options);
 
   virtual ~Wal() = default;
