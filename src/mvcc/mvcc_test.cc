@@ -1,11 +1,22 @@
 // Readers over records: scripts in testdata, and random records beside the rule said plainly.
 
 #include <fmt/core.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <climits>
 #include <cstdlib>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/testing/engines.h"
+#include "mvcc/backward_scanner.h"
 #include "mvcc/keys.h"
 #include "mvcc/reader.h"
 #include "mvcc/records.h"
@@ -19,6 +30,12 @@ using engine::Family;
 using engine::testing::EngineKind;
 using engine::testing::EngineUnderTest;
 using engine::testing::FromEnvironment;
+
+std::unique_ptr<Scanner> NewScanner(const engine::Snapshot& snapshot, Scanner::Options options,
+                                    bool reverse) {
+  if (reverse) return std::make_unique<BackwardScanner>(snapshot, std::move(options));
+  return std::make_unique<ForwardScanner>(snapshot, std::move(options));
+}
 
 class Script {
  public:
@@ -88,12 +105,18 @@ class Script {
                        locked.lock.primary);
   }
 
+  // When it was committed only if that is asked for.
+  std::string Show(const std::string& value, Timestamp commit) const {
+    return Has("commits") ? fmt::format("{} at {}", value, commit.value()) : value;
+  }
+
   std::string Get(const std::string& key) {
     const auto snapshot = engine_->GetSnapshot();
     const Result<ReadAnswer> answer = Reader(*snapshot).Get(key, ViewOf());
     if (!answer.ok()) return answer.status().ToString();
     if (const auto* locked = std::get_if<KeyIsLocked>(&answer.value())) return Show(*locked);
-    return std::get<std::optional<std::string>>(answer.value()).value_or("absent");
+    const auto& found = std::get<std::optional<Found>>(answer.value());
+    return found ? Show(found->value, found->commit) : "absent";
   }
 
   std::string FateOf(const std::string& key) {
@@ -108,20 +131,24 @@ class Script {
 
   std::string Scan() {
     const auto snapshot = engine_->GetSnapshot();
-    ForwardScanner scanner(*snapshot, {.lower = Text("lower"),
-                                       .upper = Text("upper"),
-                                       .view = ViewOf(),
-                                       .key_only = Has("key-only")});
+    Scanner::Options options = {.lower = Text("lower"),
+                                .upper = Text("upper"),
+                                .view = ViewOf(),
+                                .key_only = Has("key-only"),
+                                .sample_step = static_cast<std::uint32_t>(Time("step").value()),
+                                .within = {.lower = Has("above") ? LockKey(Text("above")) : "",
+                                           .upper = Has("below") ? LockKey(Text("below")) : ""}};
+    const auto scanner = NewScanner(*snapshot, std::move(options), Has("reverse"));
     std::string out;
     while (true) {
-      const Result<std::optional<ForwardScanner::Item>> item = scanner.Next();
+      const Result<std::optional<Scanner::Item>> item = scanner->Next();
       if (!item.ok()) return out + item.status().ToString();
       if (!item.value()) return out.empty() ? "nothing" : out;
       if (const auto* locked = std::get_if<KeyIsLocked>(&*item.value())) {
         out += Show(*locked) + "\n";
       } else {
-        const auto& pair = std::get<ForwardScanner::Pair>(*item.value());
-        out += fmt::format("{}={}\n", pair.key, pair.value);
+        const auto& pair = std::get<Scanner::Pair>(*item.value());
+        out += fmt::format("{}={}\n", pair.key, Show(pair.value, pair.commit));
       }
     }
   }
@@ -131,7 +158,7 @@ class Script {
 };
 
 TEST(Mvcc, Scripts) {
-  for (const char* name : {"read", "scan"}) {
+  for (const char* name : {"read", "scan", "reverse_scan"}) {
     Script script;
     EXPECT_EQ("", rutile::testing::RunDataDriven(
                       fmt::format("{}/src/mvcc/testdata/{}.txt", RUTILE_SOURCE_DIR, name),
@@ -144,16 +171,19 @@ struct PlainKey {
   std::optional<Lock> lock = {};
   std::map<Timestamp, Write> writes = {};
 
-  // What a transaction reads, by the rule alone: "value", "absent" or "locked".
+  // What a transaction reads, by the rule alone: "value at commit", "absent" or "locked".
   std::string ReadAt(const View& view) const {
-    if (lock && lock->kind != Lock::Kind::kLock && lock->start <= view.at &&
-        lock->min_commit <= view.at && !view.bypassed.contains(lock->start)) {
+    if (lock && lock->kind != Lock::Kind::kLock && lock->kind != Lock::Kind::kPessimistic &&
+        lock->start <= view.at && lock->min_commit <= view.at &&
+        !view.bypassed.contains(lock->start)) {
       return "locked";
     }
     std::string value = "absent";
     for (const auto& [commit, write] : writes) {
       if (commit > view.at) break;
-      if (write.kind == Write::Kind::kPut) value = std::to_string(write.start.value());
+      if (write.kind == Write::Kind::kPut) {
+        value = fmt::format("{} at {}", write.start.value(), commit.value());
+      }
       if (write.kind == Write::Kind::kDelete) value = "absent";
     }
     return value;
@@ -167,7 +197,9 @@ std::map<std::string, PlainKey> Fill(Random& random, EngineUnderTest& engine) {
   for (int i = 0; i < 12; ++i) {
     const std::string key(random.Below(11), static_cast<char>('a' + random.Below(3)));
     PlainKey& records = plain[key];
-    for (std::uint64_t at = 2; at < 60; at += 1 + random.Below(20)) {
+    // Few or very many.
+    const std::uint64_t gap = random.OneIn(3) ? 2 : 20;
+    for (std::uint64_t at = 2; at < 60; at += 1 + random.Below(gap)) {
       static constexpr Write::Kind kKinds[] = {Write::Kind::kPut, Write::Kind::kPut,
                                                Write::Kind::kDelete, Write::Kind::kLock,
                                                Write::Kind::kRollback};
@@ -183,8 +215,8 @@ std::map<std::string, PlainKey> Fill(Random& random, EngineUnderTest& engine) {
     }
     if (random.OneIn(3)) {
       static constexpr Lock::Kind kKinds[] = {Lock::Kind::kPut, Lock::Kind::kDelete,
-                                              Lock::Kind::kLock};
-      records.lock = Lock{.kind = kKinds[random.Below(3)],
+                                              Lock::Kind::kLock, Lock::Kind::kPessimistic};
+      records.lock = Lock{.kind = kKinds[random.Below(4)],
                           .start = Timestamp(random.Below(60)),
                           .min_commit = Timestamp(random.Below(60))};
       batch.Put(Family::kLock, LockKey(key), EncodeLock(*records.lock));
@@ -194,46 +226,204 @@ std::map<std::string, PlainKey> Fill(Random& random, EngineUnderTest& engine) {
   return plain;
 }
 
-TEST(Mvcc, ReaderAndScannerAnswerByTheRule) {
+std::string Show(const ReadAnswer& answer) {
+  if (std::holds_alternative<KeyIsLocked>(answer)) return "locked";
+  const auto& found = std::get<std::optional<Found>>(answer);
+  return found ? fmt::format("{} at {}", found->value, found->commit.value()) : "absent";
+}
+
+// "key=value at commit" or "key=locked" of each item; an error ends it.
+std::vector<std::string> ShowAll(Scanner& scanner) {
+  std::vector<std::string> items;
+  while (true) {
+    const Result<std::optional<Scanner::Item>> item = scanner.Next();
+    if (!item.ok()) items.push_back(item.status().ToString());
+    if (!item.ok() || !item.value()) return items;
+    if (const auto* pair = std::get_if<Scanner::Pair>(&*item.value())) {
+      items.push_back(fmt::format("{}={} at {}", pair->key, pair->value, pair->commit.value()));
+    } else {
+      items.push_back(std::get<KeyIsLocked>(*item.value()).key + "=locked");
+    }
+  }
+}
+
+// The items that a sample of every so manieth pair leaves.
+std::vector<std::string> Sample(const std::vector<std::string>& items, std::uint32_t step) {
+  std::vector<std::string> sample;
+  std::uint32_t pairs = 0;
+  for (const std::string& item : items) {
+    if (item.ends_with("=locked") || pairs++ % std::max(1u, step) == 0) sample.push_back(item);
+  }
+  return sample;
+}
+
+class MvccRandom : public ::testing::TestWithParam<EngineKind> {};
+
+TEST_P(MvccRandom, ReaderAndScannersAnswerByTheRule) {
   const std::uint64_t first = FromEnvironment("RUTILE_SEED", 1);
-  const std::uint64_t seeds = 100 * FromEnvironment("RUTILE_TEST_SCALE", 1);
+  const std::uint64_t seeds =
+      (GetParam() == EngineKind::kMemory ? 200 : 5) * FromEnvironment("RUTILE_TEST_SCALE", 1);
   for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
     SCOPED_TRACE("RUTILE_SEED=" + std::to_string(seed));
     SeededRandom random(seed);
-    EngineUnderTest engine(EngineKind::kMemory);
+    EngineUnderTest engine(GetParam());
     const std::map<std::string, PlainKey> plain = Fill(random, engine);
     const auto snapshot = engine->GetSnapshot();
     Reader reader(*snapshot);
-    const View view = {.at = Timestamp(random.Below(62)),
-                       .bypassed = {Timestamp(random.Below(60))}};
-    const std::string lower(random.Below(10), static_cast<char>('a' + random.Below(3)));
-    const std::string upper(random.Below(10), static_cast<char>('a' + random.Below(3)));
+    for (int i = 0; i < 5; ++i) {
+      const auto some_key = [&] {
+        return std::string(random.Below(10), static_cast<char>('a' + random.Below(3)));
+      };
+      const View view = {.at = Timestamp(random.Below(62)),
+                         .bypassed = {Timestamp(random.Below(60))}};
+      Scanner::Options options = {.lower = some_key(), .upper = some_key(), .view = view};
+      std::vector<std::string> expected;
+      for (const auto& [key, records] : plain) {
+        const std::string value = records.ReadAt(view);
+        const Result<ReadAnswer> answer = reader.Get(key, view);
+        ASSERT_TRUE(answer.ok()) << answer.status().ToString();
+        ASSERT_EQ(Show(answer.value()), value) << key;
+        if (value == "absent" || key < options.lower) continue;
+        if (!options.upper.empty() && key >= options.upper) continue;
+        expected.push_back(fmt::format("{}={}", key, value));
+      }
+      options.sample_step = static_cast<std::uint32_t>(random.Below(4));
+      ForwardScanner up(*snapshot, options);
+      ASSERT_EQ(ShowAll(up), Sample(expected, options.sample_step));
+      std::ranges::reverse(expected);
+      BackwardScanner down(*snapshot, options);
+      ASSERT_EQ(ShowAll(down), Sample(expected, options.sample_step));
+    }
+  }
+}
 
-    std::string expected;
-    for (const auto& [key, records] : plain) {
-      const std::string value = records.ReadAt(view);
-      const Result<ReadAnswer> answer = reader.Get(key, view);
-      ASSERT_TRUE(answer.ok()) << answer.status().ToString();
-      const auto* read = std::get_if<std::optional<std::string>>(&answer.value());
-      ASSERT_EQ(read == nullptr ? "locked" : read->value_or("absent"), value) << key;
-      if (value == "absent" || key < lower || (!upper.empty() && key >= upper)) continue;
-      expected += key + "=" + value + " ";
+INSTANTIATE_TEST_SUITE_P(Engines, MvccRandom,
+                         ::testing::Values(EngineKind::kMemory, EngineKind::kRocks),
+                         [](const auto& param) { return ToString(param.param); });
+
+// Counts how often its iterators are moved; after so many moves they fail.
+class CountingSnapshot final : public engine::Snapshot {
+ public:
+  explicit CountingSnapshot(const engine::Snapshot& snapshot, int fail_after = INT_MAX)
+      : snapshot_(snapshot), moves_{.fail_after = fail_after} {}
+
+  Result<std::optional<std::string>> Get(Family family, std::string_view key) const override {
+    return snapshot_.Get(family, key);
+  }
+  std::unique_ptr<engine::Iterator> NewIterator(Family family,
+                                                engine::Bounds bounds) const override {
+    return std::make_unique<Counting>(snapshot_.NewIterator(family, std::move(bounds)), &moves_);
+  }
+  int moves() const { return moves_.made; }
+
+ private:
+  struct Moves {
+    int fail_after = 0;
+    int made = 0;
+  };
+  class Counting final : public engine::Iterator {
+   public:
+    Counting(std::unique_ptr<engine::Iterator> iterator, Moves* moves)
+        : iterator_(std::move(iterator)), moves_(moves) {}
+    bool Valid() const override { return !has_failed_ && iterator_->Valid(); }
+    void Seek(std::string_view key) override {
+      if (Move()) iterator_->Seek(key);
+    }
+    void SeekBefore(std::string_view key) override {
+      if (Move()) iterator_->SeekBefore(key);
+    }
+    void Next() override {
+      if (Move()) iterator_->Next();
+    }
+    void Prev() override {
+      if (Move()) iterator_->Prev();
+    }
+    std::string_view key() const override { return iterator_->key(); }
+    std::string_view value() const override { return iterator_->value(); }
+    Status status() const override {
+      return has_failed_ ? Status(Code::kUnavailable, "the disk is gone") : iterator_->status();
     }
 
-    ForwardScanner scanner(*snapshot, {.lower = lower, .upper = upper, .view = view});
-    std::string scanned;
-    while (true) {
-      const Result<std::optional<ForwardScanner::Item>> item = scanner.Next();
-      ASSERT_TRUE(item.ok()) << item.status().ToString();
-      if (!item.value()) break;
-      if (const auto* pair = std::get_if<ForwardScanner::Pair>(&*item.value())) {
-        scanned += pair->key + "=" + pair->value + " ";
-      } else {
-        scanned += std::get<KeyIsLocked>(*item.value()).key + "=locked ";
+   private:
+    bool Move() {
+      has_failed_ = moves_->made == moves_->fail_after;
+      if (!has_failed_) ++moves_->made;
+      return !has_failed_;
+    }
+
+    const std::unique_ptr<engine::Iterator> iterator_;
+    Moves* const moves_;
+    bool has_failed_ = false;
+  };
+
+  const engine::Snapshot& snapshot_;
+  mutable Moves moves_;
+};
+
+TEST(Mvcc, VersionsThatAreNotReadAreNotWalkedOver) {
+  EngineUnderTest engine(EngineKind::kMemory);
+  engine::WriteBatch batch;
+  for (const char* key : {"a", "b", "c"}) {
+    for (std::uint64_t at = 10; at < 2010; ++at) {
+      batch.Put(Family::kWrite, VersionKey(key, Timestamp(at)),
+                EncodeWrite({.start = Timestamp(at), .short_value = "x"}));
+    }
+  }
+  engine.Write(batch);
+  const auto snapshot = engine->GetSnapshot();
+  // None in view, the oldest, one in the middle, the newest.
+  for (const std::uint64_t at : {9u, 10u, 1000u, 5000u}) {
+    for (const bool reverse : {false, true}) {
+      SCOPED_TRACE(fmt::format("at {}, reverse {}", at, reverse));
+      const CountingSnapshot counting(*snapshot);
+      const auto scanner = NewScanner(counting, {.view = {.at = Timestamp(at)}}, reverse);
+      EXPECT_EQ(at < 10 ? 0u : 3u, ShowAll(*scanner).size());
+      // Up to eight steps and a seek, to the version and behind it.
+      EXPECT_LE(counting.moves(), 3 * 2 * 9 + 2);
+    }
+  }
+}
+
+// It does not pass for the end, nor an older version for the newest.
+TEST(Mvcc, WhereReadingFailsTheScanFails) {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    SeededRandom random(seed);
+    EngineUnderTest engine(EngineKind::kMemory);
+    Fill(random, engine);
+    const auto snapshot = engine->GetSnapshot();
+    const Scanner::Options options = {.view = {.at = Timestamp(55)}};
+    for (const bool reverse : {false, true}) {
+      const CountingSnapshot whole(*snapshot);
+      const auto expected = ShowAll(*NewScanner(whole, options, reverse));
+      for (int moves = 0; moves < whole.moves(); ++moves) {
+        const CountingSnapshot failing(*snapshot, moves);
+        auto shown = ShowAll(*NewScanner(failing, options, reverse));
+        ASSERT_FALSE(shown.empty());
+        EXPECT_THAT(shown.back(), ::testing::HasSubstr("the disk is gone"));
+        shown.pop_back();
+        ASSERT_LE(shown.size(), expected.size());
+        ASSERT_TRUE(std::ranges::equal(shown, std::span(expected).first(shown.size())))
+            << "seed " << seed << ", after " << moves << " moves, reverse " << reverse;
       }
     }
-    ASSERT_EQ(scanned, expected);
   }
+}
+
+TEST(Mvcc, AFewVersionsAreSteppedOverBackwards) {
+  EngineUnderTest engine(EngineKind::kMemory);
+  engine::WriteBatch batch;
+  for (int key = 0; key < 100; ++key) {
+    for (std::uint64_t at = 10; at < 13; ++at) {
+      batch.Put(Family::kWrite, VersionKey(fmt::format("{:02}", key), Timestamp(at)),
+                EncodeWrite({.start = Timestamp(at), .short_value = "x"}));
+    }
+  }
+  engine.Write(batch);
+  const auto snapshot = engine->GetSnapshot();
+  const CountingSnapshot counting(*snapshot);
+  BackwardScanner scanner(counting, {.view = {.at = Timestamp(20)}});
+  EXPECT_EQ(100u, ShowAll(scanner).size());
+  EXPECT_EQ(300 + 2, counting.moves());  // Each record once, and to the end of both families.
 }
 
 }  // namespace

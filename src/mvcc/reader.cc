@@ -10,7 +10,8 @@ namespace rutile::mvcc {
 using engine::Family;
 
 bool Blocks(const Lock& lock, const View& view) {
-  return lock.kind != Lock::Kind::kLock && lock.start <= view.at && lock.min_commit <= view.at &&
+  const bool hides = lock.kind != Lock::Kind::kLock && lock.kind != Lock::Kind::kPessimistic;
+  return hides && lock.start <= view.at && lock.min_commit <= view.at &&
          !view.bypassed.contains(lock.start);
 }
 
@@ -21,10 +22,10 @@ Result<ReadAnswer> Reader::Get(std::string_view key, const View& view) {
   }
   RUTILE_ASSIGN_OR_RETURN(const std::optional<Version> version, NewestVersion(key, view.at));
   if (!version || version->write.kind == Write::Kind::kDelete) {
-    return ReadAnswer(std::optional<std::string>());
+    return ReadAnswer(std::optional<Found>());
   }
   RUTILE_ASSIGN_OR_RETURN(std::string value, LoadValue(key, version->write));
-  return ReadAnswer(std::optional(std::move(value)));
+  return ReadAnswer(std::optional(Found{.value = std::move(value), .commit = version->commit}));
 }
 
 Result<std::optional<Lock>> Reader::LoadLock(std::string_view key) {

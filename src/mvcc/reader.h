@@ -40,8 +40,15 @@ struct Committed {
 };
 using Fate = std::variant<Unknown, RolledBack, Committed>;
 
+// What a transaction reads of a key that is present.
+struct Found {
+  std::string value = {};
+  Timestamp commit = {};  // Of the transaction that wrote it.
+
+  friend bool operator==(const Found&, const Found&) = default;
+};
 // Nothing: absent.
-using ReadAnswer = std::variant<std::optional<std::string>, KeyIsLocked>;
+using ReadAnswer = std::variant<std::optional<Found>, KeyIsLocked>;
 
 // Reads single keys of one snapshot. Any number of keys costs one iterator. Keys are users'.
 // Errors: those of the engine, and kCorruption for records that contradict each other.
@@ -51,7 +58,7 @@ class Reader {
  public:
   explicit Reader(const engine::Snapshot& snapshot) : snapshot_(snapshot) {}
 
-  // The value that a transaction reads.
+  // The value that a transaction reads, and since when it is there.
   Result<ReadAnswer> Get(std::string_view key, const View& view);
 
   Result<std::optional<Lock>> LoadLock(std::string_view key);

@@ -7,7 +7,9 @@ namespace {
 
 // Optional fields come last, each with its letter in front.
 constexpr char kShortValue = 'v';
+constexpr char kAsyncCommit = 'a';
 constexpr char kOverlappedRollback = 'r';
+constexpr char kForUpdate = 'f';
 
 Status NotARecord(std::string_view what) {
   return Status(Code::kCorruption, std::string(what) + ": the bytes are not a record");
@@ -17,6 +19,21 @@ Status UnknownField(std::string_view what, char field) {
   return Status(Code::kFailedPrecondition, std::string(what) + ": field " +
                                                std::to_string(static_cast<unsigned char>(field)) +
                                                " is known to a newer build only");
+}
+
+void PutAsyncCommit(std::string* out, const Lock& lock) {
+  if (!lock.is_async_commit) return;
+  out->push_back(kAsyncCommit);
+  codec::PutVarint(out, lock.secondaries.size());
+  for (const std::string& key : lock.secondaries) codec::PutBytes(out, key);
+}
+
+void ReadAsyncCommit(codec::Reader* reader, Lock* lock) {
+  lock->is_async_commit = true;
+  // The count is not trusted: it reserves nothing, and the bytes may end before it is reached.
+  for (std::uint64_t left = reader->Varint(); left > 0 && reader->ok(); --left) {
+    lock->secondaries.emplace_back(reader->Bytes());
+  }
 }
 
 void PutShortValue(std::string* out, const std::optional<std::string>& value) {
@@ -34,7 +51,12 @@ std::string EncodeLock(const Lock& lock) {
   codec::PutVarint(&out, lock.ttl_ms);
   codec::PutVarint(&out, lock.transaction_keys);
   codec::PutVarint(&out, lock.min_commit.value());
+  PutAsyncCommit(&out, lock);
   PutShortValue(&out, lock.short_value);
+  if (!lock.for_update.IsZero()) {
+    out.push_back(kForUpdate);
+    codec::PutVarint(&out, lock.for_update.value());
+  }
   return out;
 }
 
@@ -49,13 +71,21 @@ Result<Lock> DecodeLock(std::string_view bytes) {
   lock.min_commit = Timestamp(reader.Varint());
   while (reader.ok() && !reader.Done()) {
     const char field = static_cast<char>(reader.Fixed8());
-    if (field != kShortValue) return UnknownField("lock", field);
-    lock.short_value = reader.Bytes();
+    if (field == kShortValue) {
+      lock.short_value = reader.Bytes();
+    } else if (field == kAsyncCommit) {
+      ReadAsyncCommit(&reader, &lock);
+    } else if (field == kForUpdate) {
+      lock.for_update = Timestamp(reader.Varint());
+    } else {
+      return UnknownField("lock", field);
+    }
   }
   switch (lock.kind) {
     case Lock::Kind::kPut:
     case Lock::Kind::kDelete:
     case Lock::Kind::kLock:
+    case Lock::Kind::kPessimistic:
       if (reader.Done()) return lock;
   }
   return NotARecord("lock");

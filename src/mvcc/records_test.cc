@@ -19,6 +19,13 @@ Lock FullLock() {
           .short_value = "v"};
 }
 
+Lock AsyncLock() {
+  Lock lock = FullLock();
+  lock.is_async_commit = true;
+  lock.secondaries = {"s1", ""};
+  return lock;
+}
+
 Write FullWrite() {
   return {.kind = Write::Kind::kPut,
           .start = Timestamp(300),
@@ -51,16 +58,32 @@ TEST(MvccKeys, AreTakenApart) {
 
 TEST(MvccRecords, GoldenBytes) {
   EXPECT_EQ(EncodeLock(FullLock()), "P\x02pk\xac\x02\xb8\x17\x02\xad\x02v\x01v"s);
+  EXPECT_EQ(EncodeLock(AsyncLock()),
+            "P\x02pk\xac\x02\xb8\x17\x02\xad\x02"
+            "a\x02\x02s1\x00v\x01v"s);
+  EXPECT_EQ(EncodeLock({.kind = Lock::Kind::kPessimistic,
+                        .primary = "pk",
+                        .start = Timestamp(300),
+                        .for_update = Timestamp(301)}),
+            "S\x02pk\xac\x02\x00\x00\x00\x66\xad\x02"s);
   EXPECT_EQ(EncodeWrite(FullWrite()), "P\xac\x02rv\x00"s);
   EXPECT_EQ(EncodeWrite({.kind = Write::Kind::kRollback, .start = Timestamp(5)}), "R\x05"s);
 }
 
 TEST(MvccRecords, ComeBack) {
-  for (const Lock::Kind kind : {Lock::Kind::kPut, Lock::Kind::kDelete, Lock::Kind::kLock}) {
+  for (const Lock::Kind kind :
+       {Lock::Kind::kPut, Lock::Kind::kDelete, Lock::Kind::kLock, Lock::Kind::kPessimistic}) {
     Lock lock = FullLock();
     lock.kind = kind;
     EXPECT_EQ(DecodeLock(EncodeLock(lock)).value(), lock);
+    lock.for_update = Timestamp(302);
+    EXPECT_EQ(DecodeLock(EncodeLock(lock)).value(), lock);
     lock.short_value.reset();
+    EXPECT_EQ(DecodeLock(EncodeLock(lock)).value(), lock);
+    lock = AsyncLock();
+    lock.kind = kind;
+    EXPECT_EQ(DecodeLock(EncodeLock(lock)).value(), lock);
+    lock.secondaries.clear();
     EXPECT_EQ(DecodeLock(EncodeLock(lock)).value(), lock);
   }
   for (const Write::Kind kind :
@@ -81,6 +104,16 @@ TEST(MvccRecords, CutOffOnesAreNotTaken) {
   for (std::size_t size = 0; size < lock.size(); ++size) {
     EXPECT_EQ(DecodeLock(lock.substr(0, size)).ok(), size == without_value) << size;
   }
+  const std::string async = EncodeLock(AsyncLock());
+  for (std::size_t size = without_value + 1; size < async.size(); ++size) {
+    EXPECT_EQ(DecodeLock(async.substr(0, size)).ok(), size == async.size() - 3) << size;
+  }
+  // A count of keys that no record can hold.
+  EXPECT_EQ(DecodeLock("P\x02pk\x01\x01\x01\x01"
+                       "a\xff\xff\xff\xff\xff\xff\xff\xff\x01"s)
+                .status()
+                .code(),
+            Code::kCorruption);
   EXPECT_EQ(DecodeWrite("").status().code(), Code::kCorruption);
   EXPECT_EQ(DecodeWrite("P").status().code(), Code::kCorruption);
   EXPECT_EQ(DecodeWrite("P\x05v\x02x").status().code(), Code::kCorruption);

@@ -1,5 +1,6 @@
 #include "mvcc/scanner.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "codec/keys.h"
@@ -11,26 +12,27 @@ namespace {
 
 using engine::Family;
 
-// Most keys have few versions, and a step costs a small part of a seek.
-constexpr int kStepsBeforeSeek = 8;
-
-engine::Bounds BoundsOf(const ForwardScanner::Options& options) {
-  return {.lower = LockKey(options.lower),
-          .upper = options.upper.empty() ? codec::DataEndKey("") : LockKey(options.upper)};
+engine::Bounds BoundsOf(const Scanner::Options& options) {
+  std::string lower = LockKey(options.lower);
+  std::string upper = options.upper.empty() ? codec::DataEndKey("") : LockKey(options.upper);
+  if (!options.within.upper.empty()) upper = std::min(upper, options.within.upper);
+  return {.lower = std::max(lower, options.within.lower), .upper = std::move(upper)};
 }
 
 }  // namespace
 
-ForwardScanner::ForwardScanner(const engine::Snapshot& snapshot, Options options)
+Scanner::Scanner(const engine::Snapshot& snapshot, Options options, Direction direction)
     : options_(std::move(options)),
+      direction_(direction),
       reader_(snapshot),
       locks_(snapshot.NewIterator(Family::kLock, BoundsOf(options_))),
       writes_(snapshot.NewIterator(Family::kWrite, BoundsOf(options_))) {
-  locks_->Seek({});
-  writes_->Seek({});
+  for (engine::Iterator* iterator : {locks_.get(), writes_.get()}) {
+    direction_ == Direction::kForward ? iterator->Seek({}) : iterator->SeekBefore({});
+  }
 }
 
-Result<std::optional<ForwardScanner::Item>> ForwardScanner::Next() {
+Result<std::optional<Scanner::Item>> Scanner::Next() {
   while (true) {
     RUTILE_ASSIGN_OR_RETURN(const std::string lock_key, NextLockKey());
     if (lock_key.empty()) return std::optional<Item>();
@@ -40,19 +42,26 @@ Result<std::optional<ForwardScanner::Item>> ForwardScanner::Next() {
       RUTILE_ASSIGN_OR_RETURN(std::string key, UserKeyOf(lock_key));
       return std::optional<Item>(KeyIsLocked{.key = std::move(key), .lock = *std::move(lock)});
     }
-    RUTILE_ASSIGN_OR_RETURN(const std::optional<Write> write, FindVersion(lock_key));
+    RUTILE_ASSIGN_OR_RETURN(const std::optional<Version> version, FindVersion(lock_key));
     SkipVersions(lock_key);
-    if (!write || write->kind == Write::Kind::kDelete) continue;
-    Pair pair;
+    if (!version || version->write.kind == Write::Kind::kDelete || !IsSampled()) continue;
+    Pair pair = {.commit = version->commit};
     RUTILE_ASSIGN_OR_RETURN(pair.key, UserKeyOf(lock_key));
     if (!options_.key_only) {
-      RUTILE_ASSIGN_OR_RETURN(pair.value, reader_.LoadValue(pair.key, *write));
+      RUTILE_ASSIGN_OR_RETURN(pair.value, reader_.LoadValue(pair.key, version->write));
     }
     return std::optional<Item>(std::move(pair));
   }
 }
 
-Result<std::string> ForwardScanner::NextLockKey() const {
+std::optional<Timestamp> Scanner::RecordOf(std::string_view lock_key) const {
+  if (!writes_->Valid()) return std::nullopt;
+  const std::optional<VersionKeyParts> parts = SplitVersionKey(writes_->key());
+  if (!parts || parts->lock_key != lock_key) return std::nullopt;
+  return parts->timestamp;
+}
+
+Result<std::string> Scanner::NextLockKey() const {
   if (!locks_->Valid()) RUTILE_RETURN_IF_ERROR(locks_->status());
   if (!writes_->Valid()) RUTILE_RETURN_IF_ERROR(writes_->status());
   std::string_view next;
@@ -61,50 +70,58 @@ Result<std::string> ForwardScanner::NextLockKey() const {
     if (!parts) return Status(Code::kCorruption, "a write record's key has no timestamp");
     next = parts->lock_key;
   }
-  if (locks_->Valid() && (!writes_->Valid() || locks_->key() < next)) next = locks_->key();
+  if (locks_->Valid()) {
+    const std::string_view lock_key = locks_->key();
+    const bool is_first = direction_ == Direction::kForward ? lock_key < next : lock_key > next;
+    if (is_first || !writes_->Valid()) next = lock_key;
+  }
   return std::string(next);
 }
 
-Result<std::optional<Lock>> ForwardScanner::TakeLock(std::string_view lock_key) {
+Result<std::optional<Lock>> Scanner::TakeLock(std::string_view lock_key) {
   if (!locks_->Valid() || locks_->key() != lock_key) return std::optional<Lock>();
   RUTILE_ASSIGN_OR_RETURN(Lock lock, DecodeLock(locks_->value()));
-  locks_->Next();
+  direction_ == Direction::kForward ? locks_->Next() : locks_->Prev();
   return std::optional(std::move(lock));
 }
 
-Result<std::optional<Write>> ForwardScanner::FindVersion(std::string_view lock_key) {
-  Timestamp timestamp;
-  if (!AtVersionOf(lock_key, &timestamp)) return std::optional<Write>();
-  if (timestamp > options_.view.at) Advance(VersionOfLockKey(lock_key, options_.view.at));
-  for (; AtVersionOf(lock_key, &timestamp); writes_->Next()) {
-    RUTILE_ASSIGN_OR_RETURN(Write write, DecodeWrite(writes_->value()));
-    if (write.kind == Write::Kind::kPut || write.kind == Write::Kind::kDelete) {
-      return std::optional(std::move(write));
-    }
-  }
-  return std::optional<Write>();
-}
-
-void ForwardScanner::SkipVersions(std::string_view lock_key) {
-  Timestamp timestamp;
-  if (AtVersionOf(lock_key, &timestamp)) Advance(EndOfVersions(lock_key));
-}
-
-bool ForwardScanner::AtVersionOf(std::string_view lock_key, Timestamp* timestamp) const {
-  if (!writes_->Valid()) return false;
-  const std::optional<VersionKeyParts> parts = SplitVersionKey(writes_->key());
-  if (!parts || parts->lock_key != lock_key) return false;
-  *timestamp = parts->timestamp;
+bool Scanner::IsSampled() {
+  if (has_shown_ && ++skipped_ < options_.sample_step) return false;
+  has_shown_ = true;
+  skipped_ = 0;
   return true;
 }
 
+// --- Up.
+
+ForwardScanner::ForwardScanner(const engine::Snapshot& snapshot, Options options)
+    : Scanner(snapshot, std::move(options), Direction::kForward) {}
+
+Result<std::optional<Version>> ForwardScanner::FindVersion(std::string_view lock_key) {
+  const std::optional<Timestamp> newest = RecordOf(lock_key);
+  if (!newest) return std::optional<Version>();
+  if (*newest > view().at) Advance(VersionOfLockKey(lock_key, view().at));
+  while (const std::optional<Timestamp> commit = RecordOf(lock_key)) {
+    RUTILE_ASSIGN_OR_RETURN(Write write, DecodeWrite(writes().value()));
+    if (write.kind == Write::Kind::kPut || write.kind == Write::Kind::kDelete) {
+      return std::optional(Version{.commit = *commit, .write = std::move(write)});
+    }
+    writes().Next();
+  }
+  return std::optional<Version>();
+}
+
+void ForwardScanner::SkipVersions(std::string_view lock_key) {
+  if (RecordOf(lock_key)) Advance(EndOfVersions(lock_key));
+}
+
 void ForwardScanner::Advance(const std::string& target) {
-  for (int steps = 0; writes_->Valid() && writes_->key() < target; ++steps) {
+  for (int steps = 0; writes().Valid() && writes().key() < target; ++steps) {
     if (steps == kStepsBeforeSeek) {
-      writes_->Seek(target);
+      writes().Seek(target);
       return;
     }
-    writes_->Next();
+    writes().Next();
   }
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,47 +15,86 @@
 
 namespace rutile::mvcc {
 
-// What a transaction reads in a range: the pairs in order of their keys and, in between, the locks
-// that keep it from knowing a key. Two iterators, over locks and over writes, walk side by side.
+// So many versions of a key are passed by steps before it is sought where they end: most keys have
+// few, and a step costs a small part of a seek.
+inline constexpr int kStepsBeforeSeek = 8;
+
+// What a transaction reads in a range: the pairs in order of their keys, up or down, and in between
+// the locks that keep it from knowing a key. Two iterators, over locks and over writes, walk side
+// by side.
 //
 // Not thread-safe; must not outlive the snapshot.
-class ForwardScanner {
+class Scanner {
  public:
   struct Options {
     std::string lower = {};  // User keys.
     std::string upper = {};  // Exclusive; empty: no bound.
     View view = {};
     bool key_only = false;  // Values are left empty, and long ones are not read.
+    // Of the pairs the first and then every so manieth, counted without locks, of which all are
+    // shown; zero and one: every pair.
+    std::uint32_t sample_step = 0;
+    engine::Bounds within = {};  // Engine keys: what lies outside is not looked at either.
   };
   struct Pair {
     std::string key = {};
     std::string value = {};
+    Timestamp commit = {};  // Of the transaction that wrote it.
   };
   using Item = std::variant<Pair, KeyIsLocked>;
 
-  ForwardScanner(const engine::Snapshot& snapshot, Options options);
+  virtual ~Scanner() = default;
+  Scanner(const Scanner&) = delete;
+  Scanner& operator=(const Scanner&) = delete;
 
   // The next pair or lock; nothing at the end. After an error it must not be called again.
   Result<std::optional<Item>> Next();
 
+ protected:
+  enum class Direction : std::uint8_t { kForward, kBackward };
+
+  Scanner(const engine::Snapshot& snapshot, Options options, Direction direction);
+
+  const View& view() const { return options_.view; }
+  engine::Iterator& writes() { return *writes_; }
+  // The timestamp of the record that the writes' iterator stands on, if it is one of the key's.
+  std::optional<Timestamp> RecordOf(std::string_view lock_key) const;
+
  private:
+  // The newest put or deletion of the key in view. The iterator stands on the record of the key
+  // that comes first in the scan's direction, or on none of it.
+  virtual Result<std::optional<Version>> FindVersion(std::string_view lock_key) = 0;
+  // Moves the writes' iterator from a record of the key, if it stands on one, to the next key's
+  // first.
+  virtual void SkipVersions(std::string_view lock_key) = 0;
+
   // The lock key of the next user key that has any record; empty at the end.
   Result<std::string> NextLockKey() const;
   // If the key has a lock, moves past it and returns it.
   Result<std::optional<Lock>> TakeLock(std::string_view lock_key);
-  // Moves past the key's records to its newest put or deletion in view, or to the next key.
-  Result<std::optional<Write>> FindVersion(std::string_view lock_key);
-  void SkipVersions(std::string_view lock_key);
-  // Whether the writes' iterator stands on a record of the key; if so, says at which timestamp.
-  bool AtVersionOf(std::string_view lock_key, Timestamp* timestamp) const;
-  // Moves the writes' iterator to the first record at or after `target`, which lies ahead: by
-  // steps when it is near.
-  void Advance(const std::string& target);
+  // Whether the next pair is one of those to be shown.
+  bool IsSampled();
 
   const Options options_;
+  const Direction direction_;
   Reader reader_;  // For long values.
   const std::unique_ptr<engine::Iterator> locks_;
   const std::unique_ptr<engine::Iterator> writes_;
+  std::uint32_t skipped_ = 0;  // Pairs since the last one shown.
+  bool has_shown_ = false;
+};
+
+// From the lower bound up.
+class ForwardScanner final : public Scanner {
+ public:
+  ForwardScanner(const engine::Snapshot& snapshot, Options options);
+
+ private:
+  Result<std::optional<Version>> FindVersion(std::string_view lock_key) override;
+  void SkipVersions(std::string_view lock_key) override;
+  // Moves the writes' iterator to the first record at or after `target`, which lies ahead: by
+  // steps when it is near.
+  void Advance(const std::string& target);
 };
 
 }  // namespace rutile::mvcc
