@@ -1,11 +1,12 @@
 #include "txn/commit.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <variant>
 
 #include "mvcc/keys.h"
-#include "mvcc/records.h"
+#include "txn/commit_record.h"
 
 namespace rutile::txn {
 namespace {
@@ -19,6 +20,7 @@ Write::Kind KindOf(Lock::Kind kind) {
     case Lock::Kind::kPut: return Write::Kind::kPut;
     case Lock::Kind::kDelete: return Write::Kind::kDelete;
     case Lock::Kind::kLock: return Write::Kind::kLock;
+    case Lock::Kind::kPessimistic: break;  // Not prewritten.
   }
   RUTILE_UNREACHABLE();
 }
@@ -26,33 +28,25 @@ Write::Kind KindOf(Lock::Kind kind) {
 Status CommitKey(mvcc::Reader& reader, const CommitRequest& request, const std::string& key,
                  Outcome* outcome) {
   RUTILE_ASSIGN_OR_RETURN(std::optional<Lock> lock, reader.LoadLock(key));
-  if (!lock || lock->start != request.start) {
+  if (!lock || lock->start != request.start || lock->kind == Lock::Kind::kPessimistic) {
     RUTILE_ASSIGN_OR_RETURN(const mvcc::Fate fate, reader.FateOf(key, request.start));
     if (!std::holds_alternative<mvcc::Committed>(fate)) {
       outcome->errors.emplace_back(LockNotFound{.key = key, .start = request.start});
     }
     return {};
   }
-  if (request.commit < lock->min_commit) {
+  // A pessimistic transaction has seen what was committed up to `for_update`.
+  const Timestamp seen = lock->for_update.IsZero() ? Timestamp() : lock->for_update.Next();
+  const Timestamp least = std::max(lock->min_commit, seen);
+  if (request.commit < least) {
     outcome->errors.emplace_back(
-        CommitTooEarly{.key = key, .commit = request.commit, .min_commit = lock->min_commit});
+        CommitTooEarly{.key = key, .commit = request.commit, .min_commit = least});
     return {};
   }
   Write write = {.kind = KindOf(lock->kind),
                  .start = request.start,
                  .short_value = std::move(lock->short_value)};
-  // A transaction that started at this one's commit may have been rolled back here. Its record is
-  // about to be replaced, and must go on protecting.
-  RUTILE_ASSIGN_OR_RETURN(const std::optional<Write> there, reader.RecordAt(key, request.commit));
-  if (there && there->kind != Write::Kind::kRollback) {
-    // It would have met the lock, or this transaction its commit.
-    return Status(Code::kCorruption, "a lock that started at " + ToString(request.start) +
-                                         " beside another transaction's commit at " +
-                                         ToString(request.commit));
-  }
-  write.has_overlapped_rollback = there.has_value();
-  outcome->changes.Put(Family::kWrite, mvcc::VersionKey(key, request.commit),
-                       mvcc::EncodeWrite(write));
+  RUTILE_RETURN_IF_ERROR(AddCommitRecord(reader, key, request.commit, std::move(write), outcome));
   outcome->changes.Delete(Family::kLock, mvcc::LockKey(key));
   return {};
 }

@@ -1,10 +1,14 @@
 #include "txn/prewrite.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
+#include <variant>
 
 #include "mvcc/keys.h"
 #include "mvcc/records.h"
+#include "txn/commit_record.h"
+#include "txn/pessimistic_check.h"
 
 namespace rutile::txn {
 namespace {
@@ -22,10 +26,58 @@ Status CheckRequest(const PrewriteRequest& request) {
   return CheckKeys(keys, "prewrite");
 }
 
+// How the keys get to their commit.
+struct Plan {
+  enum class Kind : std::uint8_t { kTwoPhases, kAsync, kOnePhase };
+  Kind kind = Kind::kTwoPhases;
+  Timestamp min_commit = {};  // Of a lock; in one phase, the commit.
+};
+
+// What others may have been told of the pessimistic locks that are replaced, and what was committed
+// before they were taken: the transaction does not commit below.
+Result<Timestamp> ToldOfLocks(mvcc::Reader& reader, const PrewriteRequest& request) {
+  Timestamp told;
+  if (request.for_update.IsZero()) return told;
+  for (const Mutation& mutation : request.mutations) {
+    RUTILE_ASSIGN_OR_RETURN(const std::optional<Lock> lock, reader.LoadLock(mutation.key));
+    if (lock && lock->start == request.start && lock->kind == Lock::Kind::kPessimistic) {
+      told = std::max({told, lock->min_commit, lock->for_update.Next()});
+    }
+  }
+  return told;
+}
+
+// `told`: see above.
+Plan PlanOf(const PrewriteRequest& request, std::optional<Timestamp> max_ts, Timestamp told) {
+  const Plan two_phases = {.min_commit = request.min_commit};
+  if (!request.try_one_phase && !request.use_async_commit) return two_phases;
+  // Of the maximum there is no next; and a reader at it sees whatever is newest.
+  const Timestamp known = std::max(request.start, request.for_update);
+  if (!max_ts || std::max(*max_ts, known) >= mvcc::kMaxTimestamp.Prev()) return two_phases;
+  const Timestamp least = std::max({known.Next(), request.min_commit, told, max_ts->Next()});
+  if (!request.max_commit.IsZero() && least > request.max_commit) return two_phases;
+  return {.kind = request.try_one_phase ? Plan::Kind::kOnePhase : Plan::Kind::kAsync,
+          .min_commit = least};
+}
+
+// What the keys come to.
+struct Progress {
+  Outcome outcome = {};
+  bool met_own_lock = false;
+  bool has_two_phase_lock = false;  // Of this transaction, old or new; also the next.
+  Timestamp min_commit = {};        // The highest of the asynchronous locks.
+  Timestamp committed = {};         // Not zero: it is committed already, the request comes twice.
+
+  void Count(const Lock& own) {
+    if (!own.is_async_commit) has_two_phase_lock = true;
+    if (own.is_async_commit) min_commit = std::max(min_commit, own.min_commit);
+  }
+};
+
 // What the records at and above the start say to a prewrite.
 struct Newer {
   std::optional<KeyError> error = {};
-  bool committed_before = false;  // By this very transaction: the request comes twice.
+  Timestamp committed = {};  // Not zero: by this very transaction.
 };
 
 Result<Newer> CheckNewer(mvcc::Reader& reader, const std::string& key, Timestamp start) {
@@ -44,7 +96,7 @@ Result<Newer> CheckNewer(mvcc::Reader& reader, const std::string& key, Timestamp
       return Newer{.error = std::move(conflict)};
     }
     if (!is_rollback) {
-      if (record->write.start == start) return Newer{.committed_before = true};
+      if (record->write.start == start) return Newer{.committed = record->commit};
       return Newer{.error = std::move(conflict)};
     }
     // Another's rollback wrote nothing. This one's own stands further down, at the start.
@@ -61,12 +113,34 @@ Result<std::optional<KeyError>> CheckAbsent(mvcc::Reader& reader, const std::str
   return std::optional<KeyError>(AlreadyExists{.key = key, .existing_commit = version->commit});
 }
 
-void AddLock(const PrewriteRequest& request, const Mutation& mutation, Outcome* outcome) {
+// Leaves a value that is too long for a record beside it; a short one is returned.
+std::optional<std::string> PlaceValue(const PrewriteRequest& request, const Mutation& mutation,
+                                      Outcome* outcome) {
+  if (mutation.value.size() <= mvcc::kShortValueMaxBytes) return mutation.value;
+  outcome->changes.Put(Family::kDefault, mvcc::VersionKey(mutation.key, request.start),
+                       mutation.value);
+  return std::nullopt;
+}
+
+// `replaced` is the transaction's own pessimistic lock. Its client may have prolonged it, and
+// others have been told of its least commit timestamp.
+void AddLock(const PrewriteRequest& request, const Plan& plan, const Mutation& mutation,
+             const std::optional<Lock>& replaced, Progress* progress) {
   Lock lock = {.primary = request.primary,
                .start = request.start,
                .ttl_ms = request.ttl_ms,
                .transaction_keys = request.transaction_keys,
-               .min_commit = request.min_commit};
+               .min_commit = plan.min_commit,
+               .is_async_commit = plan.kind == Plan::Kind::kAsync,
+               .for_update = request.for_update};
+  if (replaced) {
+    lock.ttl_ms = std::max(lock.ttl_ms, replaced->ttl_ms);
+    lock.min_commit = std::max(lock.min_commit, replaced->min_commit);
+    lock.for_update = std::max(lock.for_update, replaced->for_update);
+  }
+  if (lock.is_async_commit && mutation.key == request.primary) {
+    lock.secondaries = request.secondaries;
+  }
   switch (mutation.kind) {
     case Mutation::Kind::kCheckNotExists: return;
     case Mutation::Kind::kDelete: lock.kind = Lock::Kind::kDelete; break;
@@ -74,50 +148,161 @@ void AddLock(const PrewriteRequest& request, const Mutation& mutation, Outcome* 
     case Mutation::Kind::kPut:
     case Mutation::Kind::kInsert:
       lock.kind = Lock::Kind::kPut;
-      if (mutation.value.size() <= mvcc::kShortValueMaxBytes) {
-        lock.short_value = mutation.value;
-      } else {
-        outcome->changes.Put(Family::kDefault, mvcc::VersionKey(mutation.key, request.start),
-                             mutation.value);
-      }
+      lock.short_value = PlaceValue(request, mutation, &progress->outcome);
       break;
   }
-  outcome->changes.Put(Family::kLock, mvcc::LockKey(mutation.key), mvcc::EncodeLock(lock));
+  progress->Count(lock);
+  progress->outcome.changes.Put(Family::kLock, mvcc::LockKey(mutation.key), mvcc::EncodeLock(lock));
 }
 
-Status PrewriteKey(mvcc::Reader& reader, const PrewriteRequest& request, const Mutation& mutation,
-                   Outcome* outcome) {
-  RUTILE_ASSIGN_OR_RETURN(std::optional<Lock> lock, reader.LoadLock(mutation.key));
-  if (lock) {
-    if (lock->start != request.start) {
-      outcome->errors.emplace_back(KeyIsLocked{.key = mutation.key, .lock = *std::move(lock)});
-    }
+Status AddCommit(mvcc::Reader& reader, const PrewriteRequest& request, const Plan& plan,
+                 const Mutation& mutation, Outcome* outcome) {
+  Write write = {.start = request.start};
+  switch (mutation.kind) {
+    case Mutation::Kind::kCheckNotExists: return {};
+    case Mutation::Kind::kDelete: write.kind = Write::Kind::kDelete; break;
+    case Mutation::Kind::kLock: write.kind = Write::Kind::kLock; break;
+    case Mutation::Kind::kPut:
+    case Mutation::Kind::kInsert:
+      write.kind = Write::Kind::kPut;
+      write.short_value = PlaceValue(request, mutation, outcome);
+      break;
+  }
+  return AddCommitRecord(reader, mutation.key, plan.min_commit, std::move(write), outcome);
+}
+
+bool MustBeAbsent(const Mutation& mutation) {
+  return mutation.kind == Mutation::Kind::kInsert ||
+         mutation.kind == Mutation::Kind::kCheckNotExists;
+}
+
+// Nothing stands against the key. `replaced` as for AddLock().
+Status AddChange(mvcc::Reader& reader, const PrewriteRequest& request, const Plan& plan,
+                 const Mutation& mutation, const std::optional<Lock>& replaced,
+                 Progress* progress) {
+  if (plan.kind != Plan::Kind::kOnePhase) {
+    AddLock(request, plan, mutation, replaced, progress);
     return {};
   }
+  if (replaced) progress->outcome.changes.Delete(Family::kLock, mvcc::LockKey(mutation.key));
+  return AddCommit(reader, request, plan, mutation, &progress->outcome);
+}
+
+Status PrewritePessimistic(mvcc::Reader& reader, const PrewriteRequest& request, const Plan& plan,
+                           const Mutation& mutation, const std::optional<Lock>& lock,
+                           Progress* progress) {
+  RUTILE_ASSIGN_OR_RETURN(PessimisticCheck check,
+                          CheckPessimistic(reader, request, mutation, lock));
+  if (!check.committed.IsZero()) {
+    progress->committed = check.committed;
+    return {};
+  }
+  // Of a key that is locked it was looked at when it was.
+  if (!check.error && MustBeAbsent(mutation) && mutation.check != Mutation::Check::kLocked) {
+    RUTILE_ASSIGN_OR_RETURN(check.error, CheckAbsent(reader, mutation.key, request.for_update));
+  }
+  if (!check.error) return AddChange(reader, request, plan, mutation, lock, progress);
+  progress->outcome.errors.push_back(*std::move(check.error));
+  return {};
+}
+
+// A transaction that is committed without its client may have been overtaken since: what others did
+// to the key then is no reason to fail a request that comes again.
+Status AddError(mvcc::Reader& reader, const PrewriteRequest& request, const std::string& key,
+                KeyError error, Progress* progress) {
+  if (request.use_async_commit || request.try_one_phase) {
+    RUTILE_ASSIGN_OR_RETURN(const mvcc::Fate fate, reader.FateOf(key, request.start));
+    if (const auto* committed = std::get_if<mvcc::Committed>(&fate)) {
+      progress->committed = committed->commit;
+      return {};
+    }
+  }
+  progress->outcome.errors.push_back(std::move(error));
+  return {};
+}
+
+Status PrewriteKey(mvcc::Reader& reader, const PrewriteRequest& request, const Plan& plan,
+                   const Mutation& mutation, Progress* progress) {
+  RUTILE_ASSIGN_OR_RETURN(std::optional<Lock> lock, reader.LoadLock(mutation.key));
+  const bool is_own = lock && lock->start == request.start;
+  if (is_own && lock->kind != Lock::Kind::kPessimistic) {
+    progress->met_own_lock = true;
+    progress->Count(*lock);
+    return {};
+  }
+  if (!request.for_update.IsZero()) {
+    return PrewritePessimistic(reader, request, plan, mutation, lock, progress);
+  }
+  if (is_own) {
+    return Status(Code::kInvalidArgument,
+                  "an optimistic prewrite where its transaction has a pessimistic lock");
+  }
+  if (lock) {
+    return AddError(reader, request, mutation.key,
+                    KeyIsLocked{.key = mutation.key, .lock = *std::move(lock)}, progress);
+  }
   RUTILE_ASSIGN_OR_RETURN(Newer newer, CheckNewer(reader, mutation.key, request.start));
-  if (newer.committed_before) return {};
-  if (!newer.error && (mutation.kind == Mutation::Kind::kInsert ||
-                       mutation.kind == Mutation::Kind::kCheckNotExists)) {
+  if (!newer.committed.IsZero()) {
+    progress->committed = newer.committed;
+    return {};
+  }
+  if (!newer.error && MustBeAbsent(mutation)) {
     RUTILE_ASSIGN_OR_RETURN(newer.error, CheckAbsent(reader, mutation.key, request.start));
   }
   if (newer.error) {
-    outcome->errors.push_back(*std::move(newer.error));
-  } else {
-    AddLock(request, mutation, outcome);
+    return AddError(reader, request, mutation.key, *std::move(newer.error), progress);
   }
-  return {};
+  return AddChange(reader, request, plan, mutation, std::nullopt, progress);
+}
+
+Result<Progress> PrewriteKeys(mvcc::Reader& reader, const PrewriteRequest& request,
+                              const Plan& plan) {
+  Progress progress;
+  for (const Mutation& mutation : request.mutations) {
+    RUTILE_RETURN_IF_ERROR(PrewriteKey(reader, request, plan, mutation, &progress));
+  }
+  return progress;
+}
+
+// For a client that asked for less than two phases.
+void TellCommit(const PrewriteRequest& request, const Plan& plan, const Progress& progress,
+                PrewriteOutcome* result) {
+  if (!progress.committed.IsZero()) {
+    result->outcome = {};
+    (request.try_one_phase ? result->one_phase_commit : result->min_commit) = progress.committed;
+    return;
+  }
+  if (!result->outcome.errors.empty()) return;
+  if (plan.kind == Plan::Kind::kOnePhase) {
+    result->one_phase_commit = plan.min_commit;
+  } else if (!progress.has_two_phase_lock && !progress.min_commit.IsZero()) {
+    result->min_commit = progress.min_commit;
+  } else if (!progress.has_two_phase_lock && request.use_async_commit) {
+    // No lock tells of keys that were only looked at. Whoever computes the commit from the locks
+    // must come to the same as the client: so nothing here is above any of them.
+    result->min_commit = request.start.Next();
+  }
 }
 
 }  // namespace
 
-Result<Outcome> Prewrite(mvcc::Reader& reader, const PrewriteRequest& request) {
+Result<PrewriteOutcome> Prewrite(mvcc::Reader& reader, const PrewriteRequest& request,
+                                 std::optional<Timestamp> max_ts) {
   RUTILE_RETURN_IF_ERROR(CheckRequest(request));
-  Outcome outcome;
-  for (const Mutation& mutation : request.mutations) {
-    RUTILE_RETURN_IF_ERROR(PrewriteKey(reader, request, mutation, &outcome));
+  RUTILE_ASSIGN_OR_RETURN(const Timestamp told, ToldOfLocks(reader, request));
+  Plan plan = PlanOf(request, max_ts, told);
+  RUTILE_ASSIGN_OR_RETURN(Progress progress, PrewriteKeys(reader, request, plan));
+  if (plan.kind == Plan::Kind::kOnePhase && progress.met_own_lock) {
+    // It has begun in two phases, and goes on so.
+    plan = {.min_commit = request.min_commit};
+    RUTILE_ASSIGN_OR_RETURN(progress, PrewriteKeys(reader, request, plan));
   }
-  if (!outcome.errors.empty()) outcome.changes.Clear();
-  return outcome;
+  PrewriteOutcome result = {.outcome = std::move(progress.outcome)};
+  if (!result.outcome.errors.empty()) result.outcome.changes.Clear();
+  if (request.use_async_commit || request.try_one_phase) {
+    TellCommit(request, plan, progress, &result);
+  }
+  return result;
 }
 
 }  // namespace rutile::txn

@@ -14,10 +14,16 @@ using engine::Family;
 using mvcc::Lock;
 using mvcc::Write;
 
-Status RollbackKey(mvcc::Reader& reader, Timestamp start, const std::string& key,
+Status RollbackKey(mvcc::Reader& reader, const RollbackRequest& request, const std::string& key,
                    Outcome* outcome) {
-  RUTILE_ASSIGN_OR_RETURN(const std::optional<Lock> lock, reader.LoadLock(key));
+  const Timestamp start = request.start;
+  RUTILE_ASSIGN_OR_RETURN(std::optional<Lock> lock, reader.LoadLock(key));
   if (lock && lock->start == start) {
+    const Timestamp now = request.unless_alive_at;
+    if (!now.IsZero() && (lock->is_async_commit || !lock->IsExpired(now))) {
+      outcome->errors.emplace_back(KeyIsLocked{.key = key, .lock = *std::move(lock)});
+      return {};
+    }
     outcome->changes.Delete(Family::kLock, mvcc::LockKey(key));
     if (lock->kind == Lock::Kind::kPut && !lock->short_value) {
       outcome->changes.Delete(Family::kDefault, mvcc::VersionKey(key, start));
@@ -48,7 +54,7 @@ Result<Outcome> Rollback(mvcc::Reader& reader, const RollbackRequest& request) {
   if (request.start.IsZero()) return Status(Code::kInvalidArgument, "rollback at timestamp zero");
   Outcome outcome;
   for (const std::string& key : request.keys) {
-    RUTILE_RETURN_IF_ERROR(RollbackKey(reader, request.start, key, &outcome));
+    RUTILE_RETURN_IF_ERROR(RollbackKey(reader, request, key, &outcome));
   }
   if (!outcome.errors.empty()) outcome.changes.Clear();
   return outcome;

@@ -12,6 +12,9 @@ namespace rutile::txn {
 struct RollbackRequest {
   std::vector<std::string> keys = {};
   Timestamp start = {};
+  // Not zero: a lock whose client may still live by then is left, which is an error; and so is one
+  // of an asynchronous commit, which may be committed (see CheckSecondaryLocks()).
+  Timestamp unless_alive_at = {};
 };
 
 // Takes back a prewrite, and keeps one that has not arrived yet from succeeding: on every key a
