@@ -118,6 +118,7 @@ raft::Message RandomMessage(Random& random) {
   if (random.OneIn(3)) m.applied = Index(random.Below(1000));
   if (random.OneIn(3)) m.room = random.Next() >> random.Below(64);
   m.quiet = random.OneIn(2);
+  m.impaired = random.OneIn(2);
   m.round = raft::Round(random.Below(1000));
   if (random.OneIn(2)) m.last_log = {Term(random.Below(9)), Index(random.Below(99))};
   if (random.OneIn(2)) m.match = Index(random.Below(99));
@@ -206,6 +207,16 @@ TEST(HardStateCodec, RoundTrip) {
   const raft::HardState state{Term(5), PeerId(2), Index(77)};
   EXPECT_EQ(DecodeHardState(EncodeHardState(state)).value(), state);
   EXPECT_FALSE(DecodeHardState("\x01").ok());
+}
+
+TEST(HardStateCodec, OfAnImpairedReplicaIsLonger) {
+  raft::HardState state{Term(5), PeerId(2), Index(77)};
+  EXPECT_EQ(Hex(EncodeHardState(state)), "05024d");
+  state.impaired_until = LogId{Term(4), Index(80)};
+  const std::string bytes = EncodeHardState(state);
+  EXPECT_EQ(Hex(bytes), "05024d0450");
+  EXPECT_EQ(DecodeHardState(bytes).value(), state);
+  EXPECT_FALSE(DecodeHardState(bytes.substr(0, 4)).ok());
 }
 
 }  // namespace

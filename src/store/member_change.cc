@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "raft/quorum.h"
 #include "store/membership.h"
 
 namespace rutile::store {
@@ -27,15 +28,45 @@ Status CheckNew(const Region& region, const MemberStep& step) {
   return {};
 }
 
-Status CheckPromotion(const Peer& peer, const MemberStep& step,
-                      const std::vector<raft::PeerStatus>& peers, Index configuration_since) {
+// How far a peer's log has come, by its own word of late; zero for one that is silent.
+Index Reached(PeerId peer, const LeaderView& view) {
+  const auto status = std::find_if(view.peers.begin(), view.peers.end(),
+                                   [&](const raft::PeerStatus& one) { return one.id == peer; });
+  return status != view.peers.end() && status->lately_active ? status->match : Index();
+}
+
+Status CheckPromotion(const Peer& peer, const MemberStep& step, const LeaderView& view) {
   if (peer.role != PeerRole::kLearner) return Refused(step, "it is a voter");
-  const auto status = std::find_if(peers.begin(), peers.end(),
-                                   [&](const raft::PeerStatus& one) { return one.id == peer.id; });
-  if (status == peers.end() || status->match < configuration_since) {
-    return Status(Code::kUnavailable, ToString(step) + ": it has not caught up yet");
+  const Index reached = Reached(peer.id, view);
+  const Index wanted = std::max(view.configuration_since, view.catch_up_mark);
+  if (reached >= wanted) return {};
+  const std::string where =
+      reached.IsZero() ? "it does not answer" : "its log ends at " + ToString(reached);
+  return Status(Code::kUnavailable, ToString(step) + ": it has not caught up yet: " + where +
+                                        ", and must come to " + ToString(wanted));
+}
+
+// Whether what is to be the only majority, once the change is made, is one that the group can work
+// with now. Changes that leave the voters as they are cost nobody a majority.
+Status CheckMajority(const raft::Configuration& before, raft::Configuration after,
+                     const LeaderView& view) {
+  if (after.IsJoint()) {
+    RUTILE_ASSIGN_OR_RETURN(after, raft::LeaveJoint(after));
   }
-  return {};
+  if (after.voters == before.voters) return {};
+  const std::uint64_t reached = raft::QuorumReached(after, [&](PeerId voter) {
+    return voter == view.self ? ~std::uint64_t{0} : Reached(voter, view).value();
+  });
+  if (Index(reached) >= view.catch_up_mark) return {};
+  std::string late;
+  for (const PeerId voter : after.voters) {
+    if (voter == view.self || Reached(voter, view) >= view.catch_up_mark) continue;
+    late += (late.empty() ? "" : ", ") + ToString(voter);
+  }
+  return Status(Code::kUnavailable,
+                "too few of the voters that the change leaves answer and keep up, so that nothing "
+                "could be written: it waits for peers " +
+                    late);
 }
 
 raft::ChangeStep CoreStep(const MemberStep& step) {
@@ -51,10 +82,16 @@ raft::ChangeStep CoreStep(const MemberStep& step) {
 
 }  // namespace
 
+LeaderView ViewOf(const raft::Raft& leader) {
+  return {.self = leader.id(),
+          .peers = leader.Peers(),
+          .configuration_since = leader.configuration_since(),
+          .catch_up_mark = leader.catch_up_mark()};
+}
+
 Result<raft::ConfigurationChange> PlanChange(const Region& region,
                                              const std::vector<MemberStep>& steps,
-                                             const std::vector<raft::PeerStatus>& peers,
-                                             Index configuration_since) {
+                                             const LeaderView& view) {
   if (steps.empty()) return Status(Code::kFailedPrecondition, "a change without a step");
   if (region.joint) {
     return Status(Code::kUnavailable, "the last change is not finished: " + ToString(region));
@@ -75,12 +112,15 @@ Result<raft::ConfigurationChange> PlanChange(const Region& region,
     const Peer* peer = region.FindPeer(step.peer.id);
     if (peer == nullptr) return Refused(step, "it is not a member of " + ToString(region));
     if (step.kind == Kind::kPromote) {
-      RUTILE_RETURN_IF_ERROR(CheckPromotion(*peer, step, peers, configuration_since));
+      RUTILE_RETURN_IF_ERROR(CheckPromotion(*peer, step, view));
     } else if (step.kind == Kind::kDemote && peer->role == PeerRole::kLearner) {
       return Refused(step, "it is a learner");
     }
   }
   if (!added.empty()) change.context = EncodeNewPeers(added);
+  const raft::Configuration before = ConfigurationOf(region);
+  RUTILE_ASSIGN_OR_RETURN(const raft::Configuration after, raft::Apply(before, change));
+  RUTILE_RETURN_IF_ERROR(CheckMajority(before, after, view));
   return change;
 }
 

@@ -29,7 +29,7 @@ enum Field : std::uint8_t {
   kPriority = 1 << 5,
   kStanding = 1 << 6,
 };
-enum Flag : std::uint8_t { kGranted = 1, kTransfer = 2, kRejected = 4, kQuiet = 8 };
+enum Flag : std::uint8_t { kGranted = 1, kTransfer = 2, kRejected = 4, kQuiet = 8, kImpaired = 16 };
 
 void PutLogId(std::string* out, const LogId& id) {
   codec::PutVarint(out, id.term.value());
@@ -130,7 +130,8 @@ void PutRaftMessage(std::string* out, const raft::Message& m) {
   codec::PutFixed8(out, fields);
   codec::PutFixed8(
       out, static_cast<std::uint8_t>((m.granted ? kGranted : 0) | (m.transfer ? kTransfer : 0) |
-                                     (m.rejected ? kRejected : 0) | (m.quiet ? kQuiet : 0)));
+                                     (m.rejected ? kRejected : 0) | (m.quiet ? kQuiet : 0) |
+                                     (m.impaired ? kImpaired : 0)));
   codec::PutVarint(out, m.from.value());
   codec::PutVarint(out, m.to.value());
   codec::PutVarint(out, m.term.value());
@@ -166,6 +167,7 @@ raft::Message GetRaftMessage(codec::Reader& reader, LogMemory* memory) {
   m.transfer = (flags & kTransfer) != 0;
   m.rejected = (flags & kRejected) != 0;
   m.quiet = (flags & kQuiet) != 0;
+  m.impaired = (flags & kImpaired) != 0;
   m.from = PeerId(reader.Varint());
   m.to = PeerId(reader.Varint());
   m.term = Term(reader.Varint());
@@ -367,6 +369,7 @@ std::string EncodeHardState(const raft::HardState& state) {
   codec::PutVarint(&out, state.term.value());
   codec::PutVarint(&out, state.vote.value());
   codec::PutVarint(&out, state.commit.value());
+  if (state.impaired_until) PutLogId(&out, *state.impaired_until);
   return out;
 }
 
@@ -376,6 +379,7 @@ Result<raft::HardState> DecodeHardState(std::string_view bytes) {
   state.term = Term(reader.Varint());
   state.vote = PeerId(reader.Varint());
   state.commit = Index(reader.Varint());
+  if (reader.ok() && !reader.rest().empty()) state.impaired_until = GetLogId(reader);
   if (!reader.Done()) return Status(Code::kCorruption, "hard state: wrong length");
   return state;
 }

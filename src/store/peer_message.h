@@ -78,7 +78,7 @@ std::string Encode(const Beat& beat);
 // What entries bring is counted in `memory`, if there is one.
 Result<PeerMessage> DecodePeerMessage(std::string_view bytes, LogMemory* memory = nullptr);
 
-// The hard state as the log engine keeps it.
+// The hard state as the log engine keeps it (docs/formats/wal.md).
 std::string EncodeHardState(const raft::HardState& state);
 Result<raft::HardState> DecodeHardState(std::string_view bytes);
 

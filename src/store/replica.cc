@@ -103,6 +103,7 @@ Replica::Replica(const ReplicaOptions& options, const Parts& parts, Host& host, 
       raft_(RaftOptions(options, self, parts.observer), RaftStart(*region_, recovered), random_,
             parts.clock.Now()),
       flushed_applied_(recovered.applied.index),
+      impaired_(raft_.hard_state().impaired_until.has_value()),
       gate_(GateState{.region = region_, .self = self}),
       apply_({.region = *region_,
               .max_batch_bytes = options.max_apply_batch_bytes,
@@ -514,6 +515,7 @@ void Replica::Handle(raft::Effects effects) {
   }
   if (effects.state_changed) {
     host_.OnStateChanged(*this);
+    NoteMended();
     Unpark();
   }
   NoteCachedLog();
@@ -736,28 +738,32 @@ void Replica::CollectStatus(UniqueFunction<void(std::optional<ReplicaStatus>)> d
     const auto alive = weak.lock();
     if (alive == nullptr || retired_) return done(std::nullopt);
     const raft::LogTail& tail = raft_.tail();
-    done(ReplicaStatus{.region = *region_,
-                       .self = self_,
-                       .leader = raft_.leader(),
-                       .role = raft_.role(),
-                       .term = raft_.term(),
-                       .base = tail.base().index,
-                       .applied = tail.applied(),
-                       .committed = tail.committed(),
-                       .durable = tail.durable(),
-                       .last = tail.last().index,
-                       .terms = NewestTerms(tail),
-                       .applying = tail.applying(),
-                       .submitted = tail.submitted(),
-                       .first_resident = tail.first_resident(),
-                       .resident_bytes = tail.resident_bytes(),
-                       .log_segments = parts_.wal.SegmentsSince(region_id_),
-                       .peers = raft_.Peers(),
-                       .quiet = raft_.is_quiet(),
-                       .poisoned = raft_.poisoned() ? "see the log" : "",
-                       .waiting_writes = admission_.writes(),
-                       .waiting_write_bytes = admission_.write_bytes(),
-                       .waiting_reads = admission_.reads()});
+    done(ReplicaStatus{
+        .region = *region_,
+        .self = self_,
+        .leader = raft_.leader(),
+        .role = raft_.role(),
+        .term = raft_.term(),
+        .base = tail.base().index,
+        .applied = tail.applied(),
+        .committed = tail.committed(),
+        .durable = tail.durable(),
+        .last = tail.last().index,
+        .terms = NewestTerms(tail),
+        .applying = tail.applying(),
+        .submitted = tail.submitted(),
+        .first_resident = tail.first_resident(),
+        .resident_bytes = tail.resident_bytes(),
+        .log_segments = parts_.wal.SegmentsSince(region_id_),
+        .peers = raft_.Peers(),
+        .quiet = raft_.is_quiet(),
+        .impaired_until = raft_.hard_state().impaired_until
+                              ? std::optional(raft_.hard_state().impaired_until->index)
+                              : std::nullopt,
+        .poisoned = raft_.poisoned() ? "see the log" : "",
+        .waiting_writes = admission_.writes(),
+        .waiting_write_bytes = admission_.write_bytes(),
+        .waiting_reads = admission_.reads()});
   });
 }
 

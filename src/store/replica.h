@@ -138,6 +138,7 @@ class Replica : public std::enable_shared_from_this<Replica> {
     std::size_t cached_bytes = 0;     // Payload in memory.
     std::uint64_t ahead_entries = 0;  // Applied, and not on this disk yet.
     bool poisoned = false;
+    bool impaired = false;
   };
   LogHint log_hint() const;
   // The snapshot for `to` was sent, or given up.
@@ -187,6 +188,7 @@ class Replica : public std::enable_shared_from_this<Replica> {
   // Whether the core may be given the message. One that was retired, or waits, takes less.
   bool Takes(const raft::Message& message) const;
   void AskIfSilent();
+  void NoteMended();
 
   // --- replica_memory.cc
   void EvictNow(const Eviction& eviction);
@@ -278,6 +280,7 @@ class Replica : public std::enable_shared_from_this<Replica> {
   std::atomic<std::size_t> cached_log_bytes_ = 0;  // See LogHint.
   std::atomic<std::uint64_t> ahead_entries_ = 0;
   std::atomic<bool> poisoned_ = false;
+  std::atomic<bool> impaired_;  // See raft::HardState.
   ReadGate gate_;
   ApplyQueue apply_;
   Mutex mutex_;

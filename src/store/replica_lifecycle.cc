@@ -24,8 +24,7 @@ void Replica::Change(ChangeRequest request) {
     return request.done(std::move(*error));
   }
   if (!raft_.is_leader()) return request.done(RegionError(NotLeaderError()));
-  Result<raft::ConfigurationChange> change =
-      PlanChange(*region_, request.steps, raft_.Peers(), raft_.configuration_since());
+  Result<raft::ConfigurationChange> change = PlanChange(*region_, request.steps, ViewOf(raft_));
   if (!change.ok()) return request.done(change.status());
   auto [proposed, effects] = raft_.ProposeChange(parts_.clock.Now(), change.value());
   if (!proposed.ok()) {
@@ -135,6 +134,15 @@ void Replica::EndRequests() {
   for (auto& [index, confirmed] : std::exchange(waiting_reads_, {})) {
     for (ReadRequest& read : confirmed.reads) read.done(gone);
   }
+}
+
+void Replica::NoteMended() {
+  if (raft_.hard_state().impaired_until || !impaired_.load(std::memory_order_relaxed)) return;
+  impaired_.store(false, std::memory_order_relaxed);
+  RUTILE_SOMETIMES(true, "store: a replica has back what its disk had lost");
+  RUTILE_LOG(parts_.logger, kInfo, "the replica has back what its disk had lost, and votes again",
+             {"region", ToString(region_id_)}, {"peer", ToString(self_)},
+             {"term", ToString(raft_.term())}, {"last", ToString(raft_.tail().last())});
 }
 
 // Both the log's writes and what is handed out to apply are waited for: what comes after this may

@@ -50,7 +50,8 @@ void Replica::NoteCachedLog() {
 Replica::LogHint Replica::log_hint() const {
   return {.cached_bytes = cached_log_bytes_.load(std::memory_order_relaxed),
           .ahead_entries = ahead_entries_.load(std::memory_order_relaxed),
-          .poisoned = poisoned_.load(std::memory_order_relaxed)};
+          .poisoned = poisoned_.load(std::memory_order_relaxed),
+          .impaired = impaired_.load(std::memory_order_relaxed)};
 }
 
 // A leader is held back where writes are admitted. Called whenever entries come, and with every

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct ReplicaStatus {
   std::uint64_t log_segments = 0;            // See wal::Wal::SegmentsSince().
   std::vector<raft::PeerStatus> peers = {};  // On the leader.
   bool quiet = false;                        // Its clock is stopped: there is nothing to do.
+  std::optional<Index> impaired_until = {};  // See raft::HardState.
   std::string poisoned = {};
   // What waits for an answer: see Admission.
   std::size_t waiting_writes = 0;

@@ -22,18 +22,18 @@ bool Grows(const Command& command) {
 
 }  // namespace
 
-Store::Store(Options options, Parts parts, std::unique_ptr<wal::Wal> wal, Observer observer)
+Store::Store(Options options, Parts parts, std::unique_ptr<wal::LogStreams> logs, Observer observer)
     : options_(std::move(options)),
       parts_(std::move(parts)),
       observer_(std::move(observer)),
-      wal_(std::move(wal)),
+      logs_(std::move(logs)),
       disk_(options_.replica.disk_reserve_bytes),
       log_memory_(options_.replica.log_memory_bytes) {
   log_memory_.SetOnPressure(
       [this] { parts_.executors.regions[0]->Post([this] { RelieveLogMemory(); }); });
-  log_writer_ = std::make_unique<wal::LogWriter>(
-      *wal_, *parts_.executors.log, parts_.clock, options_.log_writer,
-      [this](const Status& status) { OnFailure(status); }, std::move(observer_.on_log_batch));
+  logs_->Start(
+      parts_.executors.log, parts_.clock, options_.log_writer,
+      [this](const Status& status) { OnFailure(status); }, observer_.on_log_batch);
   beat_ = std::make_unique<NodeBeat>(
       NodeBeat::Options{.interval = options_.replica.tick * options_.replica.heartbeat_ticks,
                         .timeout = options_.replica.vote_refusal},
@@ -58,10 +58,11 @@ Store::Store(Options options, Parts parts, std::unique_ptr<wal::Wal> wal, Observ
 
 Store::~Store() = default;
 
-Result<std::unique_ptr<Store>> Store::Open(Options options, Parts parts, wal::Wal::Opened opened,
+Result<std::unique_ptr<Store>> Store::Open(Options options, Parts parts,
+                                           wal::LogStreams::Opened opened,
                                            const std::vector<Region>& initial, Observer observer) {
   std::unique_ptr<Store> store(
-      new Store(std::move(options), std::move(parts), std::move(opened.wal), std::move(observer)));
+      new Store(std::move(options), std::move(parts), std::move(opened.logs), std::move(observer)));
   RUTILE_RETURN_IF_ERROR(store->Recover(opened.regions, initial));
   store->ObserveDisk();
   return store;
@@ -326,8 +327,9 @@ void Store::Receive(StoreId from, std::string_view bytes) {
   } else if (auto* news = std::get_if<MembershipNews>(&message)) {
     const std::shared_ptr<Replica> replica = Find(news->region.id);
     if (replica != nullptr && replica->self() == news->to) replica->OnNews(std::move(news->region));
-  } else if (observer_.on_datagram) {
-    observer_.on_datagram(from, std::get<Datagram>(message));
+  } else if (const auto* datagram = std::get_if<Datagram>(&message)) {
+    if (observer_.on_datagram) observer_.on_datagram(from, *datagram);
+    if (const auto watching = watcher()) watching->OnDatagram(from, *datagram);
   }
 }
 
@@ -382,13 +384,29 @@ void Store::OnLiveness(StoreId store, bool live) {
 void Store::OnStateChanged(const Replica& replica) {
   GreetPeersOf(replica.region());
   if (observer_.on_region_changed) observer_.on_region_changed(replica);
+  if (const auto watching = watcher()) watching->OnRegionChanged(replica.region().id);
+}
+
+void Store::OnReplicaStopped(const Replica& replica) {
+  beat_->NoteTrouble();
+  if (const auto watching = watcher()) watching->OnRegionChanged(replica.region().id);
+}
+
+void Store::Watch(std::weak_ptr<Watcher> watcher) {
+  MutexLock lock(mutex_);
+  watcher_ = std::move(watcher);
+}
+
+std::shared_ptr<Store::Watcher> Store::watcher() const {
+  MutexLock lock(mutex_);
+  return watcher_.lock();
 }
 
 void Store::Maintain() {
   parts_.executors.background->PostAfter(kMaintainEvery, [this] { Maintain(); });
   // Regions hold on to old log because the engine has not flushed what they applied, or because
   // they are quiet.
-  const std::map<RegionId, Index> pinning = wal_->PinningRegions();
+  const std::map<RegionId, Index> pinning = logs_->PinningRegions();
   const bool pinned = !pinning.empty();
   RUTILE_SOMETIMES(pinned, "store: the engine is flushed for the sake of the log");
   if (!pinned && !RUTILE_BUGGIFY("buggify store: the engine is flushed early")) return;
@@ -406,7 +424,7 @@ void Store::WatchDisk() {
 }
 
 void Store::ObserveDisk() {
-  if (!disk_.Observe(parts_.files.FreeBytes(), log_writer_->space())) return;
+  if (!disk_.Observe(parts_.files.FreeBytes(), logs_->space())) return;
   RUTILE_SOMETIMES(disk_.refuses_growth(), "store: a disk is full");
   RUTILE_SOMETIMES(!disk_.refuses_growth(), "store: a full disk has room again");
   if (disk_.refuses_growth()) {

@@ -22,6 +22,7 @@
 #include "store/disk_guard.h"
 #include "store/log_memory.h"
 #include "store/log_metrics.h"
+#include "store/log_repair.h"
 #include "store/member_change.h"
 #include "store/node_beat.h"
 #include "store/options.h"
@@ -33,6 +34,7 @@
 #include "store/snapshot_sender.h"
 #include "store/state_machine.h"
 #include "store/tombstone.h"
+#include "wal/log_streams.h"
 #include "wal/wal.h"
 
 namespace rutile::store {
@@ -73,8 +75,8 @@ class Store final : private Replica::Host {
   struct Executors {
     std::vector<Executor*> regions = {};  // A region belongs to one of them.
     std::vector<Executor*> apply = {};
-    Executor* log = nullptr;
-    Executor* background = nullptr;  // Snapshots, cold reads, flushes: may block for long.
+    std::vector<Executor*> log = {};  // One for each stream of the log.
+    Executor* background = nullptr;   // Snapshots, cold reads, flushes: may block for long.
   };
   struct Parts {
     const Clock& clock;
@@ -95,15 +97,27 @@ class Store final : private Replica::Host {
     // All stores of the cluster, as far as this node has heard: who else may know of a region. On
     // any executor.
     std::function<std::vector<StoreId>()> known_stores = {};
-    wal::LogWriter::OnBatch on_log_batch = {};
+    // Told after each batch; on the executors of the log.
+    std::function<void(const wal::LogWriter::BatchReport&)> on_log_batch = {};
     // Who looks on at the core of a replica, null for nobody; outlives the store.
     std::function<raft::Observer*(RegionId region, PeerId peer)> of_core = {};
+  };
+
+  // Somebody else who is told, on the same threads as the observer.
+  class Watcher {
+   public:
+    virtual ~Watcher() = default;
+    // A replica's leader, term or members have changed, or it has stopped.
+    virtual void OnRegionChanged(RegionId region) = 0;
+    // Of any channel.
+    virtual void OnDatagram(StoreId from, const Datagram& datagram) = 0;
   };
 
   // `opened` is the log as recovered; regions of the engine and of `initial` are brought to life.
   // `initial` are the regions of a cluster that begins; those the engine knows already are left
   // out.
-  static Result<std::unique_ptr<Store>> Open(Options options, Parts parts, wal::Wal::Opened opened,
+  static Result<std::unique_ptr<Store>> Open(Options options, Parts parts,
+                                             wal::LogStreams::Opened opened,
                                              const std::vector<Region>& initial, Observer observer);
   ~Store() override;
   Store(const Store&) = delete;
@@ -113,7 +127,11 @@ class Store final : private Replica::Host {
   // Answers no further requests.
   void Stop();
 
+  // From now on `watcher`, and nobody else, is told; for as long as it lives.
+  void Watch(std::weak_ptr<Watcher> watcher);
+
   StoreId id() const { return options_.id; }
+  const Clock& clock() const { return parts_.clock; }
 
   // Proposes `command` to the region; `done` runs once it is applied here or has failed.
   void Write(const RequestHeader& header, Command command, WriteDone done);
@@ -140,7 +158,7 @@ class Store final : private Replica::Host {
 
   void SendDatagram(StoreId to, const Datagram& datagram);
   const DiskGuard& disk() const { return disk_; }
-  std::size_t pending_log_bytes() const { return log_writer_->pending_bytes(); }
+  std::size_t pending_log_bytes() const { return logs_->pending_bytes(); }
   const LogMemory& log_memory() const { return log_memory_; }
   const LogMetrics& log_metrics() const { return log_metrics_; }
   // Of the replicas of this store, a moment ago.
@@ -148,11 +166,12 @@ class Store final : private Replica::Host {
     std::size_t cached_bytes = 0;  // Payload in their log tails.
     std::uint64_t most_ahead = 0;  // Entries that one has applied and not on disk yet, at most.
     std::size_t poisoned = 0;
+    std::size_t impaired = 0;
   };
   LogTotals log_totals() const;
 
  private:
-  Store(Options options, Parts parts, std::unique_ptr<wal::Wal> wal, Observer observer);
+  Store(Options options, Parts parts, std::unique_ptr<wal::LogStreams> logs, Observer observer);
 
   // --- store_recovery.cc: how replicas come to be.
   Status Recover(const std::map<RegionId, wal::RegionLog>& logs,
@@ -162,8 +181,10 @@ class Store final : private Replica::Host {
                                                  const std::vector<Region>& initial);
   Status LoadTombstones();
   // `region` is without peers if the replica waits for its first snapshot.
+  // What is to be done about a log with lost entries comes to `repairs`, which then is not null.
   Result<std::shared_ptr<Replica>> OpenReplica(Region region, PeerId self,
-                                               const wal::RegionLog* log);
+                                               const wal::RegionLog* log,
+                                               std::vector<LogRepair>* repairs = nullptr);
   Status ReadInstall(const wal::RegionLog& log, Region* region, Replica::Recovered* recovered);
 
   // --- store_lifecycle.cc: how they come by a message, and how they go.
@@ -194,6 +215,7 @@ class Store final : private Replica::Host {
   void ServeRead(Replica& replica, const RequestHeader& header, Reader reader);
   void ServeConfirmed(const std::weak_ptr<Replica>& asked, const RequestHeader& header,
                       std::uint64_t generation, Reader reader);
+  std::shared_ptr<Watcher> watcher() const;
   void Receive(StoreId from, std::string_view bytes);
   void ReceivePart(StoreId from, const SnapshotPart& part);
   void ReceiveSnapshot(const SnapshotPart& part);
@@ -215,7 +237,7 @@ class Store final : private Replica::Host {
   void OnFailure(const Status& status) override;
   void OnStateChanged(const Replica& replica) override;
   bool IsLive(StoreId store) const override { return beat_->IsLive(store); }
-  void OnReplicaStopped(const Replica&) override { beat_->NoteTrouble(); }
+  void OnReplicaStopped(const Replica& replica) override;
   void SendNews(StoreId to, PeerId peer, const Region& region) override;
   void AskMembers(RegionId region, PeerId self, const std::vector<StoreId>& stores) override;
   void OnRetired(RegionId region, PeerId self, const Region& applied, const Region& last) override;
@@ -223,8 +245,7 @@ class Store final : private Replica::Host {
   const Options options_;
   Parts parts_;
   Observer observer_;
-  const std::unique_ptr<wal::Wal> wal_;
-  std::unique_ptr<wal::LogWriter> log_writer_;
+  const std::unique_ptr<wal::LogStreams> logs_;
   DiskGuard disk_;
   std::unique_ptr<NodeBeat> beat_;              // Outlives the replicas.
   LogMemory log_memory_;                        // Likewise.
@@ -238,6 +259,7 @@ class Store final : private Replica::Host {
   // here. By its region's id it is on the same executors.
   std::map<RegionId, std::shared_ptr<Replica>> replicas_ GUARDED_BY(mutex_);
   std::map<RegionId, Tombstone> tombstones_ GUARDED_BY(mutex_);
+  std::weak_ptr<Watcher> watcher_ GUARDED_BY(mutex_);
   bool started_ GUARDED_BY(mutex_) = false;
   bool stopped_ GUARDED_BY(mutex_) = false;
 };

@@ -137,7 +137,7 @@ void Store::DestroyReplica(RegionId region, const Ending& ending) {
 }
 
 void Store::CleanLog(RegionId region, PeerId self, Task done) {
-  log_writer_->Submit({.region = region, .peer = self, .clean = true}, std::move(done));
+  logs_->WriterOf(region).Submit({.region = region, .peer = self, .clean = true}, std::move(done));
 }
 
 void Store::FinishDestruction(RegionId region, const Ending& ending) {

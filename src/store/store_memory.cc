@@ -64,6 +64,7 @@ Store::LogTotals Store::log_totals() const {
     totals.cached_bytes += hint.cached_bytes;
     totals.most_ahead = std::max(totals.most_ahead, hint.ahead_entries);
     if (hint.poisoned) ++totals.poisoned;
+    if (hint.impaired) ++totals.impaired;
   }
   return totals;
 }

@@ -8,6 +8,7 @@
 #include "codec/keys.h"
 #include "store/apply_queue.h"
 #include "store/kv_state_machine.h"
+#include "store/log_repair.h"
 #include "store/snapshot_file.h"
 #include "store/store.h"
 
@@ -92,12 +93,17 @@ Status Store::Recover(const std::map<RegionId, wal::RegionLog>& logs,
   RUTILE_RETURN_IF_ERROR(LoadTombstones());
   RUTILE_ASSIGN_OR_RETURN(const auto regions, LoadRegions(logs, initial));
   std::set<std::string> needed;
+  std::vector<LogRepair> repairs;
   MutexLock lock(mutex_);
   const auto open = [&](Region region, PeerId self, const wal::RegionLog* log)
                         REQUIRES(mutex_) -> Status {
     const RegionId id = region.id;
+    const std::size_t repaired = repairs.size();
     RUTILE_ASSIGN_OR_RETURN(std::shared_ptr<Replica> replica,
-                            OpenReplica(std::move(region), self, log));
+                            OpenReplica(std::move(region), self, log, &repairs));
+    if (repairs.size() > repaired) {
+      RUTILE_RETURN_IF_ERROR(CheckPeersCanRepair(id, repairs.back(), replica->raft()));
+    }
     needed.insert(SnapshotFile(parts_.files, id, replica->raft().tail().base()).path());
     replicas_.emplace(id, std::move(replica));
     return {};
@@ -124,6 +130,12 @@ Status Store::Recover(const std::map<RegionId, wal::RegionLog>& logs,
     RUTILE_SOMETIMES(true, "store: a replica that waits for its first snapshot starts again");
     RUTILE_RETURN_IF_ERROR(open({.id = id}, log.peer, &log));
   }
+  // Nothing is given up before it is known that all can be had back.
+  for (LogRepair& repair : repairs) {
+    Report(parts_.logger, repair);
+    wal::LogWriter& writer = logs_->WriterOf(repair.write.region);
+    writer.Submit(std::move(repair.write), [] {});
+  }
   return receiver_->RemoveLeftovers(needed);
 }
 
@@ -144,7 +156,8 @@ Status Store::ReadInstall(const wal::RegionLog& log, Region* region,
 }
 
 Result<std::shared_ptr<Replica>> Store::OpenReplica(Region region, PeerId self,
-                                                    const wal::RegionLog* log) {
+                                                    const wal::RegionLog* log,
+                                                    std::vector<LogRepair>* repairs) {
   Replica::Recovered recovered;
   RUTILE_ASSIGN_OR_RETURN(const std::optional<std::string> applied,
                           parts_.engine.Get(engine::Family::kMeta, codec::AppliedKey(region.id)));
@@ -163,8 +176,10 @@ Result<std::shared_ptr<Replica>> Store::OpenReplica(Region region, PeerId self,
     if (log->base.index > recovered.applied.index) {
       RUTILE_RETURN_IF_ERROR(ReadInstall(*log, &region, &recovered));
     }
-    const Index from = std::max(log->base.index, recovered.applied.index);
-    RUTILE_ASSIGN_OR_RETURN(recovered.resident, ReadEnd(*wal_, region.id, from, log->last));
+    const LogId from = recovered.install_pending ? log->base : recovered.applied;
+    if (log->lost) repairs->push_back(PlanLogRepair(region.id, from, &recovered.log));
+    RUTILE_ASSIGN_OR_RETURN(recovered.resident, ReadEnd(logs_->WalOf(region.id), region.id,
+                                                        from.index, recovered.log.last));
     for (Entry& entry : recovered.resident.entries) {
       if (!entry.payload.empty()) entry.payload = log_memory_.Copy(entry.payload.view(), 1);
     }
@@ -180,8 +195,8 @@ Result<std::shared_ptr<Replica>> Store::OpenReplica(Region region, PeerId self,
       Replica::Parts{.clock = parts_.clock,
                      .files = parts_.files,
                      .engine = parts_.engine,
-                     .log_writer = *log_writer_,
-                     .wal = *wal_,
+                     .log_writer = logs_->WriterOf(region.id),
+                     .wal = logs_->WalOf(region.id),
                      .executor = *executors.regions[lane % executors.regions.size()],
                      .apply_executor = *executors.apply[lane % executors.apply.size()],
                      .background = *executors.background,

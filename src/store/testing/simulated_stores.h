@@ -55,12 +55,15 @@ class SimulatedStores : public ::testing::Test {
     return PeerId(10 * RegionOf(number).value() + i + 1);
   }
 
+  // Where region `number` begins. Transactional keys have theirs in another form.
+  virtual std::string BorderOf(std::uint64_t number) const { return KeyOf(number); }
+
   // Region `n` holds the keys that begin with KeyOf(n).
   void Begin(std::uint64_t regions) {
     for (std::uint64_t n = 0; n < regions; ++n) {
       Region region{.id = RegionOf(n),
-                    .start_key = KeyOf(n),
-                    .end_key = KeyOf(n + 1),
+                    .start_key = BorderOf(n),
+                    .end_key = BorderOf(n + 1),
                     .epoch = {.conf_version = 1, .version = 1}};
       for (std::size_t i = 0; i < kStores; ++i) {
         region.peers.push_back({.id = PeerOf(n, i), .store = StoreId(i + 1)});
@@ -75,6 +78,11 @@ class SimulatedStores : public ::testing::Test {
   }
 
   void Start(std::size_t i) {
+    const Status status = TryStart(i);
+    ASSERT_TRUE(status.ok()) << status.ToString();
+  }
+
+  Status TryStart(std::size_t i) {
     Process& process = processes_[i];
     sim::Machine& machine = *process.machine;
     machine.Boot();
@@ -83,25 +91,28 @@ class SimulatedStores : public ::testing::Test {
     Store::Executors executors;
     executors.regions = {&machine.NewExecutor("region-1"), &machine.NewExecutor("region-2")};
     executors.apply = {process.apply};
-    executors.log = process.log;
+    executors.log = {process.log};
     executors.background = &machine.NewExecutor("background");
     process.engine = engine::OpenMemoryEngine(machine.disk(), "kv").value();
-    Result<wal::Wal::Opened> opened =
-        wal::Wal::Open(machine.disk(), {.segment_bytes = std::uint64_t{16} << 20});
-    ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+    RUTILE_ASSIGN_OR_RETURN(
+        wal::LogStreams::Opened opened,
+        wal::LogStreams::Open(machine.disk(), {.segment_bytes = std::uint64_t{16} << 20}));
     Store::Observer observer;
     observer.on_failure = [](const Status& status) { ADD_FAILURE() << status.ToString(); };
-    process.store = Store::Open({.id = machine.store(), .replica = options_},
-                                {.clock = machine.clock(),
-                                 .random = machine.random(),
-                                 .files = machine.disk(),
-                                 .transport = machine.transport(),
-                                 .engine = *process.engine,
-                                 .executors = executors,
-                                 .logger = logger_},
-                                std::move(opened).value(), regions_, std::move(observer))
-                        .value();
+    Result<std::unique_ptr<Store>> store =
+        Store::Open({.id = machine.store(), .replica = options_},
+                    {.clock = machine.clock(),
+                     .random = machine.random(),
+                     .files = machine.disk(),
+                     .transport = machine.transport(),
+                     .engine = *process.engine,
+                     .executors = executors,
+                     .logger = logger_},
+                    std::move(opened), regions_, std::move(observer));
+    if (!store.ok()) return store.status();
+    process.store = std::move(store).value();
     process.store->Start();
+    return Status();
   }
 
   void Kill(std::size_t i) {

@@ -1,0 +1,390 @@
+#include "store/txn_kv.h"
+
+#include <algorithm>
+#include <iterator>
+#include <memory>
+#include <optional>
+
+#include "base/probe.h"
+#include "codec/keys.h"
+#include "codec/memcomparable.h"
+#include "mvcc/backward_scanner.h"
+
+namespace rutile::store {
+namespace {
+
+using Locks = txn::ConcurrencyManager::Locks;
+
+txn::Outcome& OutcomeOf(txn::Outcome& outcome) { return outcome; }
+template <class T>
+txn::Outcome& OutcomeOf(T& result) {
+  return result.outcome;
+}
+
+// All that an action reads or changes.
+template <class Request>
+std::vector<std::string> KeysOf(const Request& request) {
+  if constexpr (requires { request.keys; }) {
+    return request.keys;
+  } else {
+    return {request.primary};
+  }
+}
+std::vector<std::string> KeysOf(const txn::PrewriteRequest& request) {
+  std::vector<std::string> keys;
+  keys.reserve(request.mutations.size());
+  for (const txn::Mutation& mutation : request.mutations) keys.push_back(mutation.key);
+  return keys;
+}
+
+// Why a scan down from `upper` does not begin in the region: the keys right below it are another's.
+// An empty one is the region's end.
+std::optional<RegionError> UpperOutside(const Region& region, const std::string& upper) {
+  if (upper.empty()) return std::nullopt;
+  const std::string border = codec::EncodeMemcomparable(upper);
+  if (border > region.start_key && (region.end_key.empty() || border <= region.end_key)) {
+    return std::nullopt;
+  }
+  return KeyNotInRegion{
+      .region = region.id, .key = upper, .start_key = region.start_key, .end_key = region.end_key};
+}
+
+// What readers must know of the keys until the locks or records of the request are applied.
+Locks LocksOf(const txn::PrewriteRequest& request) {
+  Locks locks;
+  for (const txn::Mutation& mutation : request.mutations) {
+    mvcc::Lock lock = {.primary = request.primary,
+                       .start = request.start,
+                       .ttl_ms = request.ttl_ms,
+                       .transaction_keys = request.transaction_keys,
+                       .min_commit = std::max(request.start.Next(), request.min_commit),
+                       .is_async_commit = request.use_async_commit && !request.try_one_phase};
+    if (lock.is_async_commit && mutation.key == request.primary) {
+      lock.secondaries = request.secondaries;
+    }
+    switch (mutation.kind) {
+      case txn::Mutation::Kind::kPut:
+      case txn::Mutation::Kind::kInsert: break;
+      case txn::Mutation::Kind::kDelete: lock.kind = mvcc::Lock::Kind::kDelete; break;
+      case txn::Mutation::Kind::kLock:
+      case txn::Mutation::Kind::kCheckNotExists: continue;  // Readers see nothing of these.
+    }
+    locks.emplace(mutation.key, std::move(lock));
+  }
+  return locks;
+}
+
+std::unique_ptr<mvcc::Scanner> NewScanner(const ReadView& data, const TxnScan& scan,
+                                          const mvcc::View& view) {
+  mvcc::Scanner::Options options = {.lower = scan.reverse ? scan.end : scan.start,
+                                    .upper = scan.reverse ? scan.start : scan.end,
+                                    .view = view,
+                                    .key_only = scan.key_only,
+                                    .sample_step = scan.sample_step,
+                                    .within = {.lower = codec::DataKey(data.region.start_key),
+                                               .upper = codec::DataEndKey(data.region.end_key)}};
+  if (scan.reverse) {
+    return std::make_unique<mvcc::BackwardScanner>(data.snapshot, std::move(options));
+  }
+  return std::make_unique<mvcc::ForwardScanner>(data.snapshot, std::move(options));
+}
+
+std::optional<mvcc::KeyIsLocked> FindLock(const Locks& locks, const std::string& key) {
+  const auto found = locks.find(key);
+  if (found == locks.end()) return std::nullopt;
+  return mvcc::KeyIsLocked{.key = key, .lock = found->second};
+}
+
+const std::string& KeyOf(const mvcc::Scanner::Item& item) {
+  const auto* pair = std::get_if<mvcc::Scanner::Pair>(&item);
+  return pair != nullptr ? pair->key : std::get<mvcc::KeyIsLocked>(item).key;
+}
+
+// The locks in memory that are the region's, among what the engine has in a scan: each takes the
+// place of what its key has there.
+TxnKv::Items WithLocks(const Region& region, const TxnScan& scan, TxnKv::Items items,
+                       const Locks& locks) {
+  TxnKv::Items in_memory, all;
+  for (const auto& [key, lock] : locks) {
+    if (KeyOutside(region, key)) continue;
+    in_memory.emplace_back(mvcc::KeyIsLocked{.key = key, .lock = lock});
+  }
+  if (scan.reverse) std::reverse(in_memory.begin(), in_memory.end());
+  // Of two with the same key the first one is taken.
+  std::set_union(std::make_move_iterator(in_memory.begin()),
+                 std::make_move_iterator(in_memory.end()), std::make_move_iterator(items.begin()),
+                 std::make_move_iterator(items.end()), std::back_inserter(all),
+                 [&](const auto& a, const auto& b) {
+                   return scan.reverse ? KeyOf(b) < KeyOf(a) : KeyOf(a) < KeyOf(b);
+                 });
+  if (all.size() > scan.limit) all.erase(all.begin() + scan.limit, all.end());
+  return all;
+}
+
+Result<TxnKv::Items> ScanItems(const ReadView& data, const TxnScan& scan, const mvcc::View& view,
+                               const Locks& locks) {
+  TxnKv::Items items;
+  const std::unique_ptr<mvcc::Scanner> scanner = NewScanner(data, scan, view);
+  while (items.size() < scan.limit) {
+    RUTILE_ASSIGN_OR_RETURN(std::optional<mvcc::Scanner::Item> next, scanner->Next());
+    if (!next) break;
+    items.push_back(*std::move(next));
+  }
+  if (locks.empty()) return items;
+  return WithLocks(data.region, scan, std::move(items), locks);
+}
+
+Status CheckTimestamp(const mvcc::View& view) {
+  if (!view.at.IsZero()) return {};
+  return Status(Code::kInvalidArgument, "a read at timestamp zero");
+}
+
+}  // namespace
+
+Status TxnKv::CheckKey(std::string_view key) const {
+  if (key.empty()) return Status(Code::kInvalidArgument, "the key is empty");
+  if (key.size() <= limits_.max_key_bytes) return {};
+  return Status(Code::kInvalidArgument,
+                "the key has " + std::to_string(key.size()) + " bytes, the limit is " +
+                    std::to_string(limits_.max_key_bytes) + " (option max-key-bytes)");
+}
+
+Status TxnKv::CheckLimit(std::uint64_t limit) const {
+  if (limit <= limits_.max_scan_limit) return {};
+  return Status(Code::kInvalidArgument,
+                "a scan of " + std::to_string(limit) + " keys, the limit is " +
+                    std::to_string(limits_.max_scan_limit) + " (option max-scan-limit)");
+}
+
+// --- Reads.
+
+template <class T, class F>
+void TxnKv::Read(const RequestHeader& header, TxnDone<T> done, F read) {
+  RequestHeader at_leader = header;
+  at_leader.from_follower = false;
+  store_.Read(at_leader, [done = std::move(done), read = std::move(read)](
+                             const ReadView* view, const RegionError* error) mutable {
+    if (view == nullptr) return done(*error);
+    done(read(*view));
+  });
+}
+
+void TxnKv::Get(const RequestHeader& header, std::string key, mvcc::View view,
+                TxnDone<mvcc::ReadAnswer> done) {
+  Status status = CheckKey(key);
+  if (status.ok()) status = CheckTimestamp(view);
+  if (!status.ok()) return done(std::move(status));
+  using Reply = TxnReply<mvcc::ReadAnswer>;
+  Locks locks = concurrency_.AdmitRead(view, {key});
+  Read<mvcc::ReadAnswer>(header, std::move(done),
+                         [key = std::move(key), view = std::move(view),
+                          locks = std::move(locks)](const ReadView& data) -> Reply {
+                           if (auto error = KeyOutside(data.region, key)) return *std::move(error);
+                           if (auto locked = FindLock(locks, key))
+                             return mvcc::ReadAnswer(*std::move(locked));
+                           Result<mvcc::ReadAnswer> answer =
+                               mvcc::Reader(data.snapshot).Get(key, view);
+                           if (!answer.ok()) return answer.status();
+                           return std::move(answer).value();
+                         });
+}
+
+void TxnKv::BatchGet(const RequestHeader& header, std::vector<std::string> keys, mvcc::View view,
+                     TxnDone<Items> done) {
+  Status status = CheckKeys(keys);
+  if (status.ok()) status = CheckTimestamp(view);
+  if (!status.ok()) return done(std::move(status));
+  using Reply = TxnReply<Items>;
+  Locks locks = concurrency_.AdmitRead(view, keys);
+  Read<Items>(header, std::move(done),
+              [keys = std::move(keys), view = std::move(view),
+               locks = std::move(locks)](const ReadView& data) -> Reply {
+                mvcc::Reader reader(data.snapshot);
+                Items items;
+                for (const std::string& key : keys) {
+                  if (auto error = KeyOutside(data.region, key)) return *std::move(error);
+                  if (auto locked = FindLock(locks, key)) {
+                    items.emplace_back(*std::move(locked));
+                    continue;
+                  }
+                  Result<mvcc::ReadAnswer> answer = reader.Get(key, view);
+                  if (!answer.ok()) return answer.status();
+                  if (auto* locked = std::get_if<mvcc::KeyIsLocked>(&answer.value())) {
+                    items.emplace_back(std::move(*locked));
+                    continue;
+                  }
+                  auto& found = std::get<std::optional<mvcc::Found>>(answer.value());
+                  if (!found) continue;
+                  items.emplace_back(mvcc::Scanner::Pair{
+                      .key = key, .value = std::move(found->value), .commit = found->commit});
+                }
+                return items;
+              });
+}
+
+void TxnKv::Scan(const RequestHeader& header, TxnScan scan, mvcc::View view, TxnDone<Items> done) {
+  Status status = CheckLimit(scan.limit);
+  if (status.ok()) status = CheckTimestamp(view);
+  if (!status.ok()) return done(std::move(status));
+  using Reply = TxnReply<Items>;
+  // A range in reverse: all of it, since the first in memory may be the last of the scan.
+  Locks locks = scan.reverse ? concurrency_.AdmitScan(view, scan.end, scan.start, SIZE_MAX)
+                             : concurrency_.AdmitScan(view, scan.start, scan.end, scan.limit);
+  Read<Items>(header, std::move(done),
+              [scan = std::move(scan), view = std::move(view),
+               locks = std::move(locks)](const ReadView& data) -> Reply {
+                auto error = scan.reverse ? UpperOutside(data.region, scan.start)
+                                          : KeyOutside(data.region, scan.start);
+                if (error) return *std::move(error);
+                Result<Items> items = ScanItems(data, scan, view, locks);
+                if (!items.ok()) return items.status();
+                return std::move(items).value();
+              });
+}
+
+void TxnKv::ScanLocks(const RequestHeader& header, mvcc::LockScan scan,
+                      TxnDone<std::vector<mvcc::KeyIsLocked>> done) {
+  if (scan.limit == 0) scan.limit = limits_.max_scan_limit;
+  if (Status status = CheckLimit(scan.limit); !status.ok()) return done(std::move(status));
+  using Reply = TxnReply<std::vector<mvcc::KeyIsLocked>>;
+  Read<std::vector<mvcc::KeyIsLocked>>(
+      header, std::move(done), [scan = std::move(scan)](const ReadView& data) -> Reply {
+        const Region& region = data.region;
+        if (!scan.lower.empty()) {
+          if (auto error = KeyOutside(region, scan.lower)) return *std::move(error);
+        }
+        auto found = mvcc::ScanLocks(data.snapshot, scan,
+                                     {.lower = codec::DataKey(region.start_key),
+                                      .upper = codec::DataEndKey(region.end_key)});
+        if (!found.ok()) return found.status();
+        return std::move(found).value();
+      });
+}
+
+// --- Writes.
+
+template <class T, class Request, class F>
+void TxnKv::Act(const RequestHeader& header, Request request, F act, TxnDone<T> done) {
+  std::vector<std::string> keys = KeysOf(request);
+  if (Status status = CheckKeys(keys); !status.ok()) return done(std::move(status));
+  struct Acting {
+    T answer = {};
+    std::vector<PessimisticLocks::Notice> notices = {};  // For who waits for a lock.
+  };
+  const auto acting = std::make_shared<Acting>();
+  scheduler_.Run(
+      header, std::move(keys),
+      [this, acting, act = std::move(act),
+       request = std::move(request)](mvcc::Reader& reader) -> Result<TxnScheduler::Plan> {
+        TxnScheduler::Plan plan;
+        RUTILE_ASSIGN_OR_RETURN(acting->answer, act(reader, request, &plan.locks));
+        plan.changes = std::exchange(OutcomeOf(acting->answer).changes, {});
+        acting->notices = locks_->Concerning(plan.changes);
+        return plan;
+      },
+      [acting, done = std::move(done)](TxnScheduler::Ending ending) mutable {
+        if (auto* error = std::get_if<RegionError>(&ending)) return done(std::move(*error));
+        if (auto* status = std::get_if<Status>(&ending)) return done(std::move(*status));
+        done(std::move(acting->answer));
+      },
+      [this, acting] { locks_->Tell(acting->notices); });
+}
+
+template <class T, class Request>
+void TxnKv::Act(const RequestHeader& header, Request request, Action<T, Request> act,
+                TxnDone<T> done) {
+  Act<T>(
+      header, std::move(request),
+      [act](mvcc::Reader& reader, const Request& asked, txn::KeyLocks*) {
+        return act(reader, asked);
+      },
+      std::move(done));
+}
+
+void TxnKv::Prewrite(const RequestHeader& header, txn::PrewriteRequest request,
+                     TxnDone<txn::PrewriteOutcome> done) {
+  for (const txn::Mutation& mutation : request.mutations) {
+    if (mutation.value.size() <= limits_.max_value_bytes) continue;
+    return done(Status(Code::kInvalidArgument,
+                       "the value has " + std::to_string(mutation.value.size()) +
+                           " bytes, the limit is " + std::to_string(limits_.max_value_bytes) +
+                           " (option max-value-bytes)"));
+  }
+  const bool chooses_commit = request.use_async_commit || request.try_one_phase;
+  Act<txn::PrewriteOutcome>(
+      header, std::move(request),
+      [this, chooses_commit, region = header.region](
+          mvcc::Reader& reader, const txn::PrewriteRequest& asked, txn::KeyLocks* locks) {
+        if (!chooses_commit) return txn::Prewrite(reader, asked);
+        return PrewriteBelowReaders(region, reader, asked, locks);
+      },
+      std::move(done));
+}
+
+Result<txn::PrewriteOutcome> TxnKv::PrewriteBelowReaders(RegionId region, mvcc::Reader& reader,
+                                                         const txn::PrewriteRequest& request,
+                                                         txn::KeyLocks* locks) {
+  // If the term is not the one of the command any more, nothing will be proposed.
+  const std::optional<GateState> gate = store_.Gate(region);
+  const bool is_covered = gate && gate->is_leader && sync_.Covers(region, gate->term);
+  RUTILE_SOMETIMES(!is_covered, "store: a new leader does not choose commit timestamps yet");
+  if (!is_covered) return txn::Prewrite(reader, request);
+  // In this order, and the proposal after it: see ConcurrencyManager for why no read comes between.
+  txn::KeyLocks held = concurrency_.Lock(LocksOf(request));
+  const mvcc::Timestamp max_ts = concurrency_.max_ts();
+  RUTILE_ASSIGN_OR_RETURN(txn::PrewriteOutcome result, txn::Prewrite(reader, request, max_ts));
+  const mvcc::Timestamp commit = std::max(result.min_commit, result.one_phase_commit);
+  // One that commits in two phases does so at a timestamp that is given out later than any reader's
+  // of before.
+  if (!commit.IsZero() && !result.outcome.changes.empty()) {
+    held.SetMinCommit(commit);
+    *locks = std::move(held);
+  }
+  return result;
+}
+
+void TxnKv::PessimisticLock(const RequestHeader& header, LockRequest request,
+                            TxnDone<txn::PessimisticLockOutcome> done) {
+  for (const auto& key : request.lock.keys) {
+    if (Status status = CheckKey(key.key); !status.ok()) return done(std::move(status));
+  }
+  locks_->Lock(header, std::move(request), std::move(done));
+}
+
+void TxnKv::PessimisticRollback(const RequestHeader& header,
+                                txn::PessimisticRollbackRequest request,
+                                TxnDone<txn::Outcome> done) {
+  Act(header, std::move(request), txn::PessimisticRollback, std::move(done));
+}
+
+void TxnKv::Commit(const RequestHeader& header, txn::CommitRequest request,
+                   TxnDone<txn::Outcome> done) {
+  Act(header, std::move(request), txn::Commit, std::move(done));
+}
+
+void TxnKv::Rollback(const RequestHeader& header, txn::RollbackRequest request,
+                     TxnDone<txn::Outcome> done) {
+  Act(header, std::move(request), txn::Rollback, std::move(done));
+}
+
+void TxnKv::Resolve(const RequestHeader& header, txn::ResolveRequest request,
+                    TxnDone<txn::Outcome> done) {
+  Act(header, std::move(request), txn::Resolve, std::move(done));
+}
+
+void TxnKv::CheckStatus(const RequestHeader& header, txn::StatusRequest request,
+                        TxnDone<txn::StatusOutcome> done) {
+  Act(header, std::move(request), txn::CheckStatus, std::move(done));
+}
+
+void TxnKv::CheckSecondaryLocks(const RequestHeader& header, txn::SecondaryLocksRequest request,
+                                TxnDone<txn::SecondaryLocksOutcome> done) {
+  Act(header, std::move(request), txn::CheckSecondaryLocks, std::move(done));
+}
+
+void TxnKv::Heartbeat(const RequestHeader& header, txn::HeartbeatRequest request,
+                      TxnDone<txn::HeartbeatOutcome> done) {
+  Act(header, std::move(request), txn::Heartbeat, std::move(done));
+}
+
+}  // namespace rutile::store

@@ -1,0 +1,157 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/status.h"
+#include "base/task.h"
+#include "env/env.h"
+#include "mvcc/lock_scan.h"
+#include "mvcc/reader.h"
+#include "mvcc/scanner.h"
+#include "store/max_timestamp_sync.h"
+#include "store/pessimistic_locks.h"
+#include "store/region_error.h"
+#include "store/store.h"
+#include "store/txn_scheduler.h"
+#include "txn/check_secondary_locks.h"
+#include "txn/check_status.h"
+#include "txn/commit.h"
+#include "txn/concurrency_manager.h"
+#include "txn/heartbeat.h"
+#include "txn/outcome.h"
+#include "txn/pessimistic_lock.h"
+#include "txn/pessimistic_rollback.h"
+#include "txn/prewrite.h"
+#include "txn/resolve.h"
+#include "txn/rollback.h"
+
+namespace rutile::store {
+
+// What the transactional calls accept; configuration of the node.
+struct TxnLimits {
+  std::size_t max_key_bytes = std::size_t{8} << 10;
+  std::size_t max_value_bytes = std::size_t{6} << 20;
+  std::uint32_t max_scan_limit = 100'000;  // Pairs and locks of one scan.
+  TxnScheduler::Options scheduler = {};
+  PessimisticLocks::Options locks = {};
+};
+
+// The answer to a transactional call: a T, a region error, or a Status whose message is for the
+// user (a bad argument, or records that contradict each other).
+template <class T>
+using TxnReply = std::variant<T, RegionError, Status>;
+template <class T>
+using TxnDone = UniqueFunction<void(TxnReply<T>)>;
+
+// Forward: [start, end) with `start` in the region; an empty `end` is no bound. Reverse: from below
+// `start` down to `end`, both as the protocol has them: start is the exclusive upper bound, in the
+// region or its end, and empty for that; end is the inclusive lower one.
+struct TxnScan {
+  std::string start = {};
+  std::string end = {};
+  std::uint32_t limit = 0;  // Pairs and locks.
+  bool key_only = false;
+  bool reverse = false;
+  std::uint32_t sample_step = 0;  // As in mvcc::Scanner::Options.
+};
+
+// The transactional calls of one store: reads at a timestamp, and the actions of src/txn run by a
+// TxnScheduler. Checks arguments. The changes of an
+// answered outcome are empty: they are applied.
+//
+// Reads are served by leaders only, `from_follower` or not: what a follower has shown, its leader
+// would not know of when it chooses the commit timestamp of a transaction. That it does for
+// asynchronous commits and those in one phase, in terms of its own for which it was given a fresh
+// timestamp (see MaxTimestampSync); until then they are prewritten for two phases.
+//
+// Safe from any thread; `done` runs exactly once, possibly before the call returns.
+class TxnKv {
+ public:
+  using Items = std::vector<mvcc::Scanner::Item>;
+
+  // Terms as for TxnScheduler, and for MaxTimestampSync.
+  TxnKv(Store& store, Executor& executor, TxnLimits limits, TimestampSource timestamps = {})
+      : store_(store),
+        limits_(limits),
+        sync_(concurrency_, std::move(timestamps)),
+        scheduler_(store, executor, limits.scheduler),
+        locks_(std::make_shared<PessimisticLocks>(store, scheduler_, concurrency_, executor,
+                                                  limits.locks)) {
+    store.Watch(locks_);
+  }
+
+  void Get(const RequestHeader& header, std::string key, mvcc::View view,
+           TxnDone<mvcc::ReadAnswer> done);
+  // Only the keys that are present or locked, in the order asked for.
+  void BatchGet(const RequestHeader& header, std::vector<std::string> keys, mvcc::View view,
+                TxnDone<Items> done);
+  // Clipped to the region. A reversed range holds nothing.
+  void Scan(const RequestHeader& header, TxnScan scan, mvcc::View view, TxnDone<Items> done);
+  // Likewise; no lower bound: from the region's start. A limit of zero stands for the highest there
+  // is.
+  void ScanLocks(const RequestHeader& header, mvcc::LockScan scan,
+                 TxnDone<std::vector<mvcc::KeyIsLocked>> done);
+
+  void Prewrite(const RequestHeader& header, txn::PrewriteRequest request,
+                TxnDone<txn::PrewriteOutcome> done);
+  // Waits for keys that others have, as long as the request says.
+  void PessimisticLock(const RequestHeader& header, LockRequest request,
+                       TxnDone<txn::PessimisticLockOutcome> done);
+  void PessimisticRollback(const RequestHeader& header, txn::PessimisticRollbackRequest request,
+                           TxnDone<txn::Outcome> done);
+  void Commit(const RequestHeader& header, txn::CommitRequest request, TxnDone<txn::Outcome> done);
+  void Rollback(const RequestHeader& header, txn::RollbackRequest request,
+                TxnDone<txn::Outcome> done);
+  void Resolve(const RequestHeader& header, txn::ResolveRequest request,
+               TxnDone<txn::Outcome> done);
+  void CheckStatus(const RequestHeader& header, txn::StatusRequest request,
+                   TxnDone<txn::StatusOutcome> done);
+  void CheckSecondaryLocks(const RequestHeader& header, txn::SecondaryLocksRequest request,
+                           TxnDone<txn::SecondaryLocksOutcome> done);
+  void Heartbeat(const RequestHeader& header, txn::HeartbeatRequest request,
+                 TxnDone<txn::HeartbeatOutcome> done);
+
+  const TxnScheduler& scheduler() const { return scheduler_; }
+  const txn::ConcurrencyManager& concurrency() const { return concurrency_; }
+  const PessimisticLocks& locks() const { return *locks_; }
+
+ private:
+  Status CheckKey(std::string_view key) const;
+  template <class Keys>
+  Status CheckKeys(const Keys& keys) const {
+    for (const auto& key : keys) RUTILE_RETURN_IF_ERROR(CheckKey(key));
+    return {};
+  }
+  Status CheckLimit(std::uint64_t limit) const;
+  // Runs `read` on a view and hands on what it returns.
+  template <class T, class F>
+  void Read(const RequestHeader& header, TxnDone<T> done, F read);
+  // Runs `act`, whose T is or has an Outcome, on the keys of the request, and hands on what it
+  // gave. It may lock keys in memory until its changes are applied.
+  template <class T, class Request>
+  using Action = Result<T> (*)(mvcc::Reader& reader, const Request& request);
+  template <class T, class Request, class F>
+  void Act(const RequestHeader& header, Request request, F act, TxnDone<T> done);
+  template <class T, class Request>
+  void Act(const RequestHeader& header, Request request, Action<T, Request> act, TxnDone<T> done);
+  // Of a transaction whose commit timestamp this store chooses.
+  Result<txn::PrewriteOutcome> PrewriteBelowReaders(RegionId region, mvcc::Reader& reader,
+                                                    const txn::PrewriteRequest& request,
+                                                    txn::KeyLocks* locks);
+
+  Store& store_;
+  const TxnLimits limits_;
+  txn::ConcurrencyManager concurrency_;
+  MaxTimestampSync sync_;
+  TxnScheduler scheduler_;
+  const std::shared_ptr<PessimisticLocks> locks_;  // The store only knows it weakly.
+};
+
+}  // namespace rutile::store

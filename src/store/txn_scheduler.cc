@@ -1,0 +1,153 @@
+#include "store/txn_scheduler.h"
+
+#include <optional>
+#include <utility>
+
+#include "base/buggify.h"
+#include "base/probe.h"
+#include "codec/keys.h"
+#include "codec/memcomparable.h"
+#include "store/command.h"
+
+namespace rutile::store {
+namespace {
+
+constexpr Duration kBusyBackoff = Milliseconds(100);
+constexpr Duration kStandstill = Seconds(3);
+
+// Keys of the engine become those of commands, which name users' keys: here that is the comparable
+// form, and what follows it.
+Mutation ToMutation(const engine::WriteBatch::Change& change) {
+  using Kind = engine::WriteBatch::Kind;
+  Mutation mutation{.family = change.family, .key = std::string(codec::UserKey(change.key))};
+  switch (change.kind) {
+    case Kind::kPut: mutation.value = change.value; return mutation;
+    case Kind::kDelete: mutation.kind = Mutation::Kind::kDelete; return mutation;
+    case Kind::kDeleteRange: break;
+  }
+  RUTILE_UNREACHABLE();  // No action removes a range.
+}
+
+}  // namespace
+
+std::optional<RegionError> KeyOutside(const Region& region, const std::string& key) {
+  if (region.Contains(codec::EncodeMemcomparable(key))) return std::nullopt;
+  return KeyNotInRegion{
+      .region = region.id, .key = key, .start_key = region.start_key, .end_key = region.end_key};
+}
+
+void TxnScheduler::Run(const RequestHeader& header, std::vector<std::string> keys, Action action,
+                       Done done, Task finished) {
+  Command command{.header = header,
+                  .keys = std::move(keys),
+                  .action = std::move(action),
+                  .done = std::move(done),
+                  .finished = std::move(finished)};
+  const std::optional<Admitted> admitted = Admit(command);
+  if (!admitted) {
+    return command.done(
+        RegionError(ServerIsBusy{.reason = "too many commands of transactions are under way: " +
+                                           std::to_string(options_.max_commands),
+                                 .backoff = kBusyBackoff}));
+  }
+  RUTILE_SOMETIMES(!admitted->has_keys, "store: a transaction's command waits for another");
+  if (admitted->has_keys) Begin(admitted->id);
+}
+
+std::optional<TxnScheduler::Admitted> TxnScheduler::Admit(Command& command) {
+  MutexLock lock(mutex_);
+  if (commands_.size() >= options_.max_commands) return std::nullopt;
+  const txn::CommandId id(++last_id_);
+  const bool has_keys = latches_.Acquire(id, command.keys);
+  commands_.emplace(id, std::move(command));
+  return Admitted{.id = id, .has_keys = has_keys};
+}
+
+TxnScheduler::Command& TxnScheduler::Find(txn::CommandId id) {
+  MutexLock lock(mutex_);
+  return commands_.at(id);
+}
+
+void TxnScheduler::Begin(txn::CommandId id) {
+  Command& command = Find(id);
+  // Before the snapshot: see the class.
+  const std::optional<GateState> gate = store_.Gate(command.header.region);
+  if (gate && command.header.term.IsZero()) command.header.term = gate->term;
+  RequestHeader header = command.header;
+  header.from_follower = false;
+  store_.Read(header, [this, id](const ReadView* view, const RegionError* error) {
+    if (error != nullptr) return Finish(id, *error);
+    Evaluate(id, *view);
+  });
+}
+
+void TxnScheduler::Evaluate(txn::CommandId id, const ReadView& view) {
+  Command& command = Find(id);
+  for (const std::string& key : command.keys) {
+    if (std::optional<RegionError> error = KeyOutside(view.region, key)) {
+      return Finish(id, *std::move(error));
+    }
+  }
+  // The keys are the region's for as long as its descriptor is this one.
+  command.header.epoch = view.region.epoch;
+  mvcc::Reader reader(view.snapshot);
+  Result<Plan> plan = command.action(reader);
+  if (!plan.ok()) return Finish(id, plan.status());
+  if (plan.value().changes.empty()) return Finish(id, Finished{});
+  command.locks = std::move(plan.value().locks);
+  if (RUTILE_BUGGIFY("buggify store: a transaction's command stands still before its proposal")) {
+    // For long enough that others can lead meanwhile.
+    executor_.PostAfter(kStandstill, [this, id, changes = std::move(plan.value().changes)] {
+      Propose(id, changes);
+    });
+    return;
+  }
+  Propose(id, plan.value().changes);
+}
+
+void TxnScheduler::Propose(txn::CommandId id, const engine::WriteBatch& changes) {
+  store::Command proposal;
+  proposal.mutations.reserve(changes.changes().size());
+  for (const auto& change : changes.changes()) proposal.mutations.push_back(ToMutation(change));
+  const RequestHeader header = Find(id).header;
+  store_.Write(header, std::move(proposal), [this, id](WriteOutcome outcome) {
+    auto* error = std::get_if<RegionError>(&outcome);
+    if (error != nullptr) {
+      RUTILE_SOMETIMES(std::holds_alternative<StaleCommand>(*error),
+                       "store: the term changed between a transaction's snapshot and its proposal");
+      return Finish(id, std::move(*error));
+    }
+    Finish(id, Finished{});
+  });
+}
+
+void TxnScheduler::Finish(txn::CommandId id, Ending ending) {
+  if (std::holds_alternative<Finished>(ending)) {
+    if (Task& finished = Find(id).finished) finished();
+  }
+  Done done;
+  std::vector<txn::CommandId> next;
+  // The next command that gets the keys may lock them, too. Where it is not known whether the
+  // changes will be applied, this store leads no more in their term, and reads for nobody before it
+  // has applied all that became of that.
+  Find(id).locks.Release();
+  {
+    MutexLock lock(mutex_);
+    const auto at = commands_.find(id);
+    done = std::move(at->second.done);
+    commands_.erase(at);
+    next = latches_.Release(id);
+  }
+  // Not from here: a queue of commands that all end at once would be as deep as it is long.
+  for (const txn::CommandId waiter : next) {
+    executor_.Post([this, waiter] { Begin(waiter); });
+  }
+  done(std::move(ending));
+}
+
+std::size_t TxnScheduler::waiting() const {
+  MutexLock lock(mutex_);
+  return latches_.waiting();
+}
+
+}  // namespace rutile::store

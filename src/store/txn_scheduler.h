@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/status.h"
+#include "base/task.h"
+#include "engine/kv_engine.h"
+#include "env/env.h"
+#include "mvcc/reader.h"
+#include "store/region_error.h"
+#include "store/store.h"
+#include "txn/concurrency_manager.h"
+#include "txn/latches.h"
+
+namespace rutile::store {
+
+// Carries out what transactions write: an action looks at a snapshot and says what is to change,
+// and that is proposed to the region. While it does, no other action has the same keys, so what it
+// saw of them is still true when its changes are applied:
+//
+//   - on this store latches keep actions apart, from the snapshot to the end of the proposal;
+//   - another store can have led meanwhile only in a later term, and a proposal of an action goes
+//     into the log in the term in which its snapshot was taken or not at all. The first snapshot of
+//     a later term holds all that earlier ones have proposed.
+//
+// Safe from any thread. Actions that need not wait run on the caller's thread or on one of the
+// store, the others on `executor`.
+class TxnScheduler {
+ public:
+  struct Options {
+    std::size_t max_commands = 10'000;  // Under way and waiting; then the store is busy.
+  };
+  struct Plan {
+    engine::WriteBatch changes = {};  // Empty: there is nothing to write, whatever that means.
+    txn::KeyLocks locks = {};         // Kept until the changes are applied, or will not be.
+  };
+  // A function of what the reader shows. A Status ends the command.
+  using Action = UniqueFunction<Result<Plan>(mvcc::Reader& reader)>;
+  // How a command has ended: its changes are applied, or there were none; or why not. Of the region
+  // errors only Undetermined leaves that open.
+  struct Finished {};
+  using Ending = std::variant<Finished, RegionError, Status>;
+  using Done = UniqueFunction<void(Ending)>;
+
+  // The store and the executor outlive the scheduler, and run none of its tasks after it is gone.
+  TxnScheduler(Store& store, Executor& executor, Options options)
+      : store_(store), executor_(executor), options_(options) {}
+
+  // `keys` are all that the action reads or changes: users', each in the region. `done` runs once.
+  // `finished`, if there is one, runs before it when the command has Finished, and before any other
+  // command has one of its keys.
+  void Run(const RequestHeader& header, std::vector<std::string> keys, Action action, Done done,
+           Task finished = {});
+
+  // Commands that wait for another to be done with a key.
+  std::size_t waiting() const;
+
+ private:
+  struct Command {
+    RequestHeader header = {};
+    std::vector<std::string> keys = {};
+    Action action = {};
+    Done done = {};
+    txn::KeyLocks locks = {};
+    Task finished = {};
+  };
+
+  struct Admitted {
+    txn::CommandId id = {};
+    bool has_keys = false;  // Else it will be begun when it has.
+  };
+  // Takes the command in, if there is room.
+  std::optional<Admitted> Admit(Command& command);
+  Command& Find(txn::CommandId id);
+  // It has its keys.
+  void Begin(txn::CommandId id);
+  void Evaluate(txn::CommandId id, const ReadView& view);
+  void Propose(txn::CommandId id, const engine::WriteBatch& changes);
+  void Finish(txn::CommandId id, Ending ending);
+
+  Store& store_;
+  Executor& executor_;
+  const Options options_;
+
+  mutable Mutex mutex_;
+  txn::Latches latches_ GUARDED_BY(mutex_);
+  // A command is only touched by whoever carries it on; the map by all.
+  std::map<txn::CommandId, Command> commands_ GUARDED_BY(mutex_);
+  std::uint64_t last_id_ GUARDED_BY(mutex_) = 0;
+};
+
+// Why a transactional key does not belong to the region, whose borders are in comparable form.
+std::optional<RegionError> KeyOutside(const Region& region, const std::string& key);
+
+}  // namespace rutile::store
