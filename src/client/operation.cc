@@ -139,7 +139,7 @@ void Operations::Send(const std::shared_ptr<Attempt>& attempt, const Route& rout
         if (!status.ok()) {
           const bool lost =
               status.code() == Code::kUnavailable || status.code() == Code::kDeadlineExceeded;
-          if (!lost) return attempt->fail(std::move(status), route);
+          if (!lost) return self->Refused(*attempt, std::move(status), route);
           attempt->unknown = true;
           self->routes_.Redirect(attempt->where.key, std::nullopt);
           if (!self->IsRepeatable(attempt->where)) {
@@ -154,8 +154,17 @@ void Operations::Send(const std::shared_ptr<Attempt>& attempt, const Route& rout
         if (auto final = self->Learn(*attempt, error)) {
           return attempt->fail(std::move(*final), route);
         }
+        attempt->last_answer = error.message();
         self->Retry(attempt, Status(Code::kUnavailable, error.message()));
       });
+}
+
+void Operations::Refused(Attempt& attempt, Status status, const Route& route) {
+  if (attempt.unknown && attempt.where.effect != Where::Effect::kNone) {
+    status = Status(Code::kDeadlineExceeded,
+                    status.ToString() + "; an attempt before may have been carried out");
+  }
+  attempt.fail(std::move(status), route);
 }
 
 std::optional<Status> Operations::Learn(Attempt& attempt, const errorpb::Error& error) {
@@ -189,12 +198,16 @@ void Operations::Retry(const std::shared_ptr<Attempt>& attempt, Status why) {
   attempt->backoff = std::min(attempt->backoff * 2, options_.backoff_max);
   if (clock_.Now() + pause >= attempt->deadline) {
     const bool unknown = attempt->unknown && attempt->where.effect != Where::Effect::kNone;
+    std::string text = "gave up after " +
+                       std::to_string(ToMilliseconds(clock_.Now() - attempt->began)) +
+                       " ms: " + std::string(attempt->last_error.message());
+    // The last attempt may just have had no time left for an answer.
+    if (!attempt->last_answer.empty() && attempt->last_answer != attempt->last_error.message()) {
+      text += "; before that: " + attempt->last_answer;
+    }
+    if (unknown) text += "; an attempt before may have been carried out";
     return attempt->fail(
-        Status(unknown ? Code::kDeadlineExceeded : Code::kUnavailable,
-               "gave up after " + std::to_string(ToMilliseconds(options_.timeout)) +
-                   " ms: " + std::string(attempt->last_error.message()) +
-                   (unknown ? "; an attempt before may have been carried out" : "")),
-        Route());
+        Status(unknown ? Code::kDeadlineExceeded : Code::kUnavailable, std::move(text)), Route());
   }
   executor_.PostAfter(pause, [self = shared_from_this(), attempt] { self->Start(attempt); });
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -40,6 +41,7 @@ struct Where {
   std::string key = {};
   bool below = false;  // To the region that holds the keys right below `key` (reverse scans).
   Effect effect = Effect::kNone;
+  std::optional<Instant> deadline = {};  // When to give up, if that is before the options' timeout.
 };
 
 // Carries requests to the leader of their region: looks routes up at placement, tries again with
@@ -61,13 +63,22 @@ class Operations : public std::enable_shared_from_this<Operations> {
         std::move(where), std::move(request), [](const Route&, Request*) {}, std::move(done));
   }
 
+ protected:
+  const RawClientOptions& options() const { return options_; }
+  const Clock& clock() const { return clock_; }
+  Executor& executor() const { return executor_; }
+  Connections& connections() { return connections_; }
+  const RouteCache& routes() const { return routes_; }
+
  private:
   // What the untyped part of an attempt calls.
   struct Attempt {
     Where where;
+    Instant began = {};
     Instant deadline = {};
     Duration backoff = {};
     Status last_error;
+    std::string last_answer;  // What a store has said last of why it does not serve the request.
     bool before = false;   // The region that begins at the key is known: the one before is wanted.
     bool unknown = false;  // An attempt may have been carried out.
     // Encodes the request for a route.
@@ -83,6 +94,8 @@ class Operations : public std::enable_shared_from_this<Operations> {
                    std::size_t endpoint, std::size_t tried);
   void Send(const std::shared_ptr<Attempt>& attempt, const Route& route,
             const std::string& address);
+  // Fails with what the server has said of the call itself. That concerns this attempt only.
+  void Refused(Attempt& attempt, Status status, const Route& route);
   // Pauses and starts again; fails when the time is up.
   void Retry(const std::shared_ptr<Attempt>& attempt, Status why);
   // Learns from a region error. A status if the request can never succeed or must not be repeated.
@@ -106,7 +119,11 @@ template <class Response, class Request, class Fill, class Done>
 void Operations::Run(Where where, Request request, Fill fill, Done done) {
   auto attempt = std::make_shared<Attempt>();
   attempt->where = std::move(where);
-  attempt->deadline = clock_.Now() + options_.timeout;
+  attempt->began = clock_.Now();
+  attempt->deadline = attempt->began + options_.timeout;
+  if (attempt->where.deadline) {
+    attempt->deadline = std::min(attempt->deadline, *attempt->where.deadline);
+  }
   attempt->backoff = options_.backoff_min;
   auto shared = std::make_shared<Request>(std::move(request));
   auto shared_done = std::make_shared<Done>(std::move(done));

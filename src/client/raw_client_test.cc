@@ -234,6 +234,30 @@ TEST_F(RawClientTest, WhatMayHaveBeenDoneOnceIsUnknownHoweverItEnds) {
   EXPECT_EQ(Get(client).code(), Code::kUnavailable);
 }
 
+TEST_F(RawClientTest, WhatMayHaveBeenDoneOnceIsUnknownEvenIfTheNextServerDoesNotServeTheCall) {
+  RawClient& client = Client();
+  const Status unserved(Code::kUnimplemented, "nobody serves this here");
+  stores_.answers = {Lost(), unserved};
+  EXPECT_EQ(Put(client).code(), Code::kDeadlineExceeded);
+  stores_.answers = {unserved};
+  EXPECT_EQ(Put(client).code(), Code::kUnimplemented);
+  stores_.answers = {Lost(), unserved};
+  EXPECT_EQ(Get(client).code(), Code::kUnimplemented);
+}
+
+// The last attempt had no time for an answer, and those before it say why.
+TEST_F(RawClientTest, WhatAStoreHasSaidIsToldWhenNoAnswerComesInTheEnd) {
+  RawClient& client = Client({.timeout = Seconds(1)});
+  errorpb::Error busy = Busy();
+  busy.set_message("the disk is almost full");
+  stores_.answers = {busy};
+  stores_.answers.insert(stores_.answers.end(), 100, Lost());
+  const std::string text(Put(client).message());
+  EXPECT_NE(text.find("the connection broke; before that: the disk is almost full"),
+            std::string::npos)
+      << text;
+}
+
 TEST_F(RawClientTest, FollowerReadsGoToAllPeersInTurnAndWritesDoNot) {
   RawClient& client = Client({.follower_reads = true});
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(Get(client).ok());

@@ -1,0 +1,229 @@
+#include "client/lock_resolver.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "base/probe.h"
+#include "proto/kvrpcpb.pb.h"
+
+namespace rutile::client {
+namespace {
+
+bool IsExpired(Timestamp start, std::uint64_t ttl_ms, Timestamp now) {
+  const std::uint64_t began = PhysicalMillis(start), is = PhysicalMillis(now);
+  return is > began && is - began > ttl_ms;
+}
+
+std::string TextOf(const kvrpcpb::KeyError& error) {
+  if (!error.abort().empty()) return error.abort();
+  if (!error.retryable().empty()) return error.retryable();
+  return error.ShortDebugString();
+}
+
+// One look at a number of locks. On the executor.
+class Resolution : public std::enable_shared_from_this<Resolution> {
+ public:
+  using Done = std::function<void(Result<LocksResolved>)>;
+
+  Resolution(std::shared_ptr<TxnCore> core, const std::vector<MetLock>& locks, Timestamp reader,
+             Instant deadline, Done done)
+      : core_(std::move(core)), reader_(reader), deadline_(deadline), done_(std::move(done)) {
+    for (const MetLock& lock : locks) {
+      Met& met = transactions_[lock.start];
+      met.primary = lock.primary;
+      met.ttl_ms = std::max(met.ttl_ms, lock.ttl_ms);
+      met.keys.insert(lock.key);
+    }
+  }
+
+  void Start() {
+    core_->GetTimestamp(deadline_, [self = shared_from_this()](const Result<Timestamp>& now) {
+      if (!now.ok()) return self->done_(now.status());
+      self->now_ = now.value();
+      self->CheckNext();
+    });
+  }
+
+ private:
+  struct Met {
+    std::string primary = {};
+    std::uint64_t ttl_ms = 0;
+    std::set<std::string> keys = {};
+  };
+
+  void CheckNext() {
+    if (transactions_.empty()) return done_(std::move(result_));
+    Check(/*in_two_phases=*/false);
+  }
+
+  // `in_two_phases`: although the primary key has a lock of an asynchronous commit.
+  void Check(bool in_two_phases) {
+    const auto& [start, met] = *transactions_.begin();
+    kvrpcpb::CheckTxnStatusRequest request;
+    request.set_primary_key(met.primary);
+    request.set_lock_ts(start.value());
+    request.set_caller_start_ts(reader_.value());
+    request.set_current_ts(now_.value());
+    // The prewrite of a primary that is not there yet may be on its way, for as long as a lock may.
+    request.set_rollback_if_not_exist(IsExpired(start, met.ttl_ms, now_));
+    request.set_verify_is_primary(true);
+    request.set_force_sync_commit(in_two_phases);
+    core_->Send<kvrpcpb::CheckTxnStatusResponse>(
+        {.method = "KvCheckTxnStatus", .deadline = deadline_}, met.primary, std::move(request),
+        [](const Route&, kvrpcpb::CheckTxnStatusRequest*) {},
+        [self = shared_from_this()](const Result<kvrpcpb::CheckTxnStatusResponse>& reply,
+                                    const Route&) {
+          if (!reply.ok()) return self->done_(reply.status());
+          self->OnStatus(reply.value());
+        });
+  }
+
+  void OnStatus(const kvrpcpb::CheckTxnStatusResponse& status) {
+    const Timestamp start = transactions_.begin()->first;
+    if (status.has_error()) {
+      const kvrpcpb::KeyError& error = status.error();
+      if (!error.has_txn_not_found() && !error.has_primary_mismatch()) {
+        return done_(Status(Code::kInternal,
+                            "the status of transaction " + ToString(start) + ": " + TextOf(error)));
+      }
+      RUTILE_SOMETIMES(error.has_txn_not_found(), "client: a lock whose primary is not there yet");
+      result_.is_blocked = true;
+      return Next();
+    }
+    if (status.lock_info().use_async_commit() && status.action() == kvrpcpb::NoAction &&
+        IsExpired(start, status.lock_info().lock_ttl(), now_)) {
+      return CheckSecondaries(status.lock_info());
+    }
+    if (status.lock_ttl() > 0) {
+      const bool is_pushed = status.action() == kvrpcpb::MinCommitTSPushed;
+      RUTILE_SOMETIMES(is_pushed, "client: a reader passes a lock");
+      if (is_pushed) {
+        result_.passed.insert(start);
+      } else {
+        result_.is_blocked = true;
+      }
+      return Next();
+    }
+    RUTILE_SOMETIMES(status.action() == kvrpcpb::TTLExpireRollback,
+                     "client: a silent transaction is rolled back");
+    RUTILE_SOMETIMES(status.action() == kvrpcpb::LockNotExistRollback,
+                     "client: a transaction is rolled back before its primary is locked");
+    RUTILE_SOMETIMES(status.commit_version() > 0,
+                     "client: a lock of a committed transaction is resolved");
+    Resolve(start, Timestamp(status.commit_version()));
+  }
+
+  // An asynchronous commit whose client is silent: it is committed if all keys have its lock.
+  struct Secondaries {
+    std::size_t left = 0;
+    Timestamp commit = {};  // The highest of the least commit timestamps.
+    bool is_decided = false;
+    bool is_in_two_phases = false;
+  };
+  void CheckSecondaries(const kvrpcpb::LockInfo& primary) {
+    RUTILE_SOMETIMES(true, "client: a silent asynchronous commit is looked into");
+    const Timestamp start = transactions_.begin()->first;
+    const auto found = std::make_shared<Secondaries>();
+    const std::set<std::string> keys(primary.secondaries().begin(), primary.secondaries().end());
+    found->left = keys.size();
+    found->commit = Timestamp(primary.min_commit_ts());
+    std::set<std::string>& met = transactions_.begin()->second.keys;
+    met.insert(primary.primary_lock());
+    met.insert(keys.begin(), keys.end());
+    if (keys.empty()) return Resolve(start, found->commit);
+    core_->SendAll<kvrpcpb::CheckSecondaryLocksResponse, kvrpcpb::CheckSecondaryLocksRequest>(
+        {.method = "KvCheckSecondaryLocks", .deadline = deadline_}, {keys.begin(), keys.end()},
+        [start](const std::vector<std::string>& some,
+                kvrpcpb::CheckSecondaryLocksRequest* request) {
+          request->set_start_version(start.value());
+          *request->mutable_keys() = {some.begin(), some.end()};
+        },
+        [self = shared_from_this(), start, found](
+            const Result<kvrpcpb::CheckSecondaryLocksResponse>& reply,
+            const std::vector<std::string>& some) {
+          self->TakeSecondaries(reply, some, found.get());
+          if (found->left > 0) return;
+          if (!self->status_.ok()) return self->done_(self->status_);
+          if (found->is_in_two_phases && !found->is_decided) return self->Check(true);
+          self->Resolve(start, found->commit);
+        });
+  }
+  void TakeSecondaries(const Result<kvrpcpb::CheckSecondaryLocksResponse>& reply,
+                       const std::vector<std::string>& some, Secondaries* found) {
+    found->left -= some.size();
+    if (!reply.ok() || reply.value().has_error()) {
+      status_ = reply.ok() ? Status(Code::kInternal, "locks of an asynchronous commit: " +
+                                                         TextOf(reply.value().error()))
+                           : reply.status();
+      return;
+    }
+    if (found->is_decided) return;
+    if (static_cast<std::size_t>(reply.value().locks_size()) < some.size()) {
+      found->is_decided = true;
+      found->commit = Timestamp(reply.value().commit_ts());
+      return;
+    }
+    for (const kvrpcpb::LockInfo& lock : reply.value().locks()) {
+      found->commit = std::max(found->commit, Timestamp(lock.min_commit_ts()));
+      if (!lock.use_async_commit()) found->is_in_two_phases = true;
+    }
+  }
+
+  // Brings the keys to the end that the primary has: a commit, or for zero a rollback.
+  void Resolve(Timestamp start, Timestamp commit) {
+    const std::set<std::string>& keys = transactions_.begin()->second.keys;
+    const auto left = std::make_shared<std::size_t>(keys.size());
+    core_->SendAll<kvrpcpb::ResolveLockResponse, kvrpcpb::ResolveLockRequest>(
+        {.method = "KvResolveLock", .deadline = deadline_}, {keys.begin(), keys.end()},
+        [start, commit](const std::vector<std::string>& some,
+                        kvrpcpb::ResolveLockRequest* request) {
+          request->set_start_version(start.value());
+          request->set_commit_version(commit.value());
+          *request->mutable_keys() = {some.begin(), some.end()};
+        },
+        [self = shared_from_this(), left](const Result<kvrpcpb::ResolveLockResponse>& reply,
+                                          const std::vector<std::string>& some) {
+          Status status = reply.status();
+          if (reply.ok() && reply.value().has_error()) {
+            status = Status(Code::kInternal, "resolving locks: " + TextOf(reply.value().error()));
+          }
+          if (!status.ok() && self->status_.ok()) self->status_ = std::move(status);
+          *left -= some.size();
+          if (*left > 0) return;
+          if (!self->status_.ok()) return self->done_(self->status_);
+          self->Next();
+        });
+  }
+
+  void Next() {
+    transactions_.erase(transactions_.begin());
+    CheckNext();
+  }
+
+  const std::shared_ptr<TxnCore> core_;
+  const Timestamp reader_;
+  const Instant deadline_;
+  const Done done_;
+  Timestamp now_ = {};
+  std::map<Timestamp, Met> transactions_;  // By their start; those not looked at yet.
+  LocksResolved result_;
+  Status status_;
+};
+
+}  // namespace
+
+MetLock ToMetLock(const kvrpcpb::LockInfo& lock) {
+  return {.key = lock.key(),
+          .primary = lock.primary_lock(),
+          .start = Timestamp(lock.lock_version()),
+          .ttl_ms = lock.lock_ttl()};
+}
+
+void ResolveLocks(const std::shared_ptr<TxnCore>& core, const std::vector<MetLock>& locks,
+                  Timestamp reader, Instant deadline,
+                  std::function<void(Result<LocksResolved>)> done) {
+  std::make_shared<Resolution>(core, locks, reader, deadline, std::move(done))->Start();
+}
+
+}  // namespace rutile::client

@@ -1,0 +1,688 @@
+#include "client/txn_client.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "codec/memcomparable.h"
+#include "env/sim/sim_clock.h"
+#include "env/sim/sim_executor.h"
+#include "env/sim/world.h"
+#include "proto/errorpb.pb.h"
+#include "proto/kvrpcpb.pb.h"
+#include "proto/pdpb.pb.h"
+
+namespace rutile::client {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::Pair;
+
+using Strings = std::vector<std::string>;
+
+// Two regions, of keys below and from "m" on, each with a peer on a store of its own: "s1", "s2".
+// Stores answer as a test says, and otherwise that all is well; reads find `data`.
+class Stores {
+ public:
+  // What comes back: no answer, an error of the region, or an encoded response.
+  using Answer = std::variant<Status, errorpb::Error, std::string>;
+
+  std::map<std::string, std::deque<Answer>> answers = {};  // By method; the first comes first.
+  std::map<std::string, std::string> data = {};
+  Strings calls = {};  // "KvPrewrite a b", with the keys; "ts" for timestamps.
+  std::map<std::string, std::string> last = {};  // By method: the last request, encoded.
+  std::uint64_t clock_ms = 1000;                 // Of placement: physical part.
+  std::uint64_t count = 0;
+  bool one_region = false;  // For whom placement is asked.
+
+  Connect Connector() {
+    return [this](const std::string& address) { return std::make_unique<Line>(*this, address); };
+  }
+  std::uint64_t Now() { return (clock_ms << 18) + ++count; }
+  metapb::Region Region(int which) const {
+    metapb::Region region;
+    region.set_id(static_cast<std::uint64_t>(which));
+    region.mutable_region_epoch()->set_version(one_region ? 1 : 2);
+    if (which == 1 && !one_region) region.set_end_key(Border());
+    if (which == 2) region.set_start_key(Border());
+    metapb::Peer* peer = region.add_peers();
+    peer->set_id(static_cast<std::uint64_t>(10 + which));
+    peer->set_store_id(static_cast<std::uint64_t>(which));
+    return region;
+  }
+
+ private:
+  static std::string Border() { return codec::EncodeMemcomparable("m"); }
+
+  class Line final : public Channel {
+   public:
+    Line(Stores& stores, std::string address) : stores_(stores), address_(std::move(address)) {}
+    void Call(std::string method, std::string request, Duration, Callback done) override {
+      const std::string name = method.substr(method.rfind('/') + 1);
+      if (name == "GetMinTS") return stores_.GiveTimestamp(done);
+      if (name == "GetRegion") return stores_.GiveRegion(request, done);
+      if (name == "GetStore") return stores_.GiveStore(request, done);
+      stores_.Serve(name, request, done);
+    }
+
+   private:
+    Stores& stores_;
+    const std::string address_;
+  };
+
+  void GiveTimestamp(const Channel::Callback& done) {
+    calls.emplace_back("ts");
+    pdpb::GetMinTSResponse response;
+    const std::uint64_t now = Now();
+    response.mutable_timestamp()->set_physical(static_cast<std::int64_t>(now >> 18));
+    response.mutable_timestamp()->set_logical(static_cast<std::int64_t>(now & ((1 << 18) - 1)));
+    done({}, response.SerializeAsString());
+  }
+  void GiveRegion(const std::string& bytes, const Channel::Callback& done) const {
+    pdpb::GetRegionRequest request;
+    EXPECT_TRUE(request.ParseFromString(bytes));
+    pdpb::GetRegionResponse response;
+    *response.mutable_region() = Region(request.region_key() < Border() || one_region ? 1 : 2);
+    *response.mutable_leader() = response.region().peers(0);
+    done({}, response.SerializeAsString());
+  }
+  static void GiveStore(const std::string& bytes, const Channel::Callback& done) {
+    pdpb::GetStoreRequest request;
+    EXPECT_TRUE(request.ParseFromString(bytes));
+    pdpb::GetStoreResponse response;
+    response.mutable_store()->set_address("s" + std::to_string(request.store_id()));
+    done({}, response.SerializeAsString());
+  }
+
+  void Serve(const std::string& name, const std::string& bytes, const Channel::Callback& done) {
+    if (name == "KvPrewrite") {
+      Serve<kvrpcpb::PrewriteRequest, kvrpcpb::PrewriteResponse>(name, bytes, done);
+    } else if (name == "KvCommit") {
+      Serve<kvrpcpb::CommitRequest, kvrpcpb::CommitResponse>(name, bytes, done);
+    } else if (name == "KvBatchRollback") {
+      Serve<kvrpcpb::BatchRollbackRequest, kvrpcpb::BatchRollbackResponse>(name, bytes, done);
+    } else if (name == "KvCheckTxnStatus") {
+      Serve<kvrpcpb::CheckTxnStatusRequest, kvrpcpb::CheckTxnStatusResponse>(name, bytes, done);
+    } else if (name == "KvResolveLock") {
+      Serve<kvrpcpb::ResolveLockRequest, kvrpcpb::ResolveLockResponse>(name, bytes, done);
+    } else if (name == "KvCheckSecondaryLocks") {
+      Serve<kvrpcpb::CheckSecondaryLocksRequest, kvrpcpb::CheckSecondaryLocksResponse>(name, bytes,
+                                                                                       done);
+    } else if (name == "KvTxnHeartBeat") {
+      Serve<kvrpcpb::TxnHeartBeatRequest, kvrpcpb::TxnHeartBeatResponse>(name, bytes, done);
+    } else if (name == "KvBatchGet") {
+      Serve<kvrpcpb::BatchGetRequest, kvrpcpb::BatchGetResponse>(name, bytes, done);
+    } else {
+      ASSERT_EQ("KvScan", name);
+      Serve<kvrpcpb::ScanRequest, kvrpcpb::ScanResponse>(name, bytes, done);
+    }
+  }
+
+  template <class Request, class Response>
+  void Serve(const std::string& name, const std::string& bytes, const Channel::Callback& done) {
+    Request request;
+    ASSERT_TRUE(request.ParseFromString(bytes));
+    calls.push_back(name + KeysOf(request));
+    last[name] = bytes;
+    std::deque<Answer>& prepared = answers[name];
+    Response response;
+    if (!prepared.empty()) {
+      const Answer answer = std::move(prepared.front());
+      prepared.pop_front();
+      if (const auto* status = std::get_if<Status>(&answer)) return done(*status, {});
+      if (const auto* encoded = std::get_if<std::string>(&answer)) return done({}, *encoded);
+      *response.mutable_region_error() = std::get<errorpb::Error>(answer);
+    } else {
+      Read(request, &response);
+    }
+    done({}, response.SerializeAsString());
+  }
+  template <class Request>
+  static std::string KeysOf(const Request& request) {
+    std::string text;
+    if constexpr (requires { request.mutations(); }) {
+      for (const auto& mutation : request.mutations()) text += " " + mutation.key();
+    } else if constexpr (requires { request.keys(); }) {
+      for (const auto& key : request.keys()) text += " " + key;
+    } else if constexpr (requires { request.primary_key(); }) {
+      text = " " + request.primary_key();
+    } else if constexpr (requires { request.primary_lock(); }) {
+      text = " " + request.primary_lock();
+    } else {
+      text = " " + request.start_key();
+    }
+    return text;
+  }
+  template <class Request, class Response>
+  void Read(const Request& request, Response* response) const {
+    if constexpr (std::is_same_v<Request, kvrpcpb::BatchGetRequest>) {
+      for (const std::string& key : request.keys()) {
+        if (data.contains(key)) Add(key, response->add_pairs());
+      }
+    } else if constexpr (std::is_same_v<Request, kvrpcpb::ScanRequest>) {
+      for (auto it = data.lower_bound(request.start_key()); it != data.end(); ++it) {
+        if (!request.end_key().empty() && it->first >= request.end_key()) break;
+        if (request.context().region_id() == 1 && it->first >= "m") break;
+        if (response->pairs_size() == static_cast<int>(request.limit())) break;
+        Add(it->first, response->add_pairs());
+      }
+    }
+  }
+  void Add(const std::string& key, kvrpcpb::KvPair* pair) const {
+    pair->set_key(key);
+    pair->set_value(data.at(key));
+  }
+};
+
+errorpb::Error Busy() {
+  errorpb::Error error;
+  error.mutable_server_is_busy()->set_reason("test");
+  return error;
+}
+
+Status Lost() { return Status(Code::kUnavailable, "the connection broke"); }
+
+kvrpcpb::LockInfo LockOf(const std::string& key, std::uint64_t start, std::uint64_t ttl_ms) {
+  kvrpcpb::LockInfo lock;
+  lock.set_key(key);
+  lock.set_primary_lock("p");
+  lock.set_lock_version(start);
+  lock.set_lock_ttl(ttl_ms);
+  return lock;
+}
+
+std::string PrewriteError(const kvrpcpb::KeyError& error) {
+  kvrpcpb::PrewriteResponse response;
+  *response.add_errors() = error;
+  return response.SerializeAsString();
+}
+std::string PrewriteLocked(const kvrpcpb::LockInfo& lock) {
+  kvrpcpb::KeyError error;
+  *error.mutable_locked() = lock;
+  return PrewriteError(error);
+}
+std::string CommitError(const kvrpcpb::KeyError& error) {
+  kvrpcpb::CommitResponse response;
+  *response.mutable_error() = error;
+  return response.SerializeAsString();
+}
+std::string ReadLocked(const kvrpcpb::LockInfo& lock) {
+  kvrpcpb::BatchGetResponse response;
+  *response.add_pairs()->mutable_error()->mutable_locked() = lock;
+  return response.SerializeAsString();
+}
+std::string Lives(kvrpcpb::Action action = kvrpcpb::NoAction) {
+  kvrpcpb::CheckTxnStatusResponse response;
+  response.set_lock_ttl(3000);
+  response.set_action(action);
+  return response.SerializeAsString();
+}
+std::string CommittedAt(std::uint64_t commit) {
+  kvrpcpb::CheckTxnStatusResponse response;
+  response.set_commit_version(commit);
+  return response.SerializeAsString();
+}
+
+class TxnClientTest : public ::testing::Test {
+ protected:
+  void SetUp() override { Connect({}); }
+  void Connect(TxnClientOptions options) {
+    options.endpoints = {"s1"};
+    client_ = std::make_unique<TxnClient>(options, stores_.Connector(), clock_, random_, executor_);
+  }
+  // Runs until the answer is there, or a minute.
+  template <class T, class Start>
+  TxnResult<T> Await(Start start) {
+    auto answer = std::make_shared<std::optional<TxnResult<T>>>();
+    start([answer](TxnResult<T> result) { *answer = std::move(result); });
+    EXPECT_TRUE(world_.RunUntil([&] { return answer->has_value(); }, Seconds(60)));
+    return answer->value_or(TxnError{.message = "no answer"});
+  }
+  std::shared_ptr<Transaction> Begin() {
+    auto begun = Await<std::shared_ptr<Transaction>>(
+        [this](TxnDone<std::shared_ptr<Transaction>> done) { client_->Begin(std::move(done)); });
+    return std::get<std::shared_ptr<Transaction>>(begun);
+  }
+  // "committed", or the error.
+  std::string Commit(Transaction& transaction) {
+    const auto result =
+        Await<Timestamp>([&](TxnDone<Timestamp> done) { transaction.Commit(std::move(done)); });
+    const auto* error = std::get_if<TxnError>(&result);
+    if (error != nullptr) {
+      error_ = *error;
+      return std::string(ToString(error->code));
+    }
+    commit_ = std::get<Timestamp>(result);
+    return "committed";
+  }
+  std::string Get(Transaction& transaction, const std::string& key) {
+    const auto result = Await<std::optional<std::string>>(
+        [&](TxnDone<std::optional<std::string>> done) { transaction.Get(key, std::move(done)); });
+    if (const auto* error = std::get_if<TxnError>(&result)) return ToString(*error);
+    return std::get<std::optional<std::string>>(result).value_or("absent");
+  }
+  std::shared_ptr<Transaction> BeginWriting(const Strings& keys) {
+    auto transaction = Begin();
+    for (const std::string& key : keys) transaction->Put(key, "1");
+    stores_.calls.clear();
+    return transaction;
+  }
+  // What goes on in the background comes to its end.
+  void Settle() { world_.RunFor(Seconds(60)); }
+  template <class Request>
+  Request Last(const std::string& method) {
+    Request request;
+    EXPECT_TRUE(request.ParseFromString(stores_.last[method]));
+    return request;
+  }
+
+  sim::World world_{1};
+  sim::SimClock clock_{world_};
+  sim::SimExecutor executor_{world_, clock_, "client"};
+  SeededRandom random_{1};
+  Stores stores_;
+  std::unique_ptr<TxnClient> client_;
+  TxnError error_;
+  Timestamp commit_;
+};
+
+TEST_F(TxnClientTest, LocksAllKeysAndDecidesAtThePrimary) {
+  auto transaction = BeginWriting({"z", "a", "b"});
+  EXPECT_EQ("committed", Commit(*transaction));
+  EXPECT_GT(commit_, transaction->start());
+  Settle();
+  // The regions are not known yet when the keys are grouped.
+  EXPECT_THAT(stores_.calls, ElementsAre("KvPrewrite a b", "KvPrewrite z", "ts", "KvCommit a",
+                                         "KvCommit b", "KvCommit z"));
+  const auto prewrite = Last<kvrpcpb::PrewriteRequest>("KvPrewrite");
+  EXPECT_EQ("a", prewrite.primary_lock());
+  EXPECT_EQ(transaction->start().value(), prewrite.start_version());
+  EXPECT_EQ(3u, prewrite.txn_size());
+  EXPECT_EQ(commit_.value(), Last<kvrpcpb::CommitRequest>("KvCommit").commit_version());
+}
+
+TEST_F(TxnClientTest, KnownRegionsAreAskedAtTheSameTimeInBatches) {
+  Connect({.batch_keys = 2});
+  EXPECT_EQ("committed", Commit(*BeginWriting({"a", "z"})));
+  Settle();
+  EXPECT_EQ("committed", Commit(*BeginWriting({"a", "b", "c", "y", "z"})));
+  EXPECT_THAT(Strings(stores_.calls.begin(), stores_.calls.begin() + 3),
+              ElementsAre("KvPrewrite a b", "KvPrewrite c", "KvPrewrite y z"));
+}
+
+TEST_F(TxnClientTest, ABatchHasNoMoreBytesThanItMay) {
+  Connect({.batch_bytes = 10});
+  EXPECT_EQ("committed", Commit(*BeginWriting({"a"})));
+  auto transaction = Begin();
+  for (const char* key : {"a", "b", "c"}) transaction->Put(key, "1234");
+  stores_.calls.clear();
+  EXPECT_EQ("committed", Commit(*transaction));
+  EXPECT_THAT(stores_.calls, Contains("KvPrewrite a b"));
+  EXPECT_THAT(stores_.calls, Contains("KvPrewrite c"));
+}
+
+TEST_F(TxnClientTest, KeysOfARegionThatWasSplitMeanwhileAreSentToBothParts) {
+  stores_.one_region = true;
+  EXPECT_EQ("committed", Commit(*BeginWriting({"a"})));
+  stores_.one_region = false;
+  errorpb::Error split;
+  *split.mutable_epoch_not_match()->add_current_regions() = stores_.Region(1);
+  *split.mutable_epoch_not_match()->add_current_regions() = stores_.Region(2);
+  stores_.answers["KvPrewrite"] = {split};
+  EXPECT_EQ("committed", Commit(*BeginWriting({"a", "z"})));
+  EXPECT_THAT(Strings(stores_.calls.begin(), stores_.calls.begin() + 3),
+              ElementsAre("KvPrewrite a z", "KvPrewrite a", "KvPrewrite z"));
+}
+
+TEST_F(TxnClientTest, WithoutWritesNothingIsSent) {
+  auto transaction = BeginWriting({});
+  EXPECT_EQ("committed", Commit(*transaction));
+  EXPECT_EQ(transaction->start(), commit_);
+  EXPECT_THAT(stores_.calls, IsEmpty());
+}
+
+TEST_F(TxnClientTest, ReadsItsOwnWritesOverWhatIsStored) {
+  stores_.data = {{"a", "old"}, {"b", "old"}, {"n", "old"}};
+  auto transaction = BeginWriting({"b", "o"});
+  transaction->Delete("n");
+  EXPECT_EQ("old", Get(*transaction, "a"));
+  EXPECT_EQ("1", Get(*transaction, "b"));
+  EXPECT_EQ("absent", Get(*transaction, "n"));
+  EXPECT_EQ("absent", Get(*transaction, "q"));
+  EXPECT_THAT(stores_.calls, ElementsAre("KvBatchGet a", "KvBatchGet q"));
+  EXPECT_EQ(transaction->start().value(), Last<kvrpcpb::BatchGetRequest>("KvBatchGet").version());
+}
+
+TEST_F(TxnClientTest, AScanGoesOverRegionsAndMergesItsOwnWrites) {
+  stores_.data = {{"a", "old"}, {"b", "old"}, {"n", "old"}, {"o", "old"}, {"p", "old"}};
+  auto transaction = BeginWriting({"b", "c", "q"});
+  transaction->Delete("n");
+  const auto scan = [&](std::string from, std::string to, std::size_t limit) {
+    std::string text;
+    const auto result =
+        Await<std::vector<Transaction::Pair>>([&](TxnDone<std::vector<Transaction::Pair>> done) {
+          transaction->Scan(std::move(from), std::move(to), limit, std::move(done));
+        });
+    for (const auto& [key, value] : std::get<0>(result)) text += key + "=" + value + " ";
+    return text;
+  };
+  EXPECT_EQ("a=old b=1 c=1 o=old p=old q=1 ", scan("", "", 100));
+  EXPECT_EQ("b=1 c=1 o=old ", scan("b", "", 3));
+  EXPECT_EQ("b=1 c=1 ", scan("b", "o", 3));
+  EXPECT_EQ("", scan("d", "o", 3));
+  EXPECT_EQ("", scan("d", "c", 3));
+}
+
+TEST_F(TxnClientTest, AConflictIsSaidAndAllKeysAreRolledBack) {
+  auto transaction = BeginWriting({"a", "z"});
+  kvrpcpb::KeyError error;
+  error.mutable_conflict()->set_key("a");
+  error.mutable_conflict()->set_conflict_ts(7);
+  error.mutable_conflict()->set_conflict_commit_ts(8);
+  stores_.answers["KvPrewrite"] = {PrewriteError(error)};
+  EXPECT_EQ("write-conflict", Commit(*transaction));
+  EXPECT_EQ("a", error_.key);
+  EXPECT_EQ(Timestamp(7), error_.conflict_start);
+  EXPECT_EQ(Timestamp(8), error_.conflict_commit);
+  Settle();
+  EXPECT_THAT(stores_.calls, Contains("KvBatchRollback a"));
+  EXPECT_THAT(stores_.calls, Contains("KvBatchRollback z"));
+  EXPECT_THAT(stores_.calls, Not(Contains(HasSubstr("KvCommit"))));
+}
+
+TEST_F(TxnClientTest, WhatElseAPrewriteFailsOfHasItsOwnCode) {
+  kvrpcpb::KeyError exists, rolled_back, refused;
+  exists.mutable_already_exist()->set_key("a");
+  rolled_back.mutable_conflict()->set_reason(kvrpcpb::WriteConflict::SelfRolledBack);
+  refused.set_abort("the value is too long");
+  stores_.answers["KvPrewrite"] = {PrewriteError(exists), PrewriteError(rolled_back),
+                                   PrewriteError(refused)};
+  auto transaction = BeginWriting({});
+  transaction->Insert("a", "1");
+  EXPECT_EQ("already-exists", Commit(*transaction));
+  EXPECT_EQ("a", error_.key);
+  EXPECT_EQ(kvrpcpb::Insert, Last<kvrpcpb::PrewriteRequest>("KvPrewrite").mutations(0).op());
+  EXPECT_EQ("rolled-back", Commit(*BeginWriting({"a"})));
+  EXPECT_EQ("refused", Commit(*BeginWriting({"a"})));
+}
+
+// A check leaves no lock, so that it can be no primary and has nothing to be committed.
+TEST_F(TxnClientTest, WhatIsOnlyCheckedIsNotCommitted) {
+  auto transaction = BeginWriting({"b"});
+  transaction->Insert("a", "1");
+  transaction->Delete("a");
+  EXPECT_EQ("committed", Commit(*transaction));
+  EXPECT_EQ("b", Last<kvrpcpb::PrewriteRequest>("KvPrewrite").primary_lock());
+  Settle();
+  EXPECT_THAT(stores_.calls, ElementsAre("KvPrewrite a b", "ts", "KvCommit b"));
+}
+
+TEST_F(TxnClientTest, AReaderBringsTheLocksOfACommittedTransactionToTheirEnd) {
+  auto transaction = Begin();
+  stores_.calls.clear();
+  stores_.data = {{"a", "new"}};
+  stores_.answers["KvBatchGet"] = {ReadLocked(LockOf("a", 5, 3000))};
+  stores_.answers["KvCheckTxnStatus"] = {CommittedAt(9)};
+  EXPECT_EQ("new", Get(*transaction, "a"));
+  EXPECT_THAT(stores_.calls, ElementsAre("KvBatchGet a", "ts", "KvCheckTxnStatus p",
+                                         "KvResolveLock a", "KvBatchGet a"));
+  const auto resolve = Last<kvrpcpb::ResolveLockRequest>("KvResolveLock");
+  EXPECT_EQ(5u, resolve.start_version());
+  EXPECT_EQ(9u, resolve.commit_version());
+}
+
+// The prewrite of the primary may still be on its way while the lock is young.
+TEST_F(TxnClientTest, OnlyAnOldLockMayBeRolledBackWithoutItsPrimary) {
+  auto transaction = Begin();
+  kvrpcpb::CheckTxnStatusResponse nothing;
+  nothing.mutable_error()->mutable_txn_not_found()->set_start_ts(5);
+  const kvrpcpb::LockInfo lock = LockOf("a", stores_.Now(), 3000);
+  stores_.answers["KvBatchGet"] = {ReadLocked(lock)};
+  stores_.answers["KvCheckTxnStatus"] = {nothing.SerializeAsString()};
+  EXPECT_EQ("absent", Get(*transaction, "a"));
+  EXPECT_FALSE(Last<kvrpcpb::CheckTxnStatusRequest>("KvCheckTxnStatus").rollback_if_not_exist());
+  EXPECT_THAT(stores_.calls, Not(Contains(HasSubstr("KvResolveLock"))));
+
+  stores_.clock_ms += 3001;
+  stores_.answers["KvBatchGet"] = {ReadLocked(lock)};
+  EXPECT_EQ("absent", Get(*transaction, "a"));
+  EXPECT_TRUE(Last<kvrpcpb::CheckTxnStatusRequest>("KvCheckTxnStatus").rollback_if_not_exist());
+  EXPECT_EQ(0u, Last<kvrpcpb::ResolveLockRequest>("KvResolveLock").commit_version());
+}
+
+TEST_F(TxnClientTest, AReaderWaitsForALockThatLivesAndGivesUpInTheEnd) {
+  Connect({.timeout = Seconds(2)});
+  auto transaction = Begin();
+  stores_.answers["KvBatchGet"] = std::deque<Stores::Answer>(1000, ReadLocked(LockOf("a", 5, 1)));
+  stores_.answers["KvCheckTxnStatus"] = std::deque<Stores::Answer>(1000, Lives());
+  const Duration began = world_.Now();
+  EXPECT_THAT(Get(*transaction, "a"), HasSubstr("locked"));
+  EXPECT_LT(world_.Now() - began, Seconds(2));
+  EXPECT_GT(world_.Now() - began, Seconds(1));
+}
+
+// Of another client: ours commit in two phases.
+class AsyncLocks : public TxnClientTest {
+ protected:
+  // A reader meets the lock on "a"; the primary "p" has a lock too, and names "a" and "z".
+  std::string Get() {
+    auto transaction = Begin();
+    stores_.calls.clear();
+    stores_.answers["KvBatchGet"] = {ReadLocked(LockOf("a", 5, 3000))};
+    kvrpcpb::CheckTxnStatusResponse status;
+    status.set_lock_ttl(100);
+    *status.mutable_lock_info() = AsyncLock("p", 11);
+    status.mutable_lock_info()->add_secondaries("a");
+    status.mutable_lock_info()->add_secondaries("z");
+    stores_.answers["KvCheckTxnStatus"].push_front(status.SerializeAsString());
+    return TxnClientTest::Get(*transaction, "a");
+  }
+  static kvrpcpb::LockInfo AsyncLock(const std::string& key, std::uint64_t min_commit) {
+    kvrpcpb::LockInfo lock = LockOf(key, 5, 100);
+    lock.set_use_async_commit(true);
+    lock.set_min_commit_ts(min_commit);
+    return lock;
+  }
+  static std::string Locks(const std::vector<kvrpcpb::LockInfo>& locks, std::uint64_t commit) {
+    kvrpcpb::CheckSecondaryLocksResponse response;
+    for (const kvrpcpb::LockInfo& lock : locks) *response.add_locks() = lock;
+    response.set_commit_ts(commit);
+    return response.SerializeAsString();
+  }
+  std::uint64_t ResolvedAt() {
+    return Last<kvrpcpb::ResolveLockRequest>("KvResolveLock").commit_version();
+  }
+};
+
+TEST_F(AsyncLocks, OfAllKeysAreACommit) {
+  stores_.answers["KvCheckSecondaryLocks"] = {Locks({AsyncLock("a", 13)}, 0),
+                                              Locks({AsyncLock("z", 12)}, 0)};
+  EXPECT_EQ("absent", Get());
+  EXPECT_EQ(13u, ResolvedAt());
+  EXPECT_THAT(stores_.calls, Contains("KvResolveLock a"));
+  EXPECT_THAT(stores_.calls, Contains("KvResolveLock p z"));
+}
+
+TEST_F(AsyncLocks, OfWhichOneIsMissingSayWhatBecameOfIt) {
+  stores_.answers["KvCheckSecondaryLocks"] = {Locks({AsyncLock("a", 13)}, 0), Locks({}, 0)};
+  EXPECT_EQ("absent", Get());
+  EXPECT_EQ(0u, ResolvedAt());
+  stores_.answers["KvCheckSecondaryLocks"] = {Locks({}, 17), Locks({AsyncLock("z", 12)}, 0)};
+  EXPECT_EQ("absent", Get());
+  EXPECT_EQ(17u, ResolvedAt());
+}
+
+TEST_F(AsyncLocks, BesideOneOfTwoPhasesAreJudgedByThePrimary) {
+  kvrpcpb::LockInfo plain = AsyncLock("z", 0);
+  plain.set_use_async_commit(false);
+  stores_.answers["KvCheckSecondaryLocks"] = {Locks({AsyncLock("a", 13)}, 0), Locks({plain}, 0)};
+  EXPECT_EQ("absent", Get());
+  EXPECT_TRUE(Last<kvrpcpb::CheckTxnStatusRequest>("KvCheckTxnStatus").force_sync_commit());
+  EXPECT_EQ(0u, ResolvedAt());
+}
+
+TEST_F(TxnClientTest, AReaderPassesALockWhoseCommitWasMadeLater) {
+  auto transaction = Begin();
+  stores_.data = {{"a", "old"}};
+  stores_.answers["KvBatchGet"] = {ReadLocked(LockOf("a", 5, 3000))};
+  stores_.answers["KvCheckTxnStatus"] = {Lives(kvrpcpb::MinCommitTSPushed)};
+  EXPECT_EQ("old", Get(*transaction, "a"));
+  const auto again = Last<kvrpcpb::BatchGetRequest>("KvBatchGet");
+  EXPECT_THAT(again.context().resolved_locks(), ElementsAre(5u));
+  EXPECT_EQ(transaction->start().value(),
+            Last<kvrpcpb::CheckTxnStatusRequest>("KvCheckTxnStatus").caller_start_ts());
+}
+
+TEST_F(TxnClientTest, AReadWaitsOnlyForTheKeysThatAreLocked) {
+  auto transaction = Begin();
+  stores_.data = {{"a", "1"}, {"b", "2"}};
+  kvrpcpb::BatchGetResponse half;
+  half.add_pairs()->set_key("a");
+  half.mutable_pairs(0)->set_value("1");
+  *half.add_pairs()->mutable_error()->mutable_locked() = LockOf("b", 5, 3000);
+  stores_.answers["KvBatchGet"] = {half.SerializeAsString()};
+  stores_.answers["KvCheckTxnStatus"] = {CommittedAt(9)};
+  const auto found = Await<Transaction::Pairs>([&](TxnDone<Transaction::Pairs> done) {
+    transaction->BatchGet({"b", "a", "c"}, std::move(done));
+  });
+  EXPECT_THAT(std::get<Transaction::Pairs>(found), ElementsAre(Pair("a", "1"), Pair("b", "2")));
+  EXPECT_EQ("KvBatchGet b", stores_.calls.back());
+}
+
+TEST_F(TxnClientTest, AWriterWaitsForAnEarlierTransaction) {
+  auto transaction = BeginWriting({"a"});
+  stores_.answers["KvPrewrite"] = {PrewriteLocked(LockOf("a", 5, 3000)),
+                                   PrewriteLocked(LockOf("a", 5, 3000))};
+  stores_.answers["KvCheckTxnStatus"] = {Lives()};
+  EXPECT_EQ("committed", Commit(*transaction));
+  EXPECT_THAT(stores_.calls, ElementsAre("KvPrewrite a", "ts", "KvCheckTxnStatus p", "KvPrewrite a",
+                                         "ts", "KvCheckTxnStatus p", "KvResolveLock a",
+                                         "KvPrewrite a", "ts", "KvCommit a"));
+}
+
+// Two that lock each other's keys would wait in a circle; and who is later commits later.
+TEST_F(TxnClientTest, AWriterDoesNotWaitForALaterTransaction) {
+  auto transaction = BeginWriting({"a"});
+  stores_.answers["KvPrewrite"] = {PrewriteLocked(LockOf("a", stores_.Now(), 3000))};
+  EXPECT_EQ("write-conflict", Commit(*transaction));
+  EXPECT_THAT(stores_.calls, Not(Contains(HasSubstr("KvCheckTxnStatus"))));
+}
+
+TEST_F(TxnClientTest, ACommitThatTakesLongGivesSignsOfLife) {
+  EXPECT_EQ("committed", Commit(*BeginWriting({"a", "z"})));  // The regions are known now.
+  Settle();
+  auto transaction = BeginWriting({"a", "z"});
+  stores_.answers["KvPrewrite"] =
+      std::deque<Stores::Answer>(20, PrewriteLocked(LockOf("z", 5, 3000)));
+  stores_.answers["KvPrewrite"].push_front(kvrpcpb::PrewriteResponse().SerializeAsString());
+  stores_.answers["KvCheckTxnStatus"] = std::deque<Stores::Answer>(20, Lives());
+  EXPECT_EQ("committed", Commit(*transaction));
+  EXPECT_THAT(stores_.calls, Contains("KvTxnHeartBeat a"));
+  // The time of a lock counts from the start.
+  EXPECT_GT(Last<kvrpcpb::TxnHeartBeatRequest>("KvTxnHeartBeat").advise_lock_ttl(), 4000u);
+  Settle();
+  stores_.calls.clear();
+  Settle();
+  EXPECT_THAT(stores_.calls, IsEmpty());
+}
+
+TEST_F(TxnClientTest, LocksOfALargeTransactionLiveLonger) {
+  auto transaction = Begin();
+  transaction->Put("a", std::string(5 << 20, 'x'));
+  EXPECT_EQ("committed", Commit(*transaction));
+  const std::uint64_t ttl = Last<kvrpcpb::PrewriteRequest>("KvPrewrite").lock_ttl();
+  EXPECT_GE(ttl, 8000u);
+  EXPECT_LT(ttl, 8100u);
+}
+
+TEST_F(TxnClientTest, ALostCommitIsRepeated) {
+  stores_.answers["KvCommit"] = {Lost(), Lost()};
+  EXPECT_EQ("committed", Commit(*BeginWriting({"a"})));
+}
+
+TEST_F(TxnClientTest, ACommitWithoutAnAnswerIsUndeterminedAndLeftAlone) {
+  Connect({.timeout = Seconds(2)});
+  stores_.answers["KvCommit"] = std::deque<Stores::Answer>(1000, Lost());
+  EXPECT_EQ("undetermined", Commit(*BeginWriting({"a", "z"})));
+  Settle();
+  EXPECT_THAT(stores_.calls, Not(Contains(HasSubstr("KvBatchRollback"))));
+}
+
+// The first attempt may yet be carried out.
+TEST_F(TxnClientTest, ACommitThatIsRefusedAfterALostAnswerIsUndeterminedToo) {
+  Connect({.timeout = Seconds(2)});
+  stores_.answers["KvCommit"] = std::deque<Stores::Answer>(1000, Busy());
+  stores_.answers["KvCommit"].push_front(Lost());
+  EXPECT_EQ("undetermined", Commit(*BeginWriting({"a"})));
+  kvrpcpb::KeyError strange;
+  strange.set_abort("what is this?");
+  stores_.answers["KvCommit"] = {Lost(), CommitError(strange)};
+  EXPECT_EQ("undetermined", Commit(*BeginWriting({"a"})));
+}
+
+TEST_F(TxnClientTest, ACommitThatNobodyTookIsRolledBack) {
+  Connect({.timeout = Seconds(2)});
+  stores_.answers["KvCommit"] = std::deque<Stores::Answer>(1000, Busy());
+  EXPECT_EQ("unavailable", Commit(*BeginWriting({"a"})));
+  Settle();
+  EXPECT_THAT(stores_.calls, Contains("KvBatchRollback a"));
+}
+
+TEST_F(TxnClientTest, ACommitThatReadersMadeLaterTakesALaterTimestamp) {
+  kvrpcpb::KeyError expired;
+  expired.mutable_commit_ts_expired()->set_key("a");
+  stores_.answers["KvCommit"] = {CommitError(expired)};
+  EXPECT_EQ("committed", Commit(*BeginWriting({"a"})));
+  EXPECT_THAT(stores_.calls, ElementsAre("KvPrewrite a", "ts", "KvCommit a", "ts", "KvCommit a"));
+}
+
+TEST_F(TxnClientTest, ACommitWithoutItsLockWasRolledBack) {
+  kvrpcpb::KeyError gone;
+  gone.mutable_txn_lock_not_found()->set_key("a");
+  stores_.answers["KvCommit"] = {Lost(), CommitError(gone)};
+  EXPECT_EQ("rolled-back", Commit(*BeginWriting({"a"})));
+}
+
+TEST_F(TxnClientTest, AnswersWhenAllKeysAreCommittedIfItIsTold) {
+  Connect({.await_all_keys = true});
+  stores_.answers["KvCommit"] = {kvrpcpb::CommitResponse().SerializeAsString(), Busy()};
+  EXPECT_EQ("committed", Commit(*BeginWriting({"a", "b"})));
+  EXPECT_THAT(stores_.calls,
+              ElementsAre("KvPrewrite a b", "ts", "KvCommit a", "KvCommit b", "KvCommit b"));
+}
+
+TEST_F(TxnClientTest, IsClosedWhenNothingIsUnderWay) {
+  bool is_closed = false;
+  stores_.answers["KvCommit"] = {kvrpcpb::CommitResponse().SerializeAsString(), Busy()};
+  EXPECT_EQ("committed", Commit(*BeginWriting({"a", "b"})));
+  client_->Close([&] { is_closed = true; });
+  EXPECT_FALSE(is_closed);
+  Settle();
+  EXPECT_TRUE(is_closed);
+  EXPECT_EQ("KvCommit b", stores_.calls.back());
+}
+
+TEST_F(TxnClientTest, WhatIsOverIsOver) {
+  auto committed = BeginWriting({"a"});
+  EXPECT_EQ("committed", Commit(*committed));
+  EXPECT_EQ("refused", Commit(*committed));
+  auto rolled_back = BeginWriting({"a"});
+  rolled_back->Rollback();
+  EXPECT_THAT(Get(*rolled_back, "a"), HasSubstr("refused"));
+  EXPECT_EQ("refused", Commit(*rolled_back));
+  EXPECT_THAT(stores_.calls, IsEmpty());
+}
+
+}  // namespace
+}  // namespace rutile::client

@@ -1,0 +1,122 @@
+#include "client/txn_core.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "codec/memcomparable.h"
+#include "proto/pdpb.pb.h"
+
+namespace rutile::client {
+namespace {
+
+RawClientOptions ToRawOptions(const TxnClientOptions& options) {
+  // Every write of a transaction may be repeated: the records say what was done before.
+  return {.endpoints = options.endpoints,
+          .timeout = options.timeout,
+          .attempt_timeout = options.attempt_timeout,
+          .backoff_min = options.backoff_min,
+          .backoff_max = options.backoff_max,
+          .repeat_writes = true};
+}
+
+Timestamp ToTimestamp(const pdpb::Timestamp& timestamp) {
+  return Timestamp((static_cast<std::uint64_t>(timestamp.physical()) << 18) +
+                   static_cast<std::uint64_t>(timestamp.logical()));
+}
+
+}  // namespace
+
+TxnCore::TxnCore(const TxnClientOptions& options, Connect connect, const Clock& clock,
+                 Random& random, Executor& executor)
+    : Operations(ToRawOptions(options), std::move(connect), clock, executor),
+      txn_options_(options),
+      random_(random) {}
+
+TxnCore::~TxnCore() {
+  if (on_end_) on_end_();
+}
+
+void TxnCore::GetTimestamp(Instant deadline, std::function<void(Result<Timestamp>)> done) {
+  auto question = std::make_shared<Question>();
+  question->deadline = deadline;
+  question->done = std::move(done);
+  executor().Post([self = Self(), question] { self->AskForTimestamp(question); });
+}
+
+void TxnCore::AskForTimestamp(const std::shared_ptr<Question>& question) {
+  const auto too_late = [question] {
+    question->done(Status(Code::kUnavailable, "placement gave no timestamp in time"));
+  };
+  const Duration left = question->deadline - Now();
+  if (left <= Duration()) return too_late();
+  // A member that does not lead says so at once.
+  const auto answer = [self = Self(), question, too_late](std::optional<Timestamp> given) {
+    if (given) return question->done(*given);
+    const std::size_t endpoints = self->txn_options_.endpoints.size();
+    self->endpoint_ = (self->endpoint_ + 1) % endpoints;
+    if (++question->tried % endpoints != 0) return self->AskForTimestamp(question);
+    self->Pause(
+        &question->backoff, question->deadline,
+        [self, question] { self->AskForTimestamp(question); }, too_late);
+  };
+  connections()
+      .To(txn_options_.endpoints[endpoint_])
+      .Call("/pdpb.PD/GetMinTS", pdpb::GetMinTSRequest().SerializeAsString(),
+            std::min(left, txn_options_.attempt_timeout),
+            [self = Self(), answer](const Status& status, const std::string& bytes) {
+              std::optional<Timestamp> given;
+              pdpb::GetMinTSResponse response;
+              if (status.ok() && response.ParseFromString(bytes) && response.has_timestamp()) {
+                given = ToTimestamp(response.timestamp());
+              }
+              self->executor().Post([answer, given] { answer(given); });
+            });
+}
+
+void TxnCore::Pause(Backoff* backoff, Instant deadline, const std::function<void()>& then,
+                    const std::function<void()>& too_late) {
+  backoff->next = std::clamp(2 * backoff->next, txn_options_.backoff_min, txn_options_.backoff_max);
+  // Not all who wait for the same come back at the same time.
+  const auto half = static_cast<std::uint64_t>(backoff->next.count()) / 2;
+  const Duration pause(static_cast<Duration::rep>(half + random_.Below(half + 1)));
+  if (Now() + pause >= deadline) return too_late();
+  executor().PostAfter(pause, [self = Self(), then] { then(); });
+}
+
+Where TxnCore::WhereOf(const Call& call, const std::string& key) const {
+  return {.method = "/tikvpb.Tikv/" + call.method,
+          .key = codec::EncodeMemcomparable(key),
+          .effect = call.effect,
+          .deadline = call.deadline};
+}
+
+bool TxnCore::Holds(const Route& route, const std::string& key) {
+  return route.Contains(codec::EncodeMemcomparable(key));
+}
+
+std::vector<std::vector<std::string>> TxnCore::Group(const Call& call,
+                                                     std::vector<std::string> keys) const {
+  std::vector<std::vector<std::string>> groups;
+  std::optional<Route> route;  // Of the last group, if it is known.
+  std::size_t bytes = 0;
+  for (std::string& key : keys) {
+    const std::string encoded = codec::EncodeMemcomparable(key);
+    const bool is_same = route && route->Contains(encoded);
+    std::optional<Route> own = is_same ? route : routes().Find(encoded);
+    const std::size_t more = call.bytes ? call.bytes(key) : 0;
+    const bool is_full =
+        !groups.empty() && (groups.back().size() == txn_options_.batch_keys ||
+                            (bytes > 0 && bytes + more > txn_options_.batch_bytes));
+    // Keys of unknown regions go together: those that prove to be elsewhere are left over.
+    if (groups.empty() || is_full || own.has_value() != route.has_value() || (own && !is_same)) {
+      groups.emplace_back();
+      bytes = 0;
+    }
+    route = std::move(own);
+    bytes += more;
+    groups.back().push_back(std::move(key));
+  }
+  return groups;
+}
+
+}  // namespace rutile::client

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/status.h"
+#include "base/strong_id.h"
+
+namespace rutile::client {
+
+// A point in the cluster's order of transactions, from the oracle: milliseconds since the Unix
+// epoch shifted left by 18, plus a count.
+using Timestamp = StrongId<struct TxnTimestampTag>;
+constexpr std::uint64_t PhysicalMillis(Timestamp timestamp) { return timestamp.value() >> 18; }
+
+// Why an operation of a transaction failed: what its caller can do. Numbers and names are stable.
+enum class TxnCode : std::uint8_t {
+  kWriteConflict = 1,  // Another committed one of the keys after this one's start. Start anew.
+  kAlreadyExists = 2,  // A key that was to be inserted is there. Nothing is committed.
+  kRolledBack = 3,     // Somebody has ended this transaction: its locks were too old. Start anew.
+  kLocked = 4,         // A lock of a transaction that lives was in the way for too long.
+  kUnavailable = 5,    // No answer in time. Nothing is committed.
+  kUndetermined =
+      6,          // The answer to the commit was lost: it may have been carried out, or may yet.
+  kRefused = 7,   // The request can never succeed.
+  kInternal = 8,  // Records or answers that make no sense. Nothing is committed.
+};
+// "write-conflict", "undetermined" ...
+std::string_view ToString(TxnCode code);
+
+struct TxnError {
+  TxnCode code = TxnCode::kInternal;
+  std::string message = {};
+  std::string key = {};            // The key that it is about, if it is about one.
+  Timestamp conflict_start = {};   // kWriteConflict: of the other transaction.
+  Timestamp conflict_commit = {};  // Likewise; zero: it was not committed yet.
+};
+// "write-conflict: ..., key k".
+std::string ToString(const TxnError& error);
+
+template <class T>
+using TxnResult = std::variant<T, TxnError>;
+template <class T>
+using TxnDone = std::function<void(TxnResult<T>)>;
+
+// Of a request that may be repeated, or was certainly not carried out.
+TxnError ErrorOf(const Status& status);
+
+}  // namespace rutile::client

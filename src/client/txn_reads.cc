@@ -1,0 +1,217 @@
+#include "client/txn_reads.h"
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+
+#include "client/lock_resolver.h"
+#include "codec/memcomparable.h"
+#include "proto/kvrpcpb.pb.h"
+
+namespace rutile::client {
+namespace {
+
+// What all reads have in common: locks that are in the way.
+class Read {
+ public:
+  Read(std::shared_ptr<TxnCore> core, Timestamp at)
+      : core_(std::move(core)), at_(at), deadline_(core_->NewDeadline()) {}
+
+ protected:
+  using Fail = std::function<void(TxnError)>;
+
+  // Once the locks are out of the way, or may be, runs `again`.
+  void Await(const std::vector<MetLock>& locks, const std::function<void()>& again,
+             const Fail& fail) {
+    ResolveLocks(core_, locks, at_, deadline_,
+                 [this, key = locks.front().key, again, fail](const Result<LocksResolved>& result) {
+                   if (!result.ok()) return fail(ErrorOf(result.status()));
+                   passed_.insert(result.value().passed.begin(), result.value().passed.end());
+                   if (!result.value().is_blocked) return again();
+                   core_->Pause(&backoff_, deadline_, again, [fail, key] {
+                     fail({.code = TxnCode::kLocked,
+                           .message = "a transaction that lives holds its lock for too long",
+                           .key = key});
+                   });
+                 });
+  }
+  template <class Request>
+  void SetView(Request* request) const {
+    request->set_version(at_.value());
+    request->mutable_context()->clear_resolved_locks();
+    for (const Timestamp passed : passed_) {
+      request->mutable_context()->add_resolved_locks(passed.value());
+    }
+  }
+  TxnCore::Call CallOf(std::string method) const {
+    return {.method = std::move(method), .effect = Where::Effect::kNone, .deadline = deadline_};
+  }
+  // Of a key, not a lock.
+  static TxnError Unexpected(const kvrpcpb::KeyError& error) {
+    if (!error.abort().empty()) return {.code = TxnCode::kRefused, .message = error.abort()};
+    return {.code = TxnCode::kInternal, .message = "a read: " + error.ShortDebugString()};
+  }
+
+  const std::shared_ptr<TxnCore> core_;
+  const Timestamp at_;
+  const Instant deadline_;
+
+ private:
+  std::set<Timestamp> passed_;  // Transactions whose locks hide nothing.
+  Backoff backoff_;
+};
+
+class KeysRead final : public Read, public std::enable_shared_from_this<KeysRead> {
+ public:
+  using Found = std::map<std::string, std::string>;
+
+  KeysRead(std::shared_ptr<TxnCore> core, Timestamp at, TxnDone<Found> done)
+      : Read(std::move(core), at), done_(std::move(done)) {}
+
+  void Run(std::vector<std::string> keys) {
+    left_ = keys.size();
+    if (left_ == 0) return done_(std::move(found_));
+    locks_.clear();
+    core_->SendAll<kvrpcpb::BatchGetResponse, kvrpcpb::BatchGetRequest>(
+        CallOf("KvBatchGet"), std::move(keys),
+        [self = shared_from_this()](const std::vector<std::string>& some,
+                                    kvrpcpb::BatchGetRequest* request) {
+          self->SetView(request);
+          *request->mutable_keys() = {some.begin(), some.end()};
+        },
+        [self = shared_from_this()](Result<kvrpcpb::BatchGetResponse> reply,
+                                    const std::vector<std::string>& some) {
+          if (!reply.ok()) {
+            self->error_ = ErrorOf(reply.status());
+          } else {
+            self->Take(std::move(reply).value());
+          }
+          self->left_ -= some.size();
+          if (self->left_ == 0) self->OnRound();
+        });
+  }
+
+ private:
+  void Take(kvrpcpb::BatchGetResponse response) {
+    // A store may tell of a lock for a key or for the request.
+    if (response.has_error()) TakeError(response.error());
+    for (kvrpcpb::KvPair& pair : *response.mutable_pairs()) {
+      if (pair.has_error()) {
+        TakeError(pair.error());
+      } else {
+        found_.insert_or_assign(std::move(*pair.mutable_key()), std::move(*pair.mutable_value()));
+      }
+    }
+  }
+  void TakeError(const kvrpcpb::KeyError& error) {
+    if (error.has_locked()) {
+      locks_.push_back(ToMetLock(error.locked()));
+    } else {
+      error_ = Unexpected(error);
+    }
+  }
+  // All regions have answered.
+  void OnRound() {
+    if (error_) return done_(*std::move(error_));
+    if (locks_.empty()) return done_(std::move(found_));
+    std::set<std::string> again;
+    for (const MetLock& lock : locks_) again.insert(lock.key);
+    Await(
+        locks_,
+        [self = shared_from_this(), again] {
+          self->Run({again.begin(), again.end()});
+        },
+        [self = shared_from_this()](TxnError error) { self->done_(std::move(error)); });
+  }
+
+  const TxnDone<Found> done_;
+  Found found_;
+  std::size_t left_ = 0;
+  std::vector<MetLock> locks_;
+  std::optional<TxnError> error_;
+};
+
+class PageRead final : public Read, public std::enable_shared_from_this<PageRead> {
+ public:
+  PageRead(std::shared_ptr<TxnCore> core, Timestamp at, std::string from, std::string to,
+           std::size_t limit, TxnDone<Page> done)
+      : Read(std::move(core), at),
+        from_(std::move(from)),
+        to_(std::move(to)),
+        limit_(limit),
+        done_(std::move(done)) {}
+
+  void Run() {
+    kvrpcpb::ScanRequest scan;
+    scan.set_start_key(from_);
+    scan.set_end_key(to_);
+    scan.set_limit(static_cast<std::uint32_t>(limit_));
+    core_->Send<kvrpcpb::ScanResponse>(
+        CallOf("KvScan"), from_, std::move(scan),
+        [self = shared_from_this()](const Route&, kvrpcpb::ScanRequest* request) {
+          self->SetView(request);
+        },
+        [self = shared_from_this()](Result<kvrpcpb::ScanResponse> reply, const Route& route) {
+          if (!reply.ok()) return self->done_(ErrorOf(reply.status()));
+          self->Take(std::move(reply).value(), route);
+        });
+  }
+
+ private:
+  void Take(kvrpcpb::ScanResponse response, const Route& route) {
+    std::vector<MetLock> locks;
+    std::optional<TxnError> error;
+    const auto take_error = [&](const kvrpcpb::KeyError& of_key) {
+      if (of_key.has_locked()) {
+        locks.push_back(ToMetLock(of_key.locked()));
+      } else {
+        error = Unexpected(of_key);
+      }
+    };
+    if (response.has_error()) take_error(response.error());
+    Page page;
+    for (kvrpcpb::KvPair& pair : *response.mutable_pairs()) {
+      if (pair.has_error()) take_error(pair.error());
+      page.pairs.emplace_back(std::move(*pair.mutable_key()), std::move(*pair.mutable_value()));
+    }
+    if (error) return done_(*std::move(error));
+    if (!locks.empty()) {
+      return Await(
+          locks, [self = shared_from_this()] { self->Run(); },
+          [self = shared_from_this()](TxnError why) { self->done_(std::move(why)); });
+    }
+    if (page.pairs.size() >= limit_) {
+      page.next = page.pairs.back().first + '\0';
+    } else if (!route.end_key.empty()) {
+      std::string_view border = route.end_key;
+      page.next = codec::TakeMemcomparable(&border);
+      if (!page.next) {
+        return done_(TxnError{.code = TxnCode::kInternal,
+                              .message = "region " + ToString(route.region) +
+                                         " ends where no transaction can have a key"});
+      }
+    }
+    if (page.next && !to_.empty() && *page.next >= to_) page.next.reset();
+    done_(std::move(page));
+  }
+
+  const std::string from_;
+  const std::string to_;
+  const std::size_t limit_;
+  const TxnDone<Page> done_;
+};
+
+}  // namespace
+
+void ReadKeys(const std::shared_ptr<TxnCore>& core, Timestamp at, std::vector<std::string> keys,
+              TxnDone<std::map<std::string, std::string>> done) {
+  std::make_shared<KeysRead>(core, at, std::move(done))->Run(std::move(keys));
+}
+
+void ReadPage(const std::shared_ptr<TxnCore>& core, Timestamp at, std::string from, std::string to,
+              std::size_t limit, TxnDone<Page> done) {
+  std::make_shared<PageRead>(core, at, std::move(from), std::move(to), limit, std::move(done))
+      ->Run();
+}
+
+}  // namespace rutile::client
