@@ -6,13 +6,10 @@
 #include "rpc/h2_channel.h"
 
 namespace rutile::cmd {
-namespace {
 
 std::unique_ptr<client::Channel> ConnectGrpc(const std::string& address) {
   return rpc::NewH2Channel(address, rpc::SharedClientLoop());
 }
-
-}  // namespace
 
 void ClientFlags::AddTo(CLI::App& command) {
   command.add_option("--endpoint,--endpoints", endpoints, "Nodes to ask first: host:port,...")

@@ -26,6 +26,9 @@ struct ClientFlags {
   std::vector<std::string> EndpointList() const;
 };
 
+// A connection of its own to `address`, "host:port".
+std::unique_ptr<client::Channel> ConnectGrpc(const std::string& address);
+
 // A RawClient over gRPC for one command, whose calls are waited for.
 class ClientSession {
  public:

@@ -144,6 +144,27 @@ sigset_t BlockSignals() {
   return signals;
 }
 
+// What the server asks of this process.
+Server::Process ProcessOf(StderrLog& log, const sigset_t& signals) {
+  return {.on_failure =
+              [&log](const Status& status) {
+                // Nothing may be written any more, so nothing is torn down: what is on disk is what
+                // counts.
+                log.Write(LogLevel::kError, __FILE__, __LINE__,
+                          "the node stops: its disk has failed; nothing that was acknowledged is "
+                          "lost, mend the cause and start it again",
+                          {{"error", status.ToString()}});
+                log.Flush();
+                ::_exit(kExitDataFailed);
+              },
+          .pause =
+              [&signals](Duration time) {
+                const timespec wait{.tv_sec = ToMilliseconds(time) / 1000,
+                                    .tv_nsec = ToMilliseconds(time) % 1000 * 1'000'000};
+                return ::sigtimedwait(&signals, nullptr, &wait) < 0;
+              }};
+}
+
 int Serve(Flags* flags, CLI::App& command) {
   if (!flags->config.empty()) {
     if (Status status = ApplyConfigFile(flags->config, command); !status.ok()) return Fail(status);
@@ -161,15 +182,7 @@ int Serve(Flags* flags, CLI::App& command) {
   StderrLog log(clock);
   Logger logger(log, level.value());
   Result<std::unique_ptr<Server>> server =
-      Server::Start(flags->server, logger, [&log](const Status& status) {
-        // Nothing may be written any more, so nothing is torn down: what is on disk is what counts.
-        log.Write(LogLevel::kError, __FILE__, __LINE__,
-                  "the node stops: its disk has failed; nothing that was acknowledged is lost, "
-                  "mend the cause and start it again",
-                  {{"error", status.ToString()}});
-        log.Flush();
-        ::_exit(kExitDataFailed);
-      });
+      Server::Start(flags->server, logger, ProcessOf(log, signals));
   if (!server.ok()) {
     log.Flush();
     return Fail(server.status());
@@ -211,6 +224,12 @@ void AddLimits(CLI::App* serve, ServerOptions* server) {
       ->add_option("--log-memory-bytes", server->replica.log_memory_bytes,
                    "What the log may hold in memory, of all regions together")
       ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  serve
+      ->add_option("--log-streams", server->log_streams,
+                   "Streams of the log, each with a thread and a directory: wal, wal.1, ... Links "
+                   "or mounts put them on disks of their own. Regions are spread over them")
+      ->check(CLI::Range(1, 16))
       ->capture_default_str();
   serve
       ->add_option("--log-compress-from-bytes", server->log.compress_from_bytes,

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "base/random.h"
 #include "engine/rocks/rocks_engine.h"
@@ -23,6 +24,7 @@
 #include "rpc/services/methods.h"
 #include "rpc/services/placement_service.h"
 #include "rpc/services/raw_service.h"
+#include "rpc/services/txn_service.h"
 
 namespace rutile::cmd {
 namespace {
@@ -31,6 +33,19 @@ namespace {
 constexpr Duration kDrainTime = Seconds(2);
 constexpr Duration kGraceTime = Seconds(5);
 constexpr Duration kDrainPoll = Milliseconds(20);
+// How often a node that cannot start for want of space tries, and how often it says so.
+constexpr Duration kSpacePoll = Seconds(1);
+constexpr Duration kSpaceReminder = Seconds(60);
+// With less, an engine is not even asked to open: RocksDB as Debian builds it has its assertions,
+// and one of them fails when it finds no space for its first bytes.
+constexpr std::uint64_t kSpaceToOpen = std::uint64_t{16} << 20;
+
+Status NoSpaceToOpen(const std::string& directory, std::uint64_t free_bytes) {
+  return Status(Code::kResourceExhausted,
+                "no space to start in " + directory + ": " + std::to_string(free_bytes) +
+                    " bytes free, " + std::to_string(kSpaceToOpen) +
+                    " needed; free some space on this disk or move the data directory");
+}
 // Between nodes something is always said. After a cut, the system's own retries come ever more
 // seldom: a new connection is there sooner.
 constexpr rpc::ChannelOptions kPeerChannel = {.keepalive_interval = Seconds(1),
@@ -54,13 +69,14 @@ class Server::Parts {
     }
   }
 
-  Status Start(std::function<void(const Status&)> on_failure);
+  Status Start(const Process& process);
   void Stop();
   const std::string& address() const { return address_; }
   const std::string& status_address() const { return status_address_; }
 
  private:
-  Status OpenNode(std::function<void(const Status&)> on_failure);
+  Status OpenNode(const std::function<void(const Status&)>& on_failure);
+  Status OpenNodeOnceThereIsSpace(const Process& process);
   Status Listen();
   void MakeTransport();
   void Drain();
@@ -82,13 +98,14 @@ class Server::Parts {
   // Their threads are stopped before the node goes; the objects outlive whoever may still post.
   posix::EventLoop client_loop_{"client"};  // Requests, and reads.
   posix::EventLoop region_loop_{"region"};  // Raft, and the streams between nodes.
-  posix::ThreadExecutor log_executor_{"log"};
+  std::vector<std::unique_ptr<posix::ThreadExecutor>> log_executors_;  // One for each stream.
   posix::ThreadExecutor apply_executor_{"apply"};
   posix::ThreadExecutor background_executor_{"background"};
 
   std::unique_ptr<rpc::PeerTransport> transport_;
   std::unique_ptr<node::Node> node_;
   std::unique_ptr<rpc::RawService> raw_;
+  std::unique_ptr<rpc::TxnService> txn_;
   std::unique_ptr<rpc::BatchService> batch_;
   std::unique_ptr<rpc::PlacementService> placement_;
   std::unique_ptr<rpc::NodeService> status_;
@@ -97,7 +114,7 @@ class Server::Parts {
   std::atomic<bool> serving_ = false;
 };
 
-Status Server::Parts::Start(std::function<void(const Status&)> on_failure) {
+Status Server::Parts::Start(const Process& process) {
   RUTILE_RETURN_IF_ERROR(files_.CreateDirectories("."));
   RUTILE_ASSIGN_OR_RETURN(lock_, files_.Lock("LOCK"));
   if (options_.cluster.empty()) {
@@ -110,7 +127,7 @@ Status Server::Parts::Start(std::function<void(const Status&)> on_failure) {
   }
   RUTILE_ASSIGN_OR_RETURN(identity_, node::EstablishIdentity(files_, cluster_, options_.name));
   MakeTransport();
-  RUTILE_RETURN_IF_ERROR(OpenNode(std::move(on_failure)));
+  RUTILE_RETURN_IF_ERROR(OpenNodeOnceThereIsSpace(process));
   node_->Start();
   RUTILE_RETURN_IF_ERROR(Listen());
   serving_ = true;
@@ -134,10 +151,36 @@ void Server::Parts::MakeTransport() {
   }
 }
 
-Status Server::Parts::OpenNode(std::function<void(const Status&)> on_failure) {
+// A node that died beside a full disk comes back by itself, as one that kept running does.
+Status Server::Parts::OpenNodeOnceThereIsSpace(const Process& process) {
+  for (Duration waited{0};; waited += kSpacePoll) {
+    const Result<std::uint64_t> free_bytes = files_.FreeBytes();
+    const std::uint64_t free = free_bytes.ok() ? free_bytes.value() : kSpaceToOpen;
+    Status status =
+        free < kSpaceToOpen ? NoSpaceToOpen(options_.data, free) : OpenNode(process.on_failure);
+    if (status.code() != Code::kResourceExhausted || !process.pause) return status;
+    // Limits of other kinds do not go away by waiting.
+    if (free >= options_.replica.disk_reserve_bytes + options_.log.segment_bytes) return status;
+    if (waited % kSpaceReminder == Duration(0)) {
+      RUTILE_LOG(logger_, kWarn, "the disk is full, the node starts when there is space",
+                 {"directory", options_.data}, {"free_bytes", std::to_string(free)},
+                 {"error", status.ToString()});
+    }
+    if (!process.pause(kSpacePoll)) return status;
+  }
+}
+
+Status Server::Parts::OpenNode(const std::function<void(const Status&)>& on_failure) {
+  log_executors_.clear();  // Of an attempt that failed.
   engine::RocksOptions engine_options;
   engine_options.directory = options_.data + "/kv";
   engine_options.block_cache_bytes = options_.block_cache_bytes;
+  std::vector<Executor*> log;
+  for (std::size_t i = 0; i < options_.log_streams; ++i) {
+    log_executors_.push_back(
+        std::make_unique<posix::ThreadExecutor>(i == 0 ? "log" : "log-" + std::to_string(i)));
+    log.push_back(log_executors_.back().get());
+  }
   RUTILE_ASSIGN_OR_RETURN(
       node_,
       node::Node::Open(
@@ -145,6 +188,9 @@ Status Server::Parts::OpenNode(std::function<void(const Status&)> on_failure) {
            .identity = identity_,
            .replica = options_.replica,
            .raw = options_.raw,
+           .txn = {.max_key_bytes = options_.raw.max_key_bytes,
+                   .max_value_bytes = options_.raw.max_value_bytes,
+                   .max_scan_limit = options_.raw.max_scan_limit},
            .wal = options_.log},
           {.clock = clock_,
            .random = random_,
@@ -152,11 +198,12 @@ Status Server::Parts::OpenNode(std::function<void(const Status&)> on_failure) {
            .transport = *transport_,
            .executors = {.regions = {&region_loop_},
                          .apply = {&apply_executor_},
-                         .log = &log_executor_,
+                         .log = std::move(log),
                          .background = &background_executor_},
+           .requests = client_loop_,
            .logger = logger_,
            .open_engine = [engine_options] { return engine::OpenRocksEngine(engine_options); },
-           .on_failure = std::move(on_failure),
+           .on_failure = on_failure,
            .on_log_batch =
                [this](const wal::LogWriter::BatchReport& report) {
                  log_metrics_.OnBatch(report);
@@ -168,7 +215,9 @@ Status Server::Parts::Listen() {
   rpc::Methods methods;
   raw_ = std::make_unique<rpc::RawService>(node_->raw(), identity_.cluster);
   raw_->Register(&methods);
-  batch_ = std::make_unique<rpc::BatchService>(*raw_);
+  txn_ = std::make_unique<rpc::TxnService>(node_->txn(), identity_.cluster);
+  txn_->Register(&methods);
+  batch_ = std::make_unique<rpc::BatchService>(*raw_, *txn_);
   batch_->Register(&methods);
   placement_ = std::make_unique<rpc::PlacementService>(node_->placement(), clock_);
   placement_->Register(&methods);
@@ -202,10 +251,9 @@ void Server::Parts::Drain() {
 }
 
 void Server::Parts::StopExecutors() {
-  for (posix::ThreadExecutor* executor :
-       {&log_executor_, &apply_executor_, &background_executor_}) {
-    executor->Shutdown();
-  }
+  for (const auto& executor : log_executors_) executor->Shutdown();
+  apply_executor_.Shutdown();
+  background_executor_.Shutdown();
   region_loop_.Shutdown();
   client_loop_.Shutdown();
 }
@@ -228,9 +276,9 @@ Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Server::~Server() = default;
 
 Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, Logger& logger,
-                                              std::function<void(const Status&)> on_failure) {
+                                              const Process& process) {
   auto parts = std::make_unique<Parts>(options, logger);
-  RUTILE_RETURN_IF_ERROR(parts->Start(std::move(on_failure)));
+  RUTILE_RETURN_IF_ERROR(parts->Start(process));
   return std::unique_ptr<Server>(new Server(std::move(parts)));
 }
 

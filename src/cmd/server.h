@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -27,6 +28,7 @@ struct ServerOptions {
   std::size_t replicas = 0;  // Of the keys, when the cluster begins; zero: one on every node.
   std::uint64_t block_cache_bytes = std::uint64_t{64} << 20;
   wal::Options log = {};
+  std::size_t log_streams = 1;  // Each with a thread and a directory.
   store::ReplicaOptions replica = {};
   store::RawLimits raw = {};
 };
@@ -35,10 +37,19 @@ struct ServerOptions {
 // Several may run in one process.
 class Server {
  public:
-  // Brings the node up; returns when it listens. `on_failure` runs once, on some thread, when the
-  // disk has failed: the process must then end without stopping the server. `logger` outlives it.
+  // What a server asks of the process that it runs in.
+  struct Process {
+    // Runs once, on some thread, when the disk has failed: the process must then end without
+    // stopping the server.
+    std::function<void(const Status&)> on_failure = {};
+    // Lets this time pass; false: the process is to end now. A server that finds its disk full
+    // tries to start again after each pause, for the space may come back. Null: it does not wait.
+    std::function<bool(Duration)> pause = {};
+  };
+
+  // Brings the node up; returns when it listens. `logger` outlives it.
   static Result<std::unique_ptr<Server>> Start(const ServerOptions& options, Logger& logger,
-                                               std::function<void(const Status&)> on_failure);
+                                               const Process& process);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;

@@ -92,6 +92,12 @@ std::vector<std::string> Complaints(const std::vector<NodeAnswer>& nodes) {
                              " has found an error in its own state and stands still: "
                              "its log names it");
       }
+      if (replica.contains("impaired_until")) {
+        complaints.push_back("the disk of node " + node.name + " has lost entries of region " +
+                             replica["region"].dump() +
+                             ": its replica does not vote until the others have brought them "
+                             "back; check the disk");
+      }
     }
   }
   for (const std::uint64_t region : regions) {

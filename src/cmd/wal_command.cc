@@ -6,6 +6,7 @@
 #include "cmd/commands.h"
 #include "cmd/wal_flags.h"
 #include "node/identity.h"
+#include "wal/log_streams.h"
 #include "wal/recovery.h"
 
 namespace rutile::cmd {
@@ -43,47 +44,99 @@ int VerifyIdentity(const WalFlags& flags, FileSystem& files) {
   return 1;
 }
 
+// What `verify` counts, of all streams.
+struct Verified {
+  int stopping = 0;       // Findings with which a node must not start,
+  int holes = 0;          // damage with which it starts,
+  int short_regions = 0;  // regions that have lost entries by it,
+  int notes = 0;          // and what the next start puts in order.
+  std::size_t segments = 0;
+  std::size_t regions = 0;
+  std::uint64_t batches = 0;
+};
+
+// What of the damage still matters. Returns how many regions have lost entries.
+int VerifyEntries(const wal::LogIndex& index) {
+  int regions = 0;
+  for (const auto& [id, region] : index.regions()) {
+    const wal::RegionLog log = index.Describe(region);
+    if (!log.lost) continue;
+    ++regions;
+    std::printf(
+        "lost-entries region %s peer %s: what the log says from %s to %s is not all there; do: "
+        "start the node, which asks the region's other peers for it; without any, put a backup "
+        "back\n",
+        ToString(id).c_str(), ToString(log.peer).c_str(), ToString(log.lost->first).c_str(),
+        ToString(log.lost->last).c_str());
+  }
+  return regions;
+}
+
+Status VerifyLog(FileSystem& files, const std::string& directory, Verified* all) {
+  const wal::LogVisitor visitor{
+      .on_finding =
+          [&](const wal::Finding& finding) {
+            std::printf("%s\n", ToString(finding).c_str());
+            ++(finding.StopsNode() ? all->stopping : finding.IsDamage() ? all->holes : all->notes);
+            return Status();
+          },
+      .on_batch =
+          [&](const wal::Segment&, const wal::ScannedBatch&) {
+            ++all->batches;
+            return Status();
+          }};
+  RUTILE_ASSIGN_OR_RETURN(const wal::Recovered log, wal::ReadLog(files, directory, visitor));
+  all->short_regions += VerifyEntries(log.index);
+  all->segments += log.segments.size();
+  all->regions += log.index.regions().size();
+  return {};
+}
+
 }  // namespace
 
-Result<StoppedNode> StoppedNode::Open(const std::string& data) {
+Result<StoppedNode> StoppedNode::Open(const std::string& data,
+                                      posix::PosixFileSystem::Access access) {
   StoppedNode node;
-  node.files = std::make_unique<posix::PosixFileSystem>(data);
-  if (const Status status = node.files->List(kWalDirectory).status(); !status.ok()) {
+  node.files = std::make_unique<posix::PosixFileSystem>(data, access);
+  const std::string first = wal::Options().directory;
+  if (const Status status = node.files->List(first).status(); !status.ok()) {
     return Status(Code::kInvalidArgument,
                   "--data " + data + ": there is no log that can be read: " +
                       std::string(status.message()) + "; give the data directory of a node");
   }
   RUTILE_ASSIGN_OR_RETURN(node.lock, node.files->Lock("LOCK"));
-  return node;
+  const Result<node::Identity> identity = node::LoadIdentity(*node.files);
+  for (std::size_t i = 0;; ++i) {
+    std::string directory = wal::StreamDirectory(first, i);
+    const bool counts = identity.ok() ? i < identity.value().log_streams
+                                      : i == 0 || node.files->List(directory).ok();
+    if (!counts) return node;
+    node.logs.push_back(std::move(directory));
+  }
 }
 
 int WalVerify(const WalFlags& flags) {
   const Result<StoppedNode> node = StoppedNode::Open(flags.data);
   if (!node.ok()) return Fail(node.status());
   FileSystem& files = *node.value().files;
-  int stopping = VerifyIdentity(flags, files);
-  int notes = 0;
-  std::uint64_t batches = 0;
-  const wal::LogVisitor visitor{.on_finding =
-                                    [&](const wal::Finding& finding) {
-                                      std::printf("%s\n", ToString(finding).c_str());
-                                      ++(finding.StopsNode() ? stopping : notes);
-                                      return Status();
-                                    },
-                                .on_batch =
-                                    [&](const wal::Segment&, const wal::ScannedBatch&) {
-                                      ++batches;
-                                      return Status();
-                                    }};
-  const Result<wal::Recovered> log = wal::ReadLog(files, kWalDirectory, visitor);
-  if (!log.ok()) return Fail(log.status());
-  std::printf("%s: %zu segments, %llu batches, %zu regions", stopping == 0 ? "clean" : "damaged",
-              log.value().segments.size(), static_cast<unsigned long long>(batches),
-              log.value().index.regions().size());
-  if (stopping != 0) std::printf("; %d findings with which a node must not start", stopping);
-  if (notes != 0) std::printf("; %d that the next start puts in order", notes);
+  Verified all{.stopping = VerifyIdentity(flags, files)};
+  for (const std::string& directory : node.value().logs) {
+    if (const Status status = VerifyLog(files, directory, &all); !status.ok()) return Fail(status);
+  }
+  const bool clean = all.stopping == 0 && all.holes == 0;
+  std::printf("%s: %zu segments, %llu batches, %zu regions", clean ? "clean" : "damaged",
+              all.segments, static_cast<unsigned long long>(all.batches), all.regions);
+  if (node.value().logs.size() > 1) std::printf(" in %zu streams", node.value().logs.size());
+  if (all.stopping != 0) {
+    std::printf("; %d findings with which a node must not start", all.stopping);
+  }
+  if (all.holes != 0) {
+    std::printf("; %d that a node starts with, %d regions having lost entries by it", all.holes,
+                all.short_regions);
+  }
+  if (all.notes != 0) std::printf("; %d that the next start puts in order", all.notes);
   std::printf("\n");
-  return stopping == 0 ? kExitOk : kExitDataFailed;
+  return clean ? kExitOk : kExitDataFailed;
 }
 
 void AddWal(CLI::App& app, int* exit_code) {

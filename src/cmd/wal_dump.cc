@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cmd/commands.h"
@@ -33,35 +35,41 @@ std::vector<std::string> KindsOf(const wal::Item& item) {
   return kinds;
 }
 
+Json IdJson(const LogId& id) { return {{"index", id.index.value()}, {"term", id.term.value()}}; }
+
 Json StateOf(const std::string& blob) {
   const Result<raft::HardState> state = store::DecodeHardState(blob);
   if (!state.ok()) return {{"hex", FormatBytes(TextFormat::kHex, blob)}};
-  return {{"term", state.value().term.value()},
-          {"vote", state.value().vote.value()},
-          {"commit", state.value().commit.value()}};
+  Json json = {{"term", state.value().term.value()},
+               {"vote", state.value().vote.value()},
+               {"commit", state.value().commit.value()}};
+  if (state.value().impaired_until) json["impaired_until"] = IdJson(*state.value().impaired_until);
+  return json;
 }
-
-Json IdJson(const LogId& id) { return {{"index", id.index.value()}, {"term", id.term.value()}}; }
 
 class Dump {
  public:
   explicit Dump(const WalFlags& flags) : flags_(flags) {
-    const std::size_t slash = flags.segment.rfind('/');
+    // With the stream's directory, if it is given: each stream has a file of the same name.
+    std::size_t slash = flags.segment.rfind('/');
+    if (slash != std::string::npos && slash > 0) slash = flags.segment.rfind('/', slash - 1);
     segment_ = slash == std::string::npos ? flags.segment : flags.segment.substr(slash + 1);
   }
 
   bool IsWanted(const wal::Segment& segment) const {
-    return segment_.empty() || segment.path.ends_with("/" + segment_);
+    return segment_.empty() || ("/" + segment.path).ends_with("/" + segment_);
   }
 
   void Print(const wal::Segment& segment, const wal::ScannedBatch& batch) const {
     if (!IsWanted(segment)) return;
     if (batch.items.empty() && flags_.region == 0 && !HasRange()) PrintControl(segment, batch);
     std::uint64_t block = 0;
-    for (const wal::Item& item : batch.items) {
-      const std::string_view bytes = batch.payload.substr(block, item.block_bytes);
+    for (std::size_t i = 0; i < batch.items.size(); ++i) {
+      const wal::Item& item = batch.items[i];
+      std::optional<std::string_view> bytes = batch.payload.substr(block, item.block_bytes);
       block += item.block_bytes;
       if (!IsWanted(item)) continue;
+      if (std::binary_search(batch.holed.begin(), batch.holed.end(), i)) bytes.reset();
       const Json json = Describe(segment, batch, item, bytes);
       if (flags_.json) {
         std::printf("%s\n", json.dump().c_str());
@@ -97,8 +105,9 @@ class Dump {
                 json["synced_to"].dump().c_str(), json["first_live"].dump().c_str());
   }
 
+  // `block` is nothing when it does not verify.
   Json Describe(const wal::Segment& segment, const wal::ScannedBatch& batch, const wal::Item& item,
-                std::string_view block) const {
+                const std::optional<std::string_view>& block) const {
     std::string kind;
     for (const std::string& one : KindsOf(item)) kind += (kind.empty() ? "" : "+") + one;
     Json json = {{"file", segment.path},
@@ -117,12 +126,16 @@ class Dump {
     json["first"] = item.prev.index.value() + 1;
     json["last"] = item.LastEntry().index.value();
     json["block_bytes"] = item.block_bytes;
-    if (const auto plain = wal::PlainBytes(block)) json["plain_bytes"] = *plain;
+    if (!block) {
+      json["lost"] = true;
+    } else if (const auto plain = wal::PlainBytes(*block)) {
+      json["plain_bytes"] = *plain;
+    }
     json["terms"] = Json::array();
     for (const wal::EntryRun& run : item.runs) {
       json["terms"].push_back({{"term", run.term.value()}, {"count", run.count}});
     }
-    if (flags_.payload) json["entries"] = Entries(item, block);
+    if (flags_.payload && block) json["entries"] = Entries(item, *block);
     return json;
   }
 
@@ -166,6 +179,7 @@ class Dump {
       if (json.value("plain_bytes", 0) > json["block_bytes"]) {
         line += " compressed from " + json["plain_bytes"].dump();
       }
+      if (json.contains("lost")) line += " that do not verify";
     }
     if (json.contains("prev")) line += " after " + IdText(json["prev"]);
     if (json.contains("base")) line += " base " + IdText(json["base"]);
@@ -198,7 +212,7 @@ int WalDump(const WalFlags& flags) {
       .on_finding =
           [&](const wal::Finding& finding) {
             std::fprintf(stderr, "%s\n", ToString(finding).c_str());
-            damaged |= finding.StopsNode();
+            damaged |= finding.IsDamage();
             return Status();
           },
       .on_batch =
@@ -206,12 +220,15 @@ int WalDump(const WalFlags& flags) {
             dump.Print(segment, batch);
             return Status();
           }};
-  const Result<wal::Recovered> log = wal::ReadLog(*node.value().files, kWalDirectory, visitor);
-  if (!log.ok()) return Fail(log.status());
-  const auto& segments = log.value().segments;
-  if (!flags.segment.empty() &&
-      std::none_of(segments.begin(), segments.end(),
-                   [&](const auto& segment) { return dump.IsWanted(*segment.second); })) {
+  bool any = flags.segment.empty();
+  for (const std::string& directory : node.value().logs) {
+    const Result<wal::Recovered> log = wal::ReadLog(*node.value().files, directory, visitor);
+    if (!log.ok()) return Fail(log.status());
+    const auto& segments = log.value().segments;
+    any |= std::any_of(segments.begin(), segments.end(),
+                       [&](const auto& segment) { return dump.IsWanted(*segment.second); });
+  }
+  if (!any) {
     return Fail(Status(Code::kInvalidArgument,
                        "--segment " + flags.segment +
                            ": no segment of the log has that name; `rutile wal stats` lists them"));

@@ -3,14 +3,12 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "env/posix/posix_files.h"
 
 namespace rutile::cmd {
-
-// Where a node keeps its log, below the data directory.
-inline constexpr const char* kWalDirectory = "wal";
 
 // Of all `rutile wal` commands; each uses some.
 struct WalFlags {
@@ -32,9 +30,14 @@ struct WalFlags {
 struct StoppedNode {
   std::unique_ptr<posix::PosixFileSystem> files = {};
   std::unique_ptr<DirectoryLock> lock = {};
+  // Of the streams of its log, below the data directory: those that it has on record, or where the
+  // record cannot be read those that are there.
+  std::vector<std::string> logs = {};
 
   // Changes nothing but the lock's file.
-  static Result<StoppedNode> Open(const std::string& data);
+  static Result<StoppedNode> Open(
+      const std::string& data,
+      posix::PosixFileSystem::Access access = posix::PosixFileSystem::Access::kRead);
 };
 
 // Each returns the exit code.

@@ -1,6 +1,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cmd/commands.h"
 #include "cmd/wal_flags.h"
@@ -35,27 +37,42 @@ Json RegionJson(RegionId id, const wal::RegionUse& use) {
           {"contradicted", use.contradicted}};
 }
 
-Json UseJson(const wal::LogUse& use) {
-  Json out = {{"files", use.segments.size()},   {"spare_files", use.spare_files},
-              {"bytes", use.file_bytes()},      {"spare_bytes", use.spare_bytes},
-              {"live_bytes", use.live_bytes()}, {"space_amplification", nullptr}};
-  if (use.live_bytes() != 0) {
-    out["space_amplification"] =
-        static_cast<double>(use.file_bytes()) / static_cast<double>(use.live_bytes());
-  }
-  out["regions"] = Json::array();
-  for (const auto& [id, region] : use.regions) out["regions"].push_back(RegionJson(id, region));
-  out["segments"] = Json::array();
+void AddLists(const wal::LogUse& use, Json* out) {
+  for (const auto& [id, region] : use.regions) (*out)["regions"].push_back(RegionJson(id, region));
   for (const auto& [number, segment] : use.segments) {
-    out["segments"].push_back({{"number", number},
-                               {"file", segment.path},
-                               {"bytes", segment.file_bytes},
-                               {"written_bytes", segment.written_bytes},
-                               {"live_bytes", segment.live_bytes},
-                               {"batches", segment.batches}});
+    (*out)["segments"].push_back({{"number", number},
+                                  {"file", segment.path},
+                                  {"bytes", segment.file_bytes},
+                                  {"written_bytes", segment.written_bytes},
+                                  {"live_bytes", segment.live_bytes},
+                                  {"batches", segment.batches}});
   }
-  out["oldest_pinned_by"] = Json::array();
-  for (const RegionId id : use.Pinning()) out["oldest_pinned_by"].push_back(id.value());
+  for (const RegionId id : use.Pinning()) (*out)["oldest_pinned_by"].push_back(id.value());
+}
+
+// Of all streams together.
+Json UseJson(const std::vector<wal::LogUse>& streams) {
+  std::uint64_t files = 0, spare_files = 0, bytes = 0, spare_bytes = 0, live_bytes = 0;
+  Json out = {{"regions", Json::array()},
+              {"segments", Json::array()},
+              {"oldest_pinned_by", Json::array()},
+              {"space_amplification", nullptr}};
+  for (const wal::LogUse& use : streams) {
+    files += use.segments.size();
+    spare_files += use.spare_files;
+    bytes += use.file_bytes();
+    spare_bytes += use.spare_bytes;
+    live_bytes += use.live_bytes();
+    AddLists(use, &out);
+  }
+  out.update({{"files", files},
+              {"spare_files", spare_files},
+              {"bytes", bytes},
+              {"spare_bytes", spare_bytes},
+              {"live_bytes", live_bytes}});
+  if (live_bytes != 0) {
+    out["space_amplification"] = static_cast<double>(bytes) / static_cast<double>(live_bytes);
+  }
   return out;
 }
 
@@ -83,7 +100,7 @@ void Print(const Json& use) {
   if (use["space_amplification"].is_number()) {
     std::printf(", space amplification %.1f", use["space_amplification"].get<double>());
   }
-  std::printf("\nthe oldest segment is needed by regions %s\n",
+  std::printf("\nthe oldest segment of each stream is needed by regions %s\n",
               use["oldest_pinned_by"].dump().c_str());
 }
 
@@ -93,14 +110,18 @@ int WalStats(const WalFlags& flags) {
   const Result<StoppedNode> node = StoppedNode::Open(flags.data);
   if (!node.ok()) return Fail(node.status());
   bool damaged = false;
-  const Result<wal::LogUse> use =
-      wal::MeasureLog(*node.value().files, kWalDirectory, [&](const wal::Finding& finding) {
-        std::fprintf(stderr, "%s\n", ToString(finding).c_str());
-        damaged |= finding.StopsNode();
-        return Status();
-      });
-  if (!use.ok()) return Fail(use.status());
-  const Json json = UseJson(use.value());
+  std::vector<wal::LogUse> streams;
+  for (const std::string& directory : node.value().logs) {
+    Result<wal::LogUse> use =
+        wal::MeasureLog(*node.value().files, directory, [&](const wal::Finding& finding) {
+          std::fprintf(stderr, "%s\n", ToString(finding).c_str());
+          damaged |= finding.IsDamage();
+          return Status();
+        });
+    if (!use.ok()) return Fail(use.status());
+    streams.push_back(std::move(use).value());
+  }
+  const Json json = UseJson(streams);
   if (flags.json) {
     std::printf("%s\n", json.dump(2).c_str());
   } else {

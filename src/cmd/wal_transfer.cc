@@ -6,6 +6,7 @@
 
 #include "cmd/commands.h"
 #include "cmd/wal_flags.h"
+#include "wal/log_streams.h"
 #include "wal/region_copy.h"
 
 namespace rutile::cmd {
@@ -37,6 +38,18 @@ Result<std::string> ReadFile(const std::string& path) {
   return bytes;
 }
 
+// Of the one stream that has the region. Damage in another one matters too: it may have had it
+// once.
+Result<wal::RegionCopy> CopyFrom(const StoppedNode& node, RegionId region) {
+  Result<wal::RegionCopy> found = Status(Code::kNotFound, "no log");
+  for (const std::string& log : node.logs) {
+    Result<wal::RegionCopy> copy = wal::CopyRegion(*node.files, log, region);
+    if (!copy.ok() && copy.status().code() != Code::kNotFound) return copy;
+    if (copy.ok() || !found.ok()) found = std::move(copy);
+  }
+  return found;
+}
+
 Status Export(const WalFlags& flags, wal::RegionCopy* copy) {
   const std::size_t slash = flags.out.rfind('/');
   const std::string name = slash == std::string::npos ? flags.out : flags.out.substr(slash + 1);
@@ -46,8 +59,7 @@ Status Export(const WalFlags& flags, wal::RegionCopy* copy) {
                   "--out " + flags.out + ": it exists already; name a file that does not");
   }
   RUTILE_ASSIGN_OR_RETURN(const StoppedNode node, StoppedNode::Open(flags.data));
-  RUTILE_ASSIGN_OR_RETURN(*copy,
-                          wal::CopyRegion(*node.files, kWalDirectory, RegionId(flags.region)));
+  RUTILE_ASSIGN_OR_RETURN(*copy, CopyFrom(node, RegionId(flags.region)));
   return WriteFileAtomically(target, ".", name, wal::EncodeRegionCopy(*copy));
 }
 
@@ -66,9 +78,11 @@ Status Import(const WalFlags& flags, wal::RegionCopy* copy) {
                                               ToString(copy->region) + ", not of region " +
                                               std::to_string(flags.region));
   }
-  RUTILE_ASSIGN_OR_RETURN(const StoppedNode node, StoppedNode::Open(flags.data));
+  RUTILE_ASSIGN_OR_RETURN(const StoppedNode node,
+                          StoppedNode::Open(flags.data, posix::PosixFileSystem::Access::kChange));
+  // Where a start with as many streams looks for it.
   wal::Options options;
-  options.directory = kWalDirectory;
+  options.directory = node.logs[wal::HomeOf(copy->region, node.logs.size())];
   return wal::ImportRegion(*node.files, options, *copy, flags.replace);
 }
 

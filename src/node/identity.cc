@@ -36,16 +36,20 @@ Result<Identity> LoadIdentity(FileSystem& files) {
   identity.cluster = ClusterId(reader.Fixed64());
   identity.store = StoreId(reader.Fixed64());
   identity.name = reader.Bytes();
+  if (format > 1) identity.log_streams = reader.Varint();
   if (!reader.Done()) return damaged("wrong length");
+  if (identity.log_streams == 0) return damaged("it knows no log");
   return identity;
 }
 
-Status CreateIdentity(FileSystem& files, const Identity& identity) {
+Status SaveIdentity(FileSystem& files, const Identity& identity) {
   std::string body;
-  codec::PutFixed32(&body, kDataFormat);
+  const bool one_stream = identity.log_streams == 1;
+  codec::PutFixed32(&body, one_stream ? 1 : kDataFormat);
   codec::PutFixed64(&body, identity.cluster.value());
   codec::PutFixed64(&body, identity.store.value());
   codec::PutBytes(&body, identity.name);
+  if (!one_stream) codec::PutVarint(&body, identity.log_streams);
   std::string bytes(kMagic);
   codec::PutFixed32(&bytes, codec::Crc32c(body));
   return WriteFileAtomically(files, ".", kFileName, bytes + body);
@@ -62,7 +66,7 @@ Result<Identity> EstablishIdentity(FileSystem& files, const ClusterSpec& spec,
   Result<Identity> found = LoadIdentity(files);
   if (!found.ok()) {
     if (found.status().code() != Code::kNotFound) return found.status();
-    RUTILE_RETURN_IF_ERROR(CreateIdentity(files, wanted));
+    RUTILE_RETURN_IF_ERROR(SaveIdentity(files, wanted));
     return wanted;
   }
   const Identity& identity = found.value();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -16,17 +17,19 @@ struct Identity {
   ClusterId cluster = {};
   StoreId store = {};
   std::string name = {};
+  std::size_t log_streams = 1;  // Which together are the node's log.
 
   friend bool operator==(const Identity&, const Identity&) = default;
 };
 
-// The format of the data directory that this version writes; it reads no newer one.
-inline constexpr std::uint32_t kDataFormat = 1;
+// The newest format of the data directory that this version knows. A directory with a log of one
+// stream has format 1, with which earlier versions may go on; one with several has format 2.
+inline constexpr std::uint32_t kDataFormat = 2;
 
 // Reads the identity of the directory; kNotFound when it is not in use yet.
 Result<Identity> LoadIdentity(FileSystem& files);
-// Makes the directory `identity`'s, durably.
-Status CreateIdentity(FileSystem& files, const Identity& identity);
+// Makes the directory `identity`'s, durably and in one step.
+Status SaveIdentity(FileSystem& files, const Identity& identity);
 
 // The identity under which `name` takes part in `spec`: the directory's if it has one and it fits,
 // else a new one. kFailedPrecondition says what does not fit and what to do.

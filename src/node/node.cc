@@ -11,15 +11,33 @@ Node::Node(Options options, const Environment& environment)
 
 Node::~Node() = default;
 
-Result<std::unique_ptr<Node>> Node::Open(Options options, Environment environment) {
-  std::unique_ptr<Node> node(new Node(std::move(options), environment));
-  const Options& own = node->options_;
-  RUTILE_ASSIGN_OR_RETURN(node->engine_, environment.open_engine());
-  RUTILE_ASSIGN_OR_RETURN(wal::Wal::Opened opened, wal::Wal::Open(environment.files, own.wal));
+Result<wal::LogStreams::Opened> Node::OpenLogs(Options* options, const Environment& environment) {
+  Identity& identity = options->identity;
+  const wal::LogStreams::Count count{.recorded = identity.log_streams,
+                                     .wanted = environment.executors.log.size()};
+  RUTILE_ASSIGN_OR_RETURN(
+      wal::LogStreams::Opened opened,
+      wal::LogStreams::Open(environment.files, options->wal, count, [&](std::size_t streams) {
+        identity.log_streams = streams;
+        return SaveIdentity(environment.files, identity);
+      }));
+  if (count.recorded != count.wanted) {
+    RUTILE_LOG(environment.logger, kInfo, "the log has another number of streams",
+               {"before", std::to_string(count.recorded)}, {"now", std::to_string(count.wanted)});
+  }
   if (opened.dropped_tail_bytes > 0) {
     RUTILE_LOG(environment.logger, kInfo, "an unacknowledged end of the log was dropped",
                {"bytes", std::to_string(opened.dropped_tail_bytes)});
   }
+  return opened;
+}
+
+Result<std::unique_ptr<Node>> Node::Open(Options options, Environment environment) {
+  RUTILE_ASSIGN_OR_RETURN(std::unique_ptr<engine::KvEngine> engine, environment.open_engine());
+  RUTILE_ASSIGN_OR_RETURN(wal::LogStreams::Opened opened, OpenLogs(&options, environment));
+  std::unique_ptr<Node> node(new Node(std::move(options), environment));
+  const Options& own = node->options_;
+  node->engine_ = std::move(engine);
 
   Node* self = node.get();
   store::Store::Observer observer;
@@ -29,9 +47,11 @@ Result<std::unique_ptr<Node>> Node::Open(Options options, Environment environmen
   observer.on_region_changed = [self](const store::Replica& replica) {
     if (replica.raft().is_leader()) self->placement_->ReportSoon();
   };
-  observer.on_datagram = [self](StoreId, const store::Datagram& datagram) {
+  observer.on_datagram = [self](StoreId from, const store::Datagram& datagram) {
     if (datagram.channel == placement::Placement::kReportChannel) {
       self->placement_->OnReport(datagram.payload);
+    } else if (datagram.channel == placement::TimestampRelay::kChannel) {
+      self->timestamps_->OnDatagram(from, datagram.payload);
     }
   };
   observer.known_stores = [self] {
@@ -76,7 +96,38 @@ Result<std::unique_ptr<Node>> Node::Open(Options options, Environment environmen
                                              .version = kReportedVersion},
                                     .members = own.cluster.members},
       *node->store_, *node->placement_state_, environment.clock, *environment.executors.background);
+  node->OpenTransactions(environment);
   return node;
+}
+
+void Node::OpenTransactions(const Environment& environment) {
+  // No process of this node asks a thousand times a millisecond, all its life long.
+  constexpr int kIdsBits = 10;
+  timestamps_ = std::make_unique<placement::TimestampRelay>(placement::TimestampRelay::Parts{
+      .self = options_.identity.store,
+      .leader = [this]() -> std::optional<StoreId> {
+        const std::optional<placement::Member> leader = placement_->Leader();
+        if (!leader) return std::nullopt;
+        return leader->store;
+      },
+      .grant =
+          [this](placement::TimestampRelay::Done done) {
+            placement_->GetTimestamps(1, std::move(done));
+          },
+      .send =
+          [this](StoreId to, std::string payload) {
+            store_->SendDatagram(to, {.channel = placement::TimestampRelay::kChannel,
+                                      .payload = std::move(payload)});
+          },
+      .executor = *environment.executors.background,
+      .first_id = environment.clock.WallMillis() << kIdsBits});
+  txn_ = std::make_unique<store::TxnKv>(
+      *store_, environment.requests, options_.txn, [this](store::TimestampDone done) {
+        timestamps_->Get([done = std::move(done)](Result<placement::Timestamp> timestamp) mutable {
+          if (!timestamp.ok()) return done(timestamp.status());
+          done(mvcc::Timestamp(timestamp.value().Compose()));
+        });
+      });
 }
 
 void Node::Start() {

@@ -14,8 +14,11 @@
 #include "node/cluster_spec.h"
 #include "node/identity.h"
 #include "placement/placement.h"
+#include "placement/timestamp_relay.h"
 #include "store/raw_kv.h"
 #include "store/store.h"
+#include "store/txn_kv.h"
+#include "wal/log_streams.h"
 #include "wal/wal.h"
 
 namespace rutile::node {
@@ -36,6 +39,7 @@ class Node {
     Identity identity = {};
     store::ReplicaOptions replica = {};
     store::RawLimits raw = {};
+    store::TxnLimits txn = {};
     wal::Options wal = {};
   };
   struct Environment {
@@ -44,17 +48,20 @@ class Node {
     FileSystem& files;
     Transport& transport;
     store::Store::Executors executors;
+    Executor& requests;  // Where requests go on that had to wait for others.
     Logger& logger;
     // Opens the key-value engine in the node's directory.
     std::function<Result<std::unique_ptr<engine::KvEngine>>()> open_engine;
     // The disk has failed: stop the process. Any thread.
     std::function<void(const Status&)> on_failure;
-    wal::LogWriter::OnBatch on_log_batch = {};
+    // As store::Store::Observer's.
+    std::function<void(const wal::LogWriter::BatchReport&)> on_log_batch = {};
     // See store::Store::Observer::of_core.
     std::function<raft::Observer*(RegionId region, PeerId peer)> core_observer = {};
   };
 
-  // Recovers what the directory holds. Blocking; on the caller's thread.
+  // Recovers what the directory holds. The log gets as many streams as it has executors. Blocking;
+  // on the caller's thread.
   static Result<std::unique_ptr<Node>> Open(Options options, Environment environment);
   ~Node();
   Node(const Node&) = delete;
@@ -73,6 +80,7 @@ class Node {
   const ClusterSpec& cluster() const { return options_.cluster; }
   store::Store& store() { return *store_; }
   store::RawKv& raw() { return *raw_; }
+  store::TxnKv& txn() { return *txn_; }
   placement::Placement& placement() { return *placement_; }
   const engine::KvEngine& engine() const { return *engine_; }
 
@@ -83,6 +91,10 @@ class Node {
  private:
   Node(Options options, const Environment& environment);
 
+  static Result<wal::LogStreams::Opened> OpenLogs(Options* options, const Environment& environment);
+  // After the store and placement.
+  void OpenTransactions(const Environment& environment);
+
   const Options options_;
   const Clock& clock_;
   const Instant started_;
@@ -91,6 +103,8 @@ class Node {
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<store::RawKv> raw_;
   std::unique_ptr<placement::Placement> placement_;
+  std::unique_ptr<placement::TimestampRelay> timestamps_;
+  std::unique_ptr<store::TxnKv> txn_;
 };
 
 }  // namespace rutile::node

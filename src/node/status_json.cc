@@ -80,6 +80,7 @@ Json ReplicaJson(const store::ReplicaStatus& replica) {
   for (const raft::PeerStatus& peer : replica.peers) {
     json["peers"].push_back(PeerJson(region, peer, replica.last));
   }
+  if (replica.impaired_until) json["impaired_until"] = replica.impaired_until->value();
   if (!replica.poisoned.empty()) json["poisoned"] = replica.poisoned;
   return json;
 }

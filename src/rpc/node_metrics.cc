@@ -134,6 +134,9 @@ std::string RenderNodeMetrics(node::Node& node) {
                 static_cast<double>(logs.most_ahead));
   numbers.Gauge("rutile_poisoned_replicas", "Replicas that stand still for good.",
                 static_cast<double>(logs.poisoned));
+  numbers.Gauge("rutile_impaired_replicas",
+                "Replicas that do not vote until they have back what the disk has lost.",
+                static_cast<double>(logs.impaired));
   const store::DiskGuard& disk = node.store().disk();
   numbers.Gauge("rutile_disk_free_bytes", "Free bytes of the disk that holds the data.",
                 static_cast<double>(disk.free_bytes()));

@@ -68,8 +68,9 @@ class TestNode {
                  .transport = transport_,
                  .executors = {.regions = {&work_},
                                .apply = {&apply_},
-                               .log = &log_,
+                               .log = {&log_},
                                .background = &background_},
+                 .requests = work_,
                  .logger = logger_,
                  .open_engine = [this] { return engine::OpenMemoryEngine(files_, "kv"); },
                  .on_failure = [](const Status& status) { ADD_FAILURE() << status.ToString(); }})

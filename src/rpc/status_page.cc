@@ -97,6 +97,7 @@ const logBar = (r) => {
 const range = (r) => r.kind === "placement" ? "" :
     (r.start_key || "first") + " … " + (r.end_key || "last");
 const roleTag = (r) => r.poisoned ? tag("stopped", "bad")
+    : r.impaired_until ? tag("being repaired", "wait")
     : r.role === "leader" ? tag("leader", "good") : r.leader ? tag(r.role, "dim")
     : tag(r.role + ", no leader", "wait");
 

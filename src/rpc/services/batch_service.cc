@@ -78,8 +78,11 @@ class Outbox {
 
 class BatchStream final : public TypedStreamHandler<BatchCommandsRequest> {
  public:
-  BatchStream(RawService& raw, std::shared_ptr<StreamSender> sender)
-      : raw_(raw), outbox_(std::make_shared<Outbox>(sender)), sender_(std::move(sender)) {}
+  BatchStream(RawService& raw, TxnService& txn, std::shared_ptr<StreamSender> sender)
+      : raw_(raw),
+        txn_(txn),
+        outbox_(std::make_shared<Outbox>(sender)),
+        sender_(std::move(sender)) {}
 
   void OnTyped(const BatchCommandsRequest& batch) override {
     if (batch.requests_size() != batch.request_ids_size()) {
@@ -100,58 +103,105 @@ class BatchStream final : public TypedStreamHandler<BatchCommandsRequest> {
   void OnClosed(const Status& /*status*/) override {}
 
  private:
-  void Dispatch(const BatchCommandsRequest::Request& request, std::uint64_t id);
-  template <class Request, class Response>
-  void Call(void (RawService::*call)(const Request&, Response*, RawService::Finished),
-            const Request& request, Response* (Answer::*member)(), std::uint64_t id) {
+  using Request = BatchCommandsRequest::Request;
+
+  void Dispatch(const Request& request, std::uint64_t id);
+  // Return whether the request was one of theirs.
+  bool DispatchRaw(const Request& request, std::uint64_t id);
+  bool DispatchTxn(const Request& request, std::uint64_t id);
+
+  // True, for those.
+  template <class Service, class In, class Out>
+  bool Call(Service& service, void (Service::*call)(const In&, Out*, UniqueFunction<void()>),
+            const In& request, Out* (Answer::*member)(), std::uint64_t id) {
     auto answer = std::make_unique<Answer>();
-    Response* response = (answer.get()->*member)();
+    Out* response = (answer.get()->*member)();
     outbox_->Begin();
-    (raw_.*call)(request, response, [outbox = outbox_, id, answer = std::move(answer)]() mutable {
-      outbox->Add(id, std::move(answer));
-      outbox->End();
-    });
+    (service.*call)(request, response,
+                    [outbox = outbox_, id, answer = std::move(answer)]() mutable {
+                      outbox->Add(id, std::move(answer));
+                      outbox->End();
+                    });
+    return true;
   }
 
   RawService& raw_;
+  TxnService& txn_;
   const std::shared_ptr<Outbox> outbox_;
   const std::shared_ptr<StreamSender> sender_;
 };
 
-void BatchStream::Dispatch(const BatchCommandsRequest::Request& request, std::uint64_t id) {
-  switch (request.cmd_case()) {
-    case BatchCommandsRequest::Request::kRawGet:
-      return Call(&RawService::Get, request.rawget(), &Answer::mutable_rawget, id);
-    case BatchCommandsRequest::Request::kRawBatchGet:
-      return Call(&RawService::BatchGet, request.rawbatchget(), &Answer::mutable_rawbatchget, id);
-    case BatchCommandsRequest::Request::kRawPut:
-      return Call(&RawService::Put, request.rawput(), &Answer::mutable_rawput, id);
-    case BatchCommandsRequest::Request::kRawBatchPut:
-      return Call(&RawService::BatchPut, request.rawbatchput(), &Answer::mutable_rawbatchput, id);
-    case BatchCommandsRequest::Request::kRawDelete:
-      return Call(&RawService::Delete, request.rawdelete(), &Answer::mutable_rawdelete, id);
-    case BatchCommandsRequest::Request::kRawBatchDelete:
-      return Call(&RawService::BatchDelete, request.rawbatchdelete(),
-                  &Answer::mutable_rawbatchdelete, id);
-    case BatchCommandsRequest::Request::kRawScan:
-      return Call(&RawService::Scan, request.rawscan(), &Answer::mutable_rawscan, id);
-    case BatchCommandsRequest::Request::kRawDeleteRange:
-      return Call(&RawService::DeleteRange, request.rawdeleterange(),
-                  &Answer::mutable_rawdeleterange, id);
-    case BatchCommandsRequest::Request::kRawBatchScan:
-      return Call(&RawService::BatchScan, request.rawbatchscan(), &Answer::mutable_rawbatchscan,
-                  id);
-    case BatchCommandsRequest::Request::kRawCoprocessor:
-      return Call(&RawService::Coprocessor, request.rawcoprocessor(),
-                  &Answer::mutable_rawcoprocessor, id);
-    case BatchCommandsRequest::Request::kEmpty: {
-      auto answer = std::make_unique<Answer>();
-      answer->mutable_empty()->set_test_id(request.empty().test_id());
-      return outbox_->Add(id, std::move(answer));
-    }
-    default:
-      // Nothing is set: the client sees that this one request is not served, and keeps the stream.
-      return outbox_->Add(id, std::make_unique<Answer>());
+void BatchStream::Dispatch(const Request& request, std::uint64_t id) {
+  if (DispatchRaw(request, id) || DispatchTxn(request, id)) return;
+  // Of a request that is not served nothing is set: the client sees that, and keeps the stream.
+  auto answer = std::make_unique<Answer>();
+  if (request.cmd_case() == Request::kEmpty) {
+    answer->mutable_empty()->set_test_id(request.empty().test_id());
+  }
+  outbox_->Add(id, std::move(answer));
+}
+
+bool BatchStream::DispatchRaw(const Request& all, std::uint64_t id) {
+  using Service = RawService;
+  const auto call = [&](auto handle, const auto& request, auto member) {
+    return Call(raw_, handle, request, member, id);
+  };
+  switch (all.cmd_case()) {
+    case Request::kRawGet: return call(&Service::Get, all.rawget(), &Answer::mutable_rawget);
+    case Request::kRawBatchGet:
+      return call(&Service::BatchGet, all.rawbatchget(), &Answer::mutable_rawbatchget);
+    case Request::kRawPut: return call(&Service::Put, all.rawput(), &Answer::mutable_rawput);
+    case Request::kRawBatchPut:
+      return call(&Service::BatchPut, all.rawbatchput(), &Answer::mutable_rawbatchput);
+    case Request::kRawDelete:
+      return call(&Service::Delete, all.rawdelete(), &Answer::mutable_rawdelete);
+    case Request::kRawBatchDelete:
+      return call(&Service::BatchDelete, all.rawbatchdelete(), &Answer::mutable_rawbatchdelete);
+    case Request::kRawScan: return call(&Service::Scan, all.rawscan(), &Answer::mutable_rawscan);
+    case Request::kRawDeleteRange:
+      return call(&Service::DeleteRange, all.rawdeleterange(), &Answer::mutable_rawdeleterange);
+    case Request::kRawBatchScan:
+      return call(&Service::BatchScan, all.rawbatchscan(), &Answer::mutable_rawbatchscan);
+    case Request::kRawCoprocessor:
+      return call(&Service::Coprocessor, all.rawcoprocessor(), &Answer::mutable_rawcoprocessor);
+    default: return false;
+  }
+}
+
+bool BatchStream::DispatchTxn(const Request& all, std::uint64_t id) {
+  using Service = TxnService;
+  const auto call = [&](auto handle, const auto& request, auto member) {
+    return Call(txn_, handle, request, member, id);
+  };
+  switch (all.cmd_case()) {
+    case Request::kGet: return call(&Service::Get, all.get(), &Answer::mutable_get);
+    case Request::kBatchGet:
+      return call(&Service::BatchGet, all.batchget(), &Answer::mutable_batchget);
+    case Request::kScan: return call(&Service::Scan, all.scan(), &Answer::mutable_scan);
+    case Request::kPrewrite:
+      return call(&Service::Prewrite, all.prewrite(), &Answer::mutable_prewrite);
+    case Request::kCommit: return call(&Service::Commit, all.commit(), &Answer::mutable_commit);
+    case Request::kCleanup: return call(&Service::Cleanup, all.cleanup(), &Answer::mutable_cleanup);
+    case Request::kBatchRollback:
+      return call(&Service::BatchRollback, all.batchrollback(), &Answer::mutable_batchrollback);
+    case Request::kScanLock:
+      return call(&Service::ScanLock, all.scanlock(), &Answer::mutable_scanlock);
+    case Request::kResolveLock:
+      return call(&Service::ResolveLock, all.resolvelock(), &Answer::mutable_resolvelock);
+    case Request::kCheckTxnStatus:
+      return call(&Service::CheckTxnStatus, all.checktxnstatus(), &Answer::mutable_checktxnstatus);
+    case Request::kPessimisticLock:
+      return call(&Service::PessimisticLock, all.pessimisticlock(),
+                  &Answer::mutable_pessimisticlock);
+    case Request::kPessimisticRollback:
+      return call(&Service::PessimisticRollback, all.pessimisticrollback(),
+                  &Answer::mutable_pessimisticrollback);
+    case Request::kCheckSecondaryLocks:
+      return call(&Service::CheckSecondaryLocks, all.checksecondarylocks(),
+                  &Answer::mutable_checksecondarylocks);
+    case Request::kTxnHeartBeat:
+      return call(&Service::TxnHeartBeat, all.txnheartbeat(), &Answer::mutable_txnheartbeat);
+    default: return false;
   }
 }
 
@@ -161,7 +211,7 @@ void BatchService::Register(Methods* methods) {
   methods->HandleStream<BatchCommandsRequest>(
       "/tikvpb.Tikv/BatchCommands",
       [this](const std::string& /*peer*/, std::shared_ptr<StreamSender> sender) {
-        return std::make_unique<BatchStream>(raw_, std::move(sender));
+        return std::make_unique<BatchStream>(raw_, txn_, std::move(sender));
       });
 }
 

@@ -2,6 +2,7 @@
 
 #include "rpc/services/methods.h"
 #include "rpc/services/raw_service.h"
+#include "rpc/services/txn_service.h"
 
 namespace rutile::rpc {
 
@@ -9,13 +10,14 @@ namespace rutile::rpc {
 // answers in a message as are there when it is sent. Requests of one stream are independent.
 class BatchService {
  public:
-  // `raw` outlives the service, which outlives the server.
-  explicit BatchService(RawService& raw) : raw_(raw) {}
+  // What carries requests out outlives the service, which outlives the server.
+  BatchService(RawService& raw, TxnService& txn) : raw_(raw), txn_(txn) {}
 
   void Register(Methods* methods);
 
  private:
   RawService& raw_;
+  TxnService& txn_;
 };
 
 }  // namespace rutile::rpc

@@ -1,0 +1,239 @@
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <future>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/random.h"
+#include "client/txn_client.h"
+#include "cmd/client_session.h"
+#include "cmd/commands.h"
+#include "cmd/text.h"
+#include "env/posix/posix_clock.h"
+#include "env/posix/thread_executor.h"
+
+namespace rutile::cmd {
+namespace {
+
+using client::TxnCode;
+using client::TxnError;
+using client::TxnResult;
+using Pairs = std::vector<client::Transaction::Pair>;
+
+constexpr const char* kHelp =
+    "begin                 a transaction; what comes until commit or rollback is in it\n"
+    "get KEY               its value\n"
+    "put KEY VALUE         the value is the rest of the line\n"
+    "insert KEY VALUE      the same; the commit fails if the key exists\n"
+    "delete KEY\n"
+    "lock KEY              the commit fails if somebody else writes it meanwhile\n"
+    "scan [START [END]]    pairs in order, END not included\n"
+    "commit, rollback\n"
+    "quit                  or the end of the input; what is not committed is not written\n"
+    "Outside of a transaction a command is one of its own.\n";
+
+int ExitCodeOf(const TxnError& error) {
+  switch (error.code) {
+    case TxnCode::kUnavailable: return kExitUnreachable;
+    case TxnCode::kRefused: return kExitUsage;
+    default: return kExitFailed;
+  }
+}
+
+// Waits for an operation of a transaction.
+template <class T, class Start>
+TxnResult<T> Wait(Start start) {
+  auto promise = std::make_shared<std::promise<TxnResult<T>>>();
+  std::future<TxnResult<T>> future = promise->get_future();
+  start([promise](TxnResult<T> result) { promise->set_value(std::move(result)); });
+  return future.get();
+}
+
+// Carries out lines. Each gives its exit code.
+class Shell {
+ public:
+  Shell(const ClientFlags& flags, TextFormat format, std::size_t limit)
+      : format_(format),
+        limit_(limit),
+        client_({.endpoints = flags.EndpointList(),
+                 .timeout = Milliseconds(flags.timeout_ms),
+                 // Who has been told that it is committed finds no locks of it.
+                 .await_all_keys = true},
+                ConnectGrpc, clock_, random_, executor_) {}
+  ~Shell() {
+    transaction_ = nullptr;
+    std::promise<void> closed;
+    client_.Close([&closed] { closed.set_value(); });
+    closed.get_future().wait();
+  }
+  Shell(const Shell&) = delete;
+  Shell& operator=(const Shell&) = delete;
+
+  int Run(const std::string& line) {
+    std::istringstream words(line);
+    std::string command, key, rest;
+    words >> command >> key;
+    std::getline(words >> std::ws, rest);
+    if (command.empty()) return kExitOk;
+    if (command == "help") return Say(kHelp);
+    if (command == "begin") return Begin();
+    if (command == "commit") return transaction_ ? Commit() : Refuse("there is no transaction");
+    if (command == "rollback") return Rollback();
+    return InTransaction(command, key, rest);
+  }
+  bool is_in_transaction() const { return transaction_ != nullptr; }
+
+ private:
+  static int Say(const std::string& text) {
+    std::fputs(text.c_str(), stdout);
+    std::fflush(stdout);
+    return kExitOk;
+  }
+  static int Refuse(const std::string& why) {
+    return Fail(Status(Code::kInvalidArgument, why + "; help lists the commands"));
+  }
+  static int Report(const TxnError& error) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "error: %s\n", client::ToString(error).c_str());
+    return ExitCodeOf(error);
+  }
+
+  std::optional<TxnError> Start() {
+    auto begun = Wait<std::shared_ptr<client::Transaction>>(
+        [this](auto done) { client_.Begin(std::move(done)); });
+    if (auto* error = std::get_if<TxnError>(&begun)) return std::move(*error);
+    transaction_ = std::get<std::shared_ptr<client::Transaction>>(std::move(begun));
+    return std::nullopt;
+  }
+  int Begin() {
+    if (transaction_) return Refuse("there is a transaction already");
+    if (const auto error = Start()) return Report(*error);
+    return Say("begun at " + ToString(transaction_->start()) + "\n");
+  }
+  int Commit() {
+    const auto transaction = std::exchange(transaction_, nullptr);
+    const auto committed =
+        Wait<client::Timestamp>([&](auto done) { transaction->Commit(std::move(done)); });
+    if (const auto* error = std::get_if<TxnError>(&committed)) return Report(*error);
+    return Say("committed at " + ToString(std::get<client::Timestamp>(committed)) + "\n");
+  }
+  int Rollback() {
+    if (!transaction_) return Refuse("there is no transaction");
+    std::exchange(transaction_, nullptr)->Rollback();
+    return Say("rolled back\n");
+  }
+
+  int InTransaction(const std::string& command, const std::string& key, const std::string& rest) {
+    const bool reads = command == "get" || command == "scan";
+    const bool writes =
+        command == "put" || command == "insert" || command == "delete" || command == "lock";
+    if (!reads && !writes) return Refuse("unknown command '" + command + "'");
+    if (key.empty() && command != "scan") return Refuse(command + " needs a key");
+    const bool has_value = command == "put" || command == "insert";
+    if (has_value == rest.empty() && command != "scan") {
+      return Refuse(command + (has_value ? " needs a value" : " takes nothing but a key"));
+    }
+    const Result<std::string> first = ParseBytes(format_, key);
+    if (!first.ok()) return Fail(first.status());
+    const Result<std::string> second = ParseBytes(format_, rest);
+    if (!second.ok()) return Fail(second.status());
+
+    const bool is_own = !transaction_;
+    if (is_own) {
+      if (const auto error = Start()) return Report(*error);
+    }
+    const int code = Do(command, first.value(), second.value());
+    if (!is_own) return code;
+    if (code == kExitOk && writes) return Commit();
+    transaction_ = nullptr;
+    return code;
+  }
+
+  int Do(const std::string& command, const std::string& key, const std::string& value) {
+    if (command == "get") return Get(key);
+    if (command == "scan") return Scan(key, value);
+    if (command == "put") transaction_->Put(key, value);
+    if (command == "insert") transaction_->Insert(key, value);
+    if (command == "delete") transaction_->Delete(key);
+    if (command == "lock") transaction_->LockKeys({key});
+    return kExitOk;
+  }
+  int Get(const std::string& key) {
+    const auto found = Wait<std::optional<std::string>>(
+        [&](auto done) { transaction_->Get(key, std::move(done)); });
+    if (const auto* error = std::get_if<TxnError>(&found)) return Report(*error);
+    const auto& value = std::get<std::optional<std::string>>(found);
+    if (!value) return Fail(Status(Code::kNotFound, "key not found: " + FormatBytes(format_, key)));
+    return Say(FormatBytes(format_, *value) + "\n");
+  }
+  int Scan(const std::string& start, const std::string& end) {
+    const auto found =
+        Wait<Pairs>([&](auto done) { transaction_->Scan(start, end, limit_, std::move(done)); });
+    if (const auto* error = std::get_if<TxnError>(&found)) return Report(*error);
+    for (const auto& [key, value] : std::get<Pairs>(found)) {
+      Say(FormatBytes(format_, key) + "\t" + FormatBytes(format_, value) + "\n");
+    }
+    return kExitOk;
+  }
+
+  const TextFormat format_;
+  const std::size_t limit_;
+  posix::PosixClock clock_;
+  SeededRandom random_{posix::RandomSeed()};
+  posix::ThreadExecutor executor_{"transactions"};
+  client::TxnClient client_;
+  std::shared_ptr<client::Transaction> transaction_;
+};
+
+// Reads lines to the end. People go on after a mistake; a script ends with it.
+int RunShell(Shell& shell) {
+  const bool is_terminal = ::isatty(STDIN_FILENO) != 0;
+  for (std::string line;;) {
+    if (is_terminal) {
+      std::fputs(shell.is_in_transaction() ? "txn> " : "rutile> ", stdout);
+      std::fflush(stdout);
+    }
+    if (!std::getline(std::cin, line) || line == "quit" || line == "exit") return kExitOk;
+    const int code = shell.Run(line);
+    if (code != kExitOk && !is_terminal) return code;
+  }
+}
+
+struct ShellFlags {
+  ClientFlags client = {};
+  std::string format = "text";
+  std::size_t limit = 100;
+};
+
+}  // namespace
+
+void AddTxn(CLI::App& app, int* exit_code) {
+  auto flags = std::make_shared<ShellFlags>();
+  CLI::App* command =
+      app.add_subcommand("txn", "Transactions, by commands on standard input; one of them is help");
+  flags->client.AddTo(*command);
+  command->add_option("--format", flags->format, "Of keys and values: text, hex or escaped")
+      ->capture_default_str();
+  command->add_option("--limit", flags->limit, "Most pairs that a scan lists")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->callback([flags, exit_code] {
+    const Result<TextFormat> format = ParseTextFormat(flags->format);
+    if (!format.ok()) {
+      *exit_code = Fail(format.status());
+      return;
+    }
+    Shell shell(flags->client, format.value(), flags->limit);
+    *exit_code = RunShell(shell);
+  });
+}
+
+}  // namespace rutile::cmd

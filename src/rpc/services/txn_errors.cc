@@ -1,0 +1,120 @@
+#include "rpc/services/txn_errors.h"
+
+#include <string>
+#include <variant>
+
+#include "base/check.h"
+#include "proto/kvrpcpb.pb.h"
+
+namespace rutile::rpc {
+namespace {
+
+kvrpcpb::Op OpOf(mvcc::Lock::Kind kind) {
+  switch (kind) {
+    case mvcc::Lock::Kind::kPut: return kvrpcpb::Put;
+    case mvcc::Lock::Kind::kDelete: return kvrpcpb::Del;
+    case mvcc::Lock::Kind::kLock: return kvrpcpb::Lock;
+    case mvcc::Lock::Kind::kPessimistic: return kvrpcpb::PessimisticLock;
+  }
+  RUTILE_UNREACHABLE();
+}
+
+kvrpcpb::WriteConflict::Reason ReasonOf(txn::WriteConflict::Reason reason) {
+  using Reason = txn::WriteConflict::Reason;
+  switch (reason) {
+    case Reason::kOptimistic: return kvrpcpb::WriteConflict::Optimistic;
+    case Reason::kRolledBack: return kvrpcpb::WriteConflict::SelfRolledBack;
+    case Reason::kPessimisticRetry: return kvrpcpb::WriteConflict::PessimisticRetry;
+    case Reason::kDeferredConstraint: return kvrpcpb::WriteConflict::LazyUniquenessCheck;
+  }
+  RUTILE_UNREACHABLE();
+}
+
+struct KeyErrorWriter {
+  kvrpcpb::KeyError* out;
+
+  void operator()(const mvcc::KeyIsLocked& e) const { ToProto(e, out->mutable_locked()); }
+  void operator()(const txn::WriteConflict& e) const {
+    auto* conflict = out->mutable_conflict();
+    conflict->set_start_ts(e.start.value());
+    conflict->set_conflict_ts(e.other_start.value());
+    conflict->set_conflict_commit_ts(e.other_commit.value());
+    conflict->set_key(e.key);
+    conflict->set_reason(ReasonOf(e.reason));
+  }
+  void operator()(const txn::AlreadyExists& e) const {
+    out->mutable_already_exist()->set_key(e.key);
+  }
+  void operator()(const txn::CommitTooEarly& e) const {
+    auto* expired = out->mutable_commit_ts_expired();
+    expired->set_attempted_commit_ts(e.commit.value());
+    expired->set_key(e.key);
+    expired->set_min_commit_ts(e.min_commit.value());
+  }
+  void operator()(const txn::LockNotFound& e) const {
+    out->mutable_txn_lock_not_found()->set_key(e.key);
+    // Clients that do not know the field above begin the transaction anew by this one.
+    out->set_retryable("a lock of transaction " + ToString(e.start) +
+                       " is gone: the transaction was rolled back");
+  }
+  void operator()(const txn::AlreadyCommitted& e) const {
+    out->set_abort("the transaction cannot be rolled back: it is committed at " +
+                   ToString(e.commit));
+  }
+  void operator()(const txn::TransactionNotFound& e) const {
+    auto* absent = out->mutable_txn_not_found();
+    absent->set_start_ts(e.start.value());
+    absent->set_primary_key(e.primary);
+  }
+  void operator()(const txn::PrimaryMismatch& e) const {
+    ToProto(mvcc::KeyIsLocked{.key = e.key, .lock = e.lock},
+            out->mutable_primary_mismatch()->mutable_lock_info());
+  }
+  void operator()(const txn::PessimisticLockNotFound& e) const {
+    auto* conflict = out->mutable_conflict();
+    conflict->set_start_ts(e.start.value());
+    conflict->set_key(e.key);
+    conflict->set_reason(kvrpcpb::WriteConflict::NotLockedKeyConflict);
+  }
+  void operator()(const txn::Deadlock& e) const {
+    auto* deadlock = out->mutable_deadlock();
+    deadlock->set_lock_ts(e.holder.value());
+    deadlock->set_lock_key(e.key);
+    deadlock->set_deadlock_key_hash(e.closing.key_hash);
+    deadlock->set_deadlock_key(e.closing.key);
+    for (const txn::WaitFor& wait : e.chain) {
+      auto* entry = deadlock->add_wait_chain();
+      entry->set_txn(wait.waiter.value());
+      entry->set_wait_for_txn(wait.holder.value());
+      entry->set_key_hash(wait.key_hash);
+      entry->set_key(wait.key);
+      entry->set_resource_group_tag(wait.tag);
+    }
+  }
+};
+
+}  // namespace
+
+void ToProto(const mvcc::KeyIsLocked& locked, kvrpcpb::LockInfo* out) {
+  const mvcc::Lock& lock = locked.lock;
+  out->set_primary_lock(lock.primary);
+  out->set_lock_version(lock.start.value());
+  out->set_key(locked.key);
+  out->set_lock_ttl(lock.ttl_ms);
+  out->set_txn_size(lock.transaction_keys);
+  out->set_lock_type(OpOf(lock.kind));
+  out->set_min_commit_ts(lock.min_commit.value());
+  out->set_use_async_commit(lock.is_async_commit);
+  *out->mutable_secondaries() = {lock.secondaries.begin(), lock.secondaries.end()};
+  out->set_lock_for_update_ts(lock.for_update.value());
+}
+
+void ToProto(const txn::KeyError& error, kvrpcpb::KeyError* out) {
+  std::visit(KeyErrorWriter{out}, error);
+}
+
+void ToProto(const Status& status, kvrpcpb::KeyError* out) {
+  out->set_abort(std::string(status.message()));
+}
+
+}  // namespace rutile::rpc

@@ -1,0 +1,531 @@
+#include "rpc/services/txn_service.h"
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "rpc/services/convert.h"
+#include "rpc/services/txn_errors.h"
+#include "store/region_resolver.h"
+
+namespace rutile::rpc {
+namespace {
+
+using mvcc::Timestamp;
+using store::TxnReply;
+
+// Where a response keeps an error that is not about the region: most have one, some one for each
+// key.
+template <class Response>
+kvrpcpb::KeyError* NewError(Response* response) {
+  if constexpr (requires { response->mutable_error(); }) {
+    return response->mutable_error();
+  } else {
+    return response->add_errors();
+  }
+}
+
+// Refuses what is not served here. Returns whether it did.
+template <class Request, class Response>
+bool Refused(const Request& request, ClusterId cluster, Response* response,
+             TxnService::Finished& done) {
+  const std::optional<std::string> why = Unserved(request.context(), cluster);
+  if (!why) return false;
+  NewError(response)->set_abort(*why);
+  done();
+  return true;
+}
+
+// Turns a reply into a response: errors here, the value by `fill`.
+template <class T, class Response, class Fill>
+store::TxnDone<T> Answer(Response* response, TxnService::Finished done, Fill fill) {
+  return [response, done = std::move(done), fill = std::move(fill)](TxnReply<T> reply) mutable {
+    if (auto* error = std::get_if<store::RegionError>(&reply)) {
+      ToProto(*error, response->mutable_region_error());
+    } else if (const auto* status = std::get_if<Status>(&reply)) {
+      ToProto(*status, NewError(response));
+    } else {
+      fill(std::get<T>(std::move(reply)), response);
+    }
+    done();
+  };
+}
+
+// What an action has come to, when its answer has no more than errors. One of many is enough where
+// there is room for one.
+template <class Response>
+void FillErrors(const std::vector<txn::KeyError>& errors, Response* response) {
+  if constexpr (requires { response->add_errors(); }) {
+    for (const txn::KeyError& error : errors) ToProto(error, response->add_errors());
+  } else if (!errors.empty()) {
+    ToProto(errors.front(), response->mutable_error());
+  }
+}
+
+template <class Strings>
+std::vector<std::string> ToVector(const Strings& strings) {
+  return {strings.begin(), strings.end()};
+}
+
+// How the request looks at the data at `version`.
+mvcc::View ToView(const kvrpcpb::Context& context, std::uint64_t version) {
+  mvcc::View view{.at = Timestamp(version)};
+  for (const std::uint64_t start : context.resolved_locks()) {
+    view.bypassed.insert(Timestamp(start));
+  }
+  return view;
+}
+
+// Commit timestamps only when they are asked for.
+void FillPairs(store::TxnKv::Items items, bool with_commits,
+               google::protobuf::RepeatedPtrField<kvrpcpb::KvPair>* pairs) {
+  pairs->Reserve(static_cast<int>(items.size()));
+  for (auto& item : items) {
+    kvrpcpb::KvPair* out = pairs->Add();
+    if (const auto* locked = std::get_if<mvcc::KeyIsLocked>(&item)) {
+      out->set_key(locked->key);
+      ToProto(*locked, out->mutable_error()->mutable_locked());
+      continue;
+    }
+    auto& pair = std::get<mvcc::Scanner::Pair>(item);
+    out->set_key(std::move(pair.key));
+    out->set_value(std::move(pair.value));
+    if (with_commits) out->set_commit_ts(pair.commit.value());
+  }
+}
+
+std::optional<txn::Mutation::Kind> KindOf(kvrpcpb::Op op) {
+  using Kind = txn::Mutation::Kind;
+  switch (op) {
+    case kvrpcpb::Put: return Kind::kPut;
+    case kvrpcpb::Insert: return Kind::kInsert;
+    case kvrpcpb::Del: return Kind::kDelete;
+    case kvrpcpb::Lock: return Kind::kLock;
+    case kvrpcpb::CheckNotExists: return Kind::kCheckNotExists;
+    default: return std::nullopt;  // Of another call, or of another time.
+  }
+}
+
+// What keeps others from each key: clients say it key by key, or not at all.
+Status SetChecks(const kvrpcpb::PrewriteRequest& request, txn::PrewriteRequest* out) {
+  using Check = txn::Mutation::Check;
+  const int count = request.mutations_size(), actions = request.pessimistic_actions_size();
+  if (actions != 0 && actions != count) {
+    return Status(Code::kInvalidArgument, std::to_string(actions) + " pessimistic actions for " +
+                                              std::to_string(count) +
+                                              " mutations; give one for each, or none");
+  }
+  for (int i = 0; i < actions; ++i) {
+    Check& check = out->mutations[static_cast<std::size_t>(i)].check;
+    switch (request.pessimistic_actions(i)) {
+      case kvrpcpb::PrewriteRequest::DO_PESSIMISTIC_CHECK: check = Check::kLocked; break;
+      case kvrpcpb::PrewriteRequest::DO_CONSTRAINT_CHECK: check = Check::kConstraint; break;
+      default: break;
+    }
+  }
+  for (const auto& constraint : request.for_update_ts_constraints()) {
+    if (constraint.index() >= out->mutations.size()) {
+      return Status(Code::kInvalidArgument, "a constraint on mutation " +
+                                                std::to_string(constraint.index()) + " of " +
+                                                std::to_string(count));
+    }
+    out->mutations[constraint.index()].locked_for_update =
+        Timestamp(constraint.expected_for_update_ts());
+  }
+  return {};
+}
+
+Result<txn::PrewriteRequest> ToPrewrite(const kvrpcpb::PrewriteRequest& request) {
+  txn::PrewriteRequest out{.primary = request.primary_lock(),
+                           .start = Timestamp(request.start_version()),
+                           .ttl_ms = request.lock_ttl(),
+                           .transaction_keys = request.txn_size(),
+                           .min_commit = Timestamp(request.min_commit_ts()),
+                           .use_async_commit = request.use_async_commit(),
+                           .secondaries = ToVector(request.secondaries()),
+                           .try_one_phase = request.try_one_pc(),
+                           .max_commit = Timestamp(request.max_commit_ts()),
+                           .for_update = Timestamp(request.for_update_ts())};
+  out.mutations.reserve(static_cast<std::size_t>(request.mutations_size()));
+  for (const kvrpcpb::Mutation& mutation : request.mutations()) {
+    const std::optional<txn::Mutation::Kind> kind = KindOf(mutation.op());
+    if (!kind) {
+      return Status(Code::kInvalidArgument,
+                    "a prewrite with operation " + std::to_string(mutation.op()) +
+                        "; there are Put, Insert, Del, Lock and CheckNotExists");
+    }
+    out.mutations.push_back({.kind = *kind, .key = mutation.key(), .value = mutation.value()});
+  }
+  RUTILE_RETURN_IF_ERROR(SetChecks(request, &out));
+  return out;
+}
+
+kvrpcpb::Action ActionOf(txn::TransactionStatus::Action action) {
+  using Action = txn::TransactionStatus::Action;
+  switch (action) {
+    case Action::kNone: return kvrpcpb::NoAction;
+    case Action::kExpired: return kvrpcpb::TTLExpireRollback;
+    case Action::kAbsent: return kvrpcpb::LockNotExistRollback;
+    case Action::kMinCommitPushed: return kvrpcpb::MinCommitTSPushed;
+    case Action::kPessimisticExpired: return kvrpcpb::TTLExpirePessimisticRollback;
+    case Action::kAbsentLeft: return kvrpcpb::LockNotExistDoNothing;
+  }
+  return kvrpcpb::NoAction;
+}
+
+void FillStatus(const std::string& primary, txn::StatusOutcome result,
+                kvrpcpb::CheckTxnStatusResponse* out) {
+  FillErrors(result.outcome.errors, out);
+  if (!result.outcome.errors.empty()) return;
+  txn::TransactionStatus& status = result.status;
+  out->set_action(ActionOf(status.action));
+  out->set_commit_version(status.commit.value());
+  if (!status.lock) return;
+  out->set_lock_ttl(status.lock->ttl_ms);
+  ToProto(mvcc::KeyIsLocked{.key = primary, .lock = *std::move(status.lock)},
+          out->mutable_lock_info());
+}
+
+Result<store::LockRequest> ToLockRequest(const kvrpcpb::PessimisticLockRequest& request) {
+  store::LockRequest out{
+      .lock = {.primary = request.primary_lock(),
+               .start = Timestamp(request.start_version()),
+               .for_update = Timestamp(request.for_update_ts()),
+               .ttl_ms = request.lock_ttl(),
+               .min_commit = Timestamp(request.min_commit_ts()),
+               .return_values = request.return_values(),
+               .check_existence = request.check_existence(),
+               .lock_only_if_exists = request.lock_only_if_exists(),
+               .allow_lock_with_conflict = request.wake_up_mode() == kvrpcpb::WakeUpModeForceLock},
+      .wait_ms = request.wait_timeout(),
+      .tag = request.context().resource_group_tag()};
+  for (const kvrpcpb::Mutation& mutation : request.mutations()) {
+    if (mutation.op() != kvrpcpb::PessimisticLock) {
+      return Status(Code::kInvalidArgument, "a pessimistic lock with operation " +
+                                                std::to_string(mutation.op()) +
+                                                "; there is PessimisticLock");
+    }
+    out.lock.keys.push_back(
+        {.key = mutation.key(), .must_not_exist = mutation.assertion() == kvrpcpb::NotExist});
+  }
+  return out;
+}
+
+// Values and existence stand where the request's mode looks for them.
+void FillLocked(const kvrpcpb::PessimisticLockRequest& request, txn::PessimisticLockOutcome outcome,
+                kvrpcpb::PessimisticLockResponse* out) {
+  FillErrors(outcome.outcome.errors, out);
+  const bool is_forced = request.wake_up_mode() == kvrpcpb::WakeUpModeForceLock;
+  for (txn::LockedKey& key : outcome.keys) {
+    if (is_forced) {
+      auto* result = out->add_results();
+      const Timestamp conflict = key.locked_with_conflict_at;
+      result->set_type(conflict.IsZero() ? kvrpcpb::LockResultNormal
+                                         : kvrpcpb::LockResultLockedWithConflict);
+      result->set_existence(key.exists);
+      result->set_locked_with_conflict_ts(conflict.value());
+      if (key.value) result->set_value(*std::move(key.value));
+      continue;
+    }
+    if (request.return_values()) out->add_values(key.value ? *std::move(key.value) : "");
+    if (request.return_values() || request.check_existence()) out->add_not_founds(!key.exists);
+  }
+}
+
+store::Fates ToFates(const kvrpcpb::ResolveLockRequest& request) {
+  store::Fates fates;
+  if (request.start_version() != 0) {
+    fates.emplace(request.start_version(), request.commit_version());
+  }
+  for (const kvrpcpb::TxnInfo& one : request.txn_infos()) fates.emplace(one.txn(), one.status());
+  return fates;
+}
+
+}  // namespace
+
+void TxnService::Get(const kvrpcpb::GetRequest& request, kvrpcpb::GetResponse* response,
+                     Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  txn_.Get(
+      ToHeader(request.context()), request.key(), ToView(request.context(), request.version()),
+      Answer<mvcc::ReadAnswer>(response, std::move(done),
+                               [with_commit = request.need_commit_ts()](mvcc::ReadAnswer read,
+                                                                        kvrpcpb::GetResponse* out) {
+                                 if (const auto* locked = std::get_if<mvcc::KeyIsLocked>(&read)) {
+                                   return ToProto(*locked, out->mutable_error()->mutable_locked());
+                                 }
+                                 auto& found = std::get<std::optional<mvcc::Found>>(read);
+                                 if (found) {
+                                   out->set_value(std::move(found->value));
+                                   if (with_commit) out->set_commit_ts(found->commit.value());
+                                 } else {
+                                   out->set_not_found(true);
+                                 }
+                               }));
+}
+
+void TxnService::BatchGet(const kvrpcpb::BatchGetRequest& request,
+                          kvrpcpb::BatchGetResponse* response, Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  txn_.BatchGet(
+      ToHeader(request.context()), ToVector(request.keys()),
+      ToView(request.context(), request.version()),
+      Answer<store::TxnKv::Items>(response, std::move(done),
+                                  [with_commits = request.need_commit_ts()](
+                                      store::TxnKv::Items items, kvrpcpb::BatchGetResponse* out) {
+                                    FillPairs(std::move(items), with_commits, out->mutable_pairs());
+                                  }));
+}
+
+void TxnService::Scan(const kvrpcpb::ScanRequest& request, kvrpcpb::ScanResponse* response,
+                      Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  txn_.Scan(ToHeader(request.context()),
+            {.start = request.start_key(),
+             .end = request.end_key(),
+             .limit = request.limit(),
+             .key_only = request.key_only(),
+             .reverse = request.reverse(),
+             .sample_step = request.sample_step()},
+            ToView(request.context(), request.version()),
+            Answer<store::TxnKv::Items>(response, std::move(done),
+                                        [](store::TxnKv::Items items, kvrpcpb::ScanResponse* out) {
+                                          FillPairs(std::move(items), false, out->mutable_pairs());
+                                        }));
+}
+
+void TxnService::Prewrite(const kvrpcpb::PrewriteRequest& request,
+                          kvrpcpb::PrewriteResponse* response, Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  Result<txn::PrewriteRequest> prewrite = ToPrewrite(request);
+  if (!prewrite.ok()) {
+    ToProto(prewrite.status(), response->add_errors());
+    return done();
+  }
+  txn_.Prewrite(ToHeader(request.context()), std::move(prewrite).value(),
+                Answer<txn::PrewriteOutcome>(
+                    response, std::move(done),
+                    [](const txn::PrewriteOutcome& result, kvrpcpb::PrewriteResponse* out) {
+                      FillErrors(result.outcome.errors, out);
+                      out->set_min_commit_ts(result.min_commit.value());
+                      out->set_one_pc_commit_ts(result.one_phase_commit.value());
+                    }));
+}
+
+void TxnService::Commit(const kvrpcpb::CommitRequest& request, kvrpcpb::CommitResponse* response,
+                        Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  txn_.Commit(ToHeader(request.context()),
+              {.keys = ToVector(request.keys()),
+               .start = Timestamp(request.start_version()),
+               .commit = Timestamp(request.commit_version())},
+              Answer<txn::Outcome>(
+                  response, std::move(done),
+                  [start = request.start_version(), commit = request.commit_version()](
+                      const txn::Outcome& outcome, kvrpcpb::CommitResponse* out) {
+                    FillErrors(outcome.errors, out);
+                    if (outcome.errors.empty()) {
+                      out->set_commit_version(commit);
+                    } else if (out->error().has_commit_ts_expired()) {
+                      out->mutable_error()->mutable_commit_ts_expired()->set_start_ts(start);
+                    }
+                  }));
+}
+
+void TxnService::Cleanup(const kvrpcpb::CleanupRequest& request, kvrpcpb::CleanupResponse* response,
+                         Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  txn_.Rollback(ToHeader(request.context()),
+                {.keys = {request.key()},
+                 .start = Timestamp(request.start_version()),
+                 .unless_alive_at = Timestamp(request.current_ts())},
+                Answer<txn::Outcome>(
+                    response, std::move(done),
+                    [](const txn::Outcome& outcome, kvrpcpb::CleanupResponse* out) {
+                      if (outcome.errors.empty()) return;
+                      const txn::KeyError& error = outcome.errors.front();
+                      if (const auto* committed = std::get_if<txn::AlreadyCommitted>(&error)) {
+                        return out->set_commit_version(committed->commit.value());
+                      }
+                      ToProto(error, out->mutable_error());
+                    }));
+}
+
+void TxnService::BatchRollback(const kvrpcpb::BatchRollbackRequest& request,
+                               kvrpcpb::BatchRollbackResponse* response, Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  txn_.Rollback(
+      ToHeader(request.context()),
+      {.keys = ToVector(request.keys()), .start = Timestamp(request.start_version())},
+      Answer<txn::Outcome>(response, std::move(done),
+                           [](const txn::Outcome& outcome, kvrpcpb::BatchRollbackResponse* out) {
+                             FillErrors(outcome.errors, out);
+                           }));
+}
+
+void TxnService::ScanLock(const kvrpcpb::ScanLockRequest& request,
+                          kvrpcpb::ScanLockResponse* response, Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  using Locks = std::vector<mvcc::KeyIsLocked>;
+  txn_.ScanLocks(ToHeader(request.context()),
+                 {.lower = request.start_key(),
+                  .upper = request.end_key(),
+                  .latest = Timestamp(request.max_version()),
+                  .limit = request.limit()},
+                 Answer<Locks>(response, std::move(done),
+                               [](const Locks& locks, kvrpcpb::ScanLockResponse* out) {
+                                 for (const mvcc::KeyIsLocked& locked : locks) {
+                                   ToProto(locked, out->add_locks());
+                                 }
+                               }));
+}
+
+void TxnService::ResolveLock(const kvrpcpb::ResolveLockRequest& request,
+                             kvrpcpb::ResolveLockResponse* response, Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  if (request.keys_size() > 0) {
+    return txn_.Resolve(
+        ToHeader(request.context()),
+        {.keys = ToVector(request.keys()),
+         .start = Timestamp(request.start_version()),
+         .commit = Timestamp(request.commit_version())},
+        Answer<txn::Outcome>(response, std::move(done),
+                             [](const txn::Outcome& outcome, kvrpcpb::ResolveLockResponse* out) {
+                               FillErrors(outcome.errors, out);
+                             }));
+  }
+  using Resolved = store::RegionResolver::Resolved;
+  store::RegionResolver::Run(
+      txn_, ToHeader(request.context()), ToFates(request),
+      Answer<Resolved>(response, std::move(done),
+                       [](const Resolved& resolved, kvrpcpb::ResolveLockResponse* out) {
+                         FillErrors(resolved.errors, out);
+                       }));
+}
+
+void TxnService::CheckTxnStatus(const kvrpcpb::CheckTxnStatusRequest& request,
+                                kvrpcpb::CheckTxnStatusResponse* response, Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  txn_.CheckStatus(ToHeader(request.context()),
+                   {.primary = request.primary_key(),
+                    .start = Timestamp(request.lock_ts()),
+                    .caller = Timestamp(request.caller_start_ts()),
+                    .now = Timestamp(request.current_ts()),
+                    .rollback_if_absent = request.rollback_if_not_exist(),
+                    .must_be_primary = request.verify_is_primary(),
+                    .force_sync_commit = request.force_sync_commit(),
+                    .resolving_pessimistic = request.resolving_pessimistic_lock()},
+                   Answer<txn::StatusOutcome>(
+                       response, std::move(done),
+                       [primary = request.primary_key()](txn::StatusOutcome result,
+                                                         kvrpcpb::CheckTxnStatusResponse* out) {
+                         FillStatus(primary, std::move(result), out);
+                       }));
+}
+
+void TxnService::PessimisticLock(const kvrpcpb::PessimisticLockRequest& request,
+                                 kvrpcpb::PessimisticLockResponse* response, Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  Result<store::LockRequest> lock = ToLockRequest(request);
+  if (!lock.ok()) {
+    ToProto(lock.status(), response->add_errors());
+    return done();
+  }
+  // What the answer depends on; the request is gone by then.
+  kvrpcpb::PessimisticLockRequest mode;
+  mode.set_wake_up_mode(request.wake_up_mode());
+  mode.set_return_values(request.return_values());
+  mode.set_check_existence(request.check_existence());
+  txn_.PessimisticLock(ToHeader(request.context()), std::move(lock).value(),
+                       Answer<txn::PessimisticLockOutcome>(
+                           response, std::move(done),
+                           [mode = std::move(mode)](txn::PessimisticLockOutcome outcome,
+                                                    kvrpcpb::PessimisticLockResponse* out) {
+                             FillLocked(mode, std::move(outcome), out);
+                           }));
+}
+
+void TxnService::PessimisticRollback(const kvrpcpb::PessimisticRollbackRequest& request,
+                                     kvrpcpb::PessimisticRollbackResponse* response,
+                                     Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  if (request.keys_size() == 0) {
+    using Resolved = store::RegionResolver::Resolved;
+    return store::RegionResolver::RollBackPessimistic(
+        txn_, ToHeader(request.context()), Timestamp(request.start_version()),
+        Timestamp(request.for_update_ts()),
+        Answer<Resolved>(response, std::move(done),
+                         [](const Resolved& resolved, kvrpcpb::PessimisticRollbackResponse* out) {
+                           FillErrors(resolved.errors, out);
+                         }));
+  }
+  txn_.PessimisticRollback(ToHeader(request.context()),
+                           {.keys = ToVector(request.keys()),
+                            .start = Timestamp(request.start_version()),
+                            .for_update = Timestamp(request.for_update_ts())},
+                           Answer<txn::Outcome>(response, std::move(done),
+                                                [](const txn::Outcome& outcome,
+                                                   kvrpcpb::PessimisticRollbackResponse* out) {
+                                                  FillErrors(outcome.errors, out);
+                                                }));
+}
+
+void TxnService::CheckSecondaryLocks(const kvrpcpb::CheckSecondaryLocksRequest& request,
+                                     kvrpcpb::CheckSecondaryLocksResponse* response,
+                                     Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  txn_.CheckSecondaryLocks(
+      ToHeader(request.context()),
+      {.keys = ToVector(request.keys()), .start = Timestamp(request.start_version())},
+      Answer<txn::SecondaryLocksOutcome>(
+          response, std::move(done),
+          [](const txn::SecondaryLocksOutcome& result, kvrpcpb::CheckSecondaryLocksResponse* out) {
+            for (const mvcc::KeyIsLocked& locked : result.locks) ToProto(locked, out->add_locks());
+            out->set_commit_ts(result.commit.value());
+          }));
+}
+
+void TxnService::TxnHeartBeat(const kvrpcpb::TxnHeartBeatRequest& request,
+                              kvrpcpb::TxnHeartBeatResponse* response, Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  txn_.Heartbeat(ToHeader(request.context()),
+                 {.primary = request.primary_lock(),
+                  .start = Timestamp(request.start_version()),
+                  .ttl_ms = request.advise_lock_ttl()},
+                 Answer<txn::HeartbeatOutcome>(
+                     response, std::move(done),
+                     [](const txn::HeartbeatOutcome& result, kvrpcpb::TxnHeartBeatResponse* out) {
+                       FillErrors(result.outcome.errors, out);
+                       if (result.outcome.errors.empty()) out->set_lock_ttl(result.ttl_ms);
+                     }));
+}
+
+void TxnService::Register(Methods* methods) {
+  const auto add = [this, methods]<class Request, class Response>(
+                       const char* name,
+                       void (TxnService::*call)(const Request&, Response*, Finished)) {
+    methods->Handle<Request, Response>(
+        std::string("/tikvpb.Tikv/") + name,
+        [this, call](const Request& request, Response* response, Done done) {
+          (this->*call)(request, response, [done = std::move(done)]() mutable { done(); });
+        });
+  };
+  add("KvGet", &TxnService::Get);
+  add("KvBatchGet", &TxnService::BatchGet);
+  add("KvScan", &TxnService::Scan);
+  add("KvPrewrite", &TxnService::Prewrite);
+  add("KvCommit", &TxnService::Commit);
+  add("KvCleanup", &TxnService::Cleanup);
+  add("KvBatchRollback", &TxnService::BatchRollback);
+  add("KvScanLock", &TxnService::ScanLock);
+  add("KvResolveLock", &TxnService::ResolveLock);
+  add("KvCheckTxnStatus", &TxnService::CheckTxnStatus);
+  add("KvPessimisticLock", &TxnService::PessimisticLock);
+  add("KVPessimisticRollback", &TxnService::PessimisticRollback);
+  add("KvCheckSecondaryLocks", &TxnService::CheckSecondaryLocks);
+  add("KvTxnHeartBeat", &TxnService::TxnHeartBeat);
+}
+
+}  // namespace rutile::rpc

@@ -1,0 +1,52 @@
+#pragma once
+
+#include "base/ids.h"
+#include "base/task.h"
+#include "proto/kvrpcpb.pb.h"
+#include "rpc/services/methods.h"
+#include "store/txn_kv.h"
+
+namespace rutile::rpc {
+
+// The transactional calls of TiKV's protocol. Each takes its request apart during the call, fills
+// `response` later and then runs `done`, on any thread, once. What is wrong with the place goes
+// into region_error, what stands in the way of the transaction, or is wrong with the request, into
+// error; there is no other failure.
+class TxnService {
+ public:
+  using Finished = UniqueFunction<void()>;
+
+  // `txn` outlives the service.
+  TxnService(store::TxnKv& txn, ClusterId cluster) : txn_(txn), cluster_(cluster) {}
+
+  // Serves all of them as unary calls. The service outlives the server.
+  void Register(Methods* methods);
+
+  void Get(const kvrpcpb::GetRequest&, kvrpcpb::GetResponse*, Finished done);
+  void BatchGet(const kvrpcpb::BatchGetRequest&, kvrpcpb::BatchGetResponse*, Finished done);
+  void Scan(const kvrpcpb::ScanRequest&, kvrpcpb::ScanResponse*, Finished done);
+  void Prewrite(const kvrpcpb::PrewriteRequest&, kvrpcpb::PrewriteResponse*, Finished done);
+  void Commit(const kvrpcpb::CommitRequest&, kvrpcpb::CommitResponse*, Finished done);
+  void Cleanup(const kvrpcpb::CleanupRequest&, kvrpcpb::CleanupResponse*, Finished done);
+  void BatchRollback(const kvrpcpb::BatchRollbackRequest&, kvrpcpb::BatchRollbackResponse*,
+                     Finished done);
+  void ScanLock(const kvrpcpb::ScanLockRequest&, kvrpcpb::ScanLockResponse*, Finished done);
+  void ResolveLock(const kvrpcpb::ResolveLockRequest&, kvrpcpb::ResolveLockResponse*,
+                   Finished done);
+  void CheckTxnStatus(const kvrpcpb::CheckTxnStatusRequest&, kvrpcpb::CheckTxnStatusResponse*,
+                      Finished done);
+  void PessimisticLock(const kvrpcpb::PessimisticLockRequest&, kvrpcpb::PessimisticLockResponse*,
+                       Finished done);
+  void PessimisticRollback(const kvrpcpb::PessimisticRollbackRequest&,
+                           kvrpcpb::PessimisticRollbackResponse*, Finished done);
+  void CheckSecondaryLocks(const kvrpcpb::CheckSecondaryLocksRequest&,
+                           kvrpcpb::CheckSecondaryLocksResponse*, Finished done);
+  void TxnHeartBeat(const kvrpcpb::TxnHeartBeatRequest&, kvrpcpb::TxnHeartBeatResponse*,
+                    Finished done);
+
+ private:
+  store::TxnKv& txn_;
+  const ClusterId cluster_;
+};
+
+}  // namespace rutile::rpc
