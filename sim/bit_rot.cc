@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "wal/format.h"
 
@@ -9,6 +11,8 @@ namespace rutile::sim {
 namespace {
 
 constexpr std::string_view kSegmentSuffix = ".log";
+// Entries of older ones are in the engine by now.
+constexpr std::uint64_t kNewestBatches = 16;
 
 // Nothing for a file that is no segment, or whose header is damaged already.
 std::uint64_t SegmentOf(const SimFileSystem& disk, const std::string& path) {
@@ -23,8 +27,10 @@ std::uint64_t BytesThatMayRot(const SimFileSystem& disk, const std::string& path
   const std::uint64_t all = disk.SizeOf(path);
   const std::uint64_t segment = SegmentOf(disk, path);
   if (segment == 0) return all;
+  // Each stream of the log is a directory.
+  const std::string stream = path.substr(0, path.rfind('/') + 1);
   for (const std::string& other : disk.Paths()) {
-    if (SegmentOf(disk, other) > segment) return all;
+    if (other.starts_with(stream) && SegmentOf(disk, other) > segment) return all;
   }
   const std::string_view image = disk.ContentsOf(path);
   const std::uint32_t signature = wal::SignatureOf(segment);
@@ -42,6 +48,33 @@ std::uint64_t BytesThatMayRot(const SimFileSystem& disk, const std::string& path
     }
   }
   return std::max(told, wal::kFirstBatchOffset);
+}
+
+std::optional<BitOnDisk> BitOfAnEntry(const SimFileSystem& disk, std::uint64_t choice) {
+  struct Payload {
+    std::string path;
+    std::uint64_t begin, bytes;
+  };
+  std::vector<Payload> payloads;
+  for (const std::string& path : disk.Paths()) {
+    const std::uint64_t segment = SegmentOf(disk, path);
+    if (segment == 0) continue;
+    const std::string_view image = disk.ContentsOf(path).substr(0, BytesThatMayRot(disk, path));
+    for (std::uint64_t at = wal::kFirstBatchOffset; at + wal::kBatchHeaderBytes <= image.size();
+         at += wal::kBatchAlignment) {
+      wal::BatchHeader header;
+      const auto state = wal::DecodeBatchHeader(image.substr(at, wal::kBatchHeaderBytes),
+                                                wal::SignatureOf(segment), at, &header);
+      if (state != wal::HeaderState::kValid || header.payload_bytes == 0) continue;
+      const std::uint64_t begin = at + wal::kBatchHeaderBytes + header.items_bytes;
+      if (begin + header.payload_bytes > image.size()) continue;
+      payloads.push_back({path, begin, header.payload_bytes});
+    }
+  }
+  if (payloads.empty()) return std::nullopt;
+  const std::uint64_t newest = std::min<std::uint64_t>(kNewestBatches, payloads.size());
+  const Payload& payload = payloads[payloads.size() - 1 - choice % newest];
+  return BitOnDisk{payload.path, payload.begin * 8 + choice / newest % (payload.bytes * 8)};
 }
 
 }  // namespace rutile::sim

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "env/sim/sim_files.h"
@@ -12,5 +13,13 @@ namespace rutile::sim {
 // it is damaged, until a batch that says so has been synced behind it (docs/design/wal-recovery.md,
 // "What can not be told").
 std::uint64_t BytesThatMayRot(const SimFileSystem& disk, const std::string& path);
+
+struct BitOnDisk {
+  std::string path = {};
+  std::uint64_t bit = 0;
+};
+// One of those that may rot, in what the entries of one of the newest batches of the log say: of
+// all bits they are few, and it is they that a node can do something about. `choice` says which.
+std::optional<BitOnDisk> BitOfAnEntry(const SimFileSystem& disk, std::uint64_t choice);
 
 }  // namespace rutile::sim

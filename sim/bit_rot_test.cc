@@ -51,6 +51,28 @@ TEST_F(BitRotTest, OfTheNewestSegmentOnlyWhatADurableBatchSaysIsDurable) {
   EXPECT_EQ(0u, BatchesThatMayRot("1.log")) << "a power cut may take the fourth back";
 }
 
+TEST_F(BitRotTest, OfEntriesOnlyWhereThereAreAny) {
+  Write("1.log", 1, {0, 1, 2, 3});
+  Put("other", "12345");
+  EXPECT_FALSE(BitOfAnEntry(files_, 0));
+  // A batch with eight bytes of payload at its end, and those that make it durable.
+  std::string image = wal::EncodeSegmentHeader({.segment = 1, .bytes = 3 * wal::kPageBytes});
+  image.resize(wal::kFirstBatchOffset);
+  for (std::uint64_t sequence = 1; sequence <= 3; ++sequence) {
+    wal::BatchHeader header{.payload_bytes = sequence == 1 ? 8u : 0u, .sequence = sequence};
+    if (sequence > 1) header.synced_to = image.size();
+    image += wal::EncodeBatchHeader(header, wal::SignatureOf(1), image.size());
+    image.resize(image.size() + header.payload_bytes);
+  }
+  Put("1.log", image);
+  for (std::uint64_t choice = 0; choice < 64; ++choice) {
+    const auto bit = BitOfAnEntry(files_, choice);
+    ASSERT_TRUE(bit);
+    EXPECT_EQ(bit->path, "1.log");
+    EXPECT_EQ(bit->bit, (wal::kFirstBatchOffset + wal::kBatchHeaderBytes) * 8 + choice);
+  }
+}
+
 TEST_F(BitRotTest, AllOfSealedSegmentsAndOfOtherFiles) {
   Write("1.log", 1, {0, 0});
   Write("2.log", 2, {0, 0});

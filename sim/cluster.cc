@@ -8,6 +8,7 @@
 #include "rpc/services/methods.h"
 #include "rpc/services/placement_service.h"
 #include "rpc/services/raw_service.h"
+#include "rpc/services/txn_service.h"
 
 namespace rutile::sim {
 namespace {
@@ -27,11 +28,15 @@ node::ClusterSpec SpecOf(std::size_t nodes, std::size_t replicas) {
 // The calls that clients make, as a server registers them.
 struct Cluster::Services {
   Services(node::Node& node, const Clock& clock)
-      : raw(node.raw(), node.cluster().id), placement(node.placement(), clock) {
+      : raw(node.raw(), node.cluster().id),
+        txn(node.txn(), node.cluster().id),
+        placement(node.placement(), clock) {
     raw.Register(&methods);
+    txn.Register(&methods);
     placement.Register(&methods);
   }
   rpc::RawService raw;
+  rpc::TxnService txn;
   rpc::PlacementService placement;
   rpc::Methods methods;
 };
@@ -77,6 +82,11 @@ void Cluster::Start(std::size_t node) {
   });
 }
 
+std::size_t Cluster::StreamsOf(std::size_t node) {
+  if (!options_.log_streams_change) return options_.log_streams;
+  return 1 + (node + machine(node).boots()) % options_.log_streams;
+}
+
 void Cluster::Recover(std::size_t node) {
   const Status status = Open(node);
   if (!status.ok()) OnFailure(node, status);
@@ -93,7 +103,9 @@ Status Cluster::Open(std::size_t index) {
   store::Store::Executors executors;
   executors.regions = {&machine.NewExecutor("region-1"), &machine.NewExecutor("region-2")};
   executors.apply = {&machine.NewExecutor("apply")};
-  executors.log = &machine.NewExecutor("log");
+  for (std::size_t i = 0; i < StreamsOf(index); ++i) {
+    executors.log.push_back(&machine.NewExecutor(i == 0 ? "log" : "log-" + std::to_string(i)));
+  }
   executors.background = &machine.NewExecutor("background");
   RUTILE_ASSIGN_OR_RETURN(
       std::unique_ptr<node::Node> node,
@@ -106,7 +118,8 @@ Status Cluster::Open(std::size_t index) {
            .random = machine.random(),
            .files = files,
            .transport = machine.transport(),
-           .executors = std::move(executors),
+           .executors = executors,
+           .requests = *executors.background,
            .logger = *process.logger,
            .open_engine = [&files] { return engine::OpenMemoryEngine(files, "kv"); },
            .on_failure = [this, index](const Status& failure) { OnFailure(index, failure); },

@@ -34,6 +34,8 @@ class Cluster {
     LinkOptions network = {};
     store::ReplicaOptions replica = {};
     wal::Options wal = {};
+    std::size_t log_streams = 1;
+    bool log_streams_change = false;  // From start to start, from one up to log_streams.
     LogLevel log_level = LogLevel::kWarn;
     std::function<void(const std::string&)> log = {};  // Gets every line.
   };
@@ -98,6 +100,8 @@ class Cluster {
     bool may_fail = false;
   };
 
+  // With how many streams of its log the node starts now.
+  std::size_t StreamsOf(std::size_t node);
   void Recover(std::size_t node);
   Status Open(std::size_t node);
   // The node's disk has failed, or it cannot start.

@@ -162,6 +162,22 @@ std::string SecondsText(Duration time) {
          std::string(6 - micros.size(), '0') + micros;
 }
 
+// All but when it comes and of what kind it is.
+void DrawRest(Random& random, const FaultDraw& draw, std::size_t nodes, TimedFault* fault) {
+  fault->node = random.OneIn(4) ? TimedFault::kLeader : random.Below(nodes);
+  // Most are short; one in eight lasts as long as it may.
+  fault->span =
+      Milliseconds(1) + (random.OneIn(8) ? draw.max_span : DrawSpan(random, draw.max_span));
+  // A disk may hang for a minute.
+  if (fault->fault == Fault::kDiskStall && random.OneIn(10)) fault->span = Seconds(60);
+  DrawNumbers(random, draw, nodes, fault);
+}
+
+void SortByTime(FaultScript* script) {
+  std::stable_sort(script->begin(), script->end(),
+                   [](const TimedFault& a, const TimedFault& b) { return a.at < b.at; });
+}
+
 }  // namespace
 
 const FaultKind& KindOf(Fault fault) {
@@ -183,13 +199,7 @@ FaultScript DrawFaults(Random& random, const FaultDraw& draw, std::size_t nodes,
   Duration at = DrawSpan(random, 2 * draw.mean_pause);
   for (; at < time; at += DrawSpan(random, 2 * draw.mean_pause) + Microseconds(1)) {
     TimedFault fault{.at = at, .fault = DrawKind(random, draw.faults)};
-    fault.node = random.OneIn(4) ? TimedFault::kLeader : random.Below(nodes);
-    // Most are short; one in eight lasts as long as it may.
-    fault.span =
-        Milliseconds(1) + (random.OneIn(8) ? draw.max_span : DrawSpan(random, draw.max_span));
-    // A disk may hang for a minute.
-    if (fault.fault == Fault::kDiskStall && random.OneIn(10)) fault.span = Seconds(60);
-    DrawNumbers(random, draw, nodes, &fault);
+    DrawRest(random, draw, nodes, &fault);
     if (KindOf(fault.fault).is_lasting) {
       if (draw.expendable.empty()) continue;
       fault.node = draw.expendable[random.Below(draw.expendable.size())];
@@ -210,8 +220,21 @@ void AddMoves(Random& random, const FaultDraw& draw, std::size_t nodes, Duration
     transfer ? DrawTransfer(random, nodes, &fault) : DrawMembers(random, &fault);
     script->push_back(fault);
   }
-  std::stable_sort(script->begin(), script->end(),
-                   [](const TimedFault& a, const TimedFault& b) { return a.at < b.at; });
+  SortByTime(script);
+}
+
+void AddDiskFaults(Random& random, const FaultDraw& draw, std::size_t nodes, Duration time,
+                   FaultScript* script) {
+  std::vector<Fault> kinds;
+  for (const FaultKind& kind : kFaultKinds) {
+    if (kind.fault >= Fault::kPowerCut && !kind.is_lasting) kinds.push_back(kind.fault);
+  }
+  for (std::size_t i = 0; i < draw.disk_faults; ++i) {
+    TimedFault fault{.at = DrawSpan(random, time), .fault = kinds[random.Below(kinds.size())]};
+    DrawRest(random, draw, nodes, &fault);
+    script->push_back(fault);
+  }
+  SortByTime(script);
 }
 
 std::string ToString(const TimedFault& fault) {

@@ -146,6 +146,8 @@ struct FaultDraw {
   // How often, besides, the leader of the user's data is told to change its members, or to hand its
   // leadership over; at least once each unless this is zero.
   std::size_t moves = 0;
+  // How many faults of disks, besides, that pass: for runs of which each must have some.
+  std::size_t disk_faults = 0;
 };
 
 // Faults for the first `time` of a cluster of `nodes`.
@@ -154,6 +156,9 @@ FaultScript DrawFaults(Random& random, const FaultDraw& draw, std::size_t nodes,
 // Adds `draw.moves` to a script, from a generator of their own.
 void AddMoves(Random& random, const FaultDraw& draw, std::size_t nodes, Duration time,
               FaultScript* script);
+// Likewise, `draw.disk_faults`.
+void AddDiskFaults(Random& random, const FaultDraw& draw, std::size_t nodes, Duration time,
+                   FaultScript* script);
 
 // As in "1.250000 kill n2 for 0.300000" or "3.000000 slow leader for 1.000000 executor=2
 // task-us=500"; times in seconds. What ParseFault takes.

@@ -1,6 +1,7 @@
 #include "sim/linearizability.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <map>
 #include <set>
@@ -33,7 +34,8 @@ using State = std::size_t;
 class Search {
  public:
   // `calls` are sorted by their beginning.
-  explicit Search(std::vector<RegisterCall> calls) : calls_(std::move(calls)) {
+  Search(std::vector<RegisterCall> calls, std::size_t memory)
+      : calls_(std::move(calls)), memory_(memory) {
     for (std::size_t i = 0; i < calls_.size(); ++i) {
       const RegisterCall& call = calls_[i];
       values_.push_back({.value = Number(call.value),
@@ -43,25 +45,33 @@ class Search {
       (call.returned ? answered_ : unanswered_).push_back(i);
     }
     taken_.assign(calls_.size(), false);
+    // Each place has the next and the last that is left; behind the last place is the end of both.
+    const std::size_t end = answered_.size();
+    for (std::size_t place = 0; place <= end; ++place) {
+      next_.push_back(place == end ? 0 : place + 1);
+      last_.push_back(place == 0 ? end : place - 1);
+    }
   }
 
-  // True when an order was found.
-  bool Run() {
+  enum class End : std::uint8_t { kFound, kNone, kGivenUp };
+
+  End Run() {
     std::vector<std::size_t> choices = Choices();
     while (path_.size() - unanswered_taken_ < answered_.size()) {
+      if (remembered_ > memory_) return End::kGivenUp;
       if (!choices.empty()) {
         const std::size_t call = choices.back();
         choices.pop_back();
         Take(call, std::move(choices));
-        choices = visited_.insert({Key(), state_}).second ? Choices() : std::vector<std::size_t>();
+        choices = IsNew() ? Choices() : std::vector<std::size_t>();
         RememberFarthest();
       } else if (!path_.empty()) {
         choices = TakeBack();
       } else {
-        return false;
+        return End::kNone;
       }
     }
-    return true;
+    return End::kFound;
   }
 
   // The end of the longest order that was found, and the calls that could not be put behind it.
@@ -92,6 +102,7 @@ class Search {
   struct Step {
     std::size_t call;
     State before;
+    std::size_t high_before;
     std::vector<std::size_t> others;  // Still to be tried in its place.
   };
 
@@ -101,11 +112,18 @@ class Search {
   }
 
   void Take(std::size_t call, std::vector<std::size_t> others) {
-    path_.push_back({call, state_, std::move(others)});
+    path_.push_back({call, state_, high_, std::move(others)});
     state_ = After(call);
     taken_[call] = true;
-    if (!calls_[call].returned) ++unanswered_taken_;
-    while (low_ < answered_.size() && taken_[answered_[low_]]) ++low_;
+    if (!calls_[call].returned) {
+      ++unanswered_taken_;
+      if (calls_[call].kind == Kind::kDelete) ++deletes_taken_;
+      return;
+    }
+    const std::size_t place = places_[call];
+    next_[last_[place]] = next_[place];
+    last_[next_[place]] = last_[place];
+    high_ = std::max(high_, place + 1);
   }
 
   std::vector<std::size_t> TakeBack() {
@@ -113,8 +131,16 @@ class Search {
     path_.pop_back();
     state_ = step.before;
     taken_[step.call] = false;
-    if (!calls_[step.call].returned) --unanswered_taken_;
-    if (calls_[step.call].returned) low_ = std::min(low_, places_[step.call]);
+    if (!calls_[step.call].returned) {
+      --unanswered_taken_;
+      if (calls_[step.call].kind == Kind::kDelete) --deletes_taken_;
+      return std::move(step.others);
+    }
+    // The last one taken is the first to come back, so its neighbours are those that it had.
+    const std::size_t place = places_[step.call];
+    next_[last_[place]] = place;
+    last_[next_[place]] = place;
+    high_ = step.high_before;
     return std::move(step.others);
   }
 
@@ -122,20 +148,22 @@ class Search {
   std::vector<std::size_t> Choices() const {
     Duration first_end = Duration::max();
     std::vector<std::size_t> open;
-    for (std::size_t i = low_; i < answered_.size(); ++i) {
-      const RegisterCall& call = calls_[answered_[i]];
+    const std::size_t end = answered_.size();
+    for (std::size_t place = next_[end]; place != end; place = next_[place]) {
+      const RegisterCall& call = calls_[answered_[place]];
       if (call.invoked > first_end) break;
-      if (taken_[answered_[i]]) continue;
       first_end = std::min(first_end, *call.returned);
-      open.push_back(answered_[i]);
+      open.push_back(answered_[place]);
     }
     const bool must_see = MustSee();
-    std::vector<std::size_t> choices;
+    std::vector<std::size_t> answered;
     for (const std::size_t i : open) {
       if (calls_[i].invoked > first_end || !Fits(i)) continue;
       if (Sees(i) && After(i) == state_) return {i};
-      if (Sees(i) || !must_see) choices.push_back(i);
+      if (Sees(i) || !must_see) answered.push_back(i);
     }
+    // Tried from the end: first what was answered first, and what need not have happened last.
+    std::vector<std::size_t> choices;
     bool may_delete = true;
     for (const std::size_t i : unanswered_) {
       if (taken_[i] || calls_[i].invoked > first_end || After(i) == state_) continue;
@@ -143,6 +171,10 @@ class Search {
       const bool swaps = calls_[i].kind == Kind::kCompareAndSwap;
       if (swaps || !must_see) choices.push_back(i);
     }
+    std::sort(answered.begin(), answered.end(), [this](std::size_t a, std::size_t b) {
+      return *calls_[a].returned > *calls_[b].returned;
+    });
+    choices.insert(choices.end(), answered.begin(), answered.end());
     return choices;
   }
 
@@ -176,20 +208,31 @@ class Search {
     RUTILE_UNREACHABLE();
   }
 
-  // What the next choices depend on besides the state. Shortly: all answered calls below low_ are
-  // taken, and those named.
+  // What the next choices depend on besides the state. Shortly: all answered calls below high_ are
+  // taken but those named, which are no more than overlap; one that lasts for long would otherwise
+  // make a list of all that came meanwhile.
   std::vector<std::size_t> Key() const {
-    std::vector<std::size_t> key = {MustSee() ? std::size_t{1} : 0, low_};
-    std::size_t left = path_.size() - unanswered_taken_ - low_;
-    for (std::size_t i = low_; left > 0; ++i) {
-      if (!taken_[answered_[i]]) continue;
-      key.push_back(answered_[i]);
-      --left;
+    std::vector<std::size_t> key = {MustSee() ? std::size_t{1} : 0, high_};
+    for (std::size_t place = next_[answered_.size()]; place < high_; place = next_[place]) {
+      key.push_back(answered_[place]);
     }
     for (const std::size_t i : unanswered_) {
-      if (taken_[i]) key.push_back(i);
+      if (taken_[i] && calls_[i].kind != Kind::kDelete) key.push_back(i);
     }
     return key;
+  }
+
+  // Whether the search has not been here before, or only with more of the deletes without an answer
+  // taken: those taken are the first (Choices()), so the fewer they are, the more is possible yet.
+  bool IsNew() {
+    const auto [at, is_new] = visited_.try_emplace({Key(), state_}, deletes_taken_);
+    if (is_new) {
+      remembered_ += at->first.first.size();
+      return true;
+    }
+    if (at->second <= deletes_taken_) return false;
+    at->second = deletes_taken_;
+    return true;
   }
 
   void RememberFarthest() {
@@ -199,6 +242,7 @@ class Search {
   }
 
   const std::vector<RegisterCall> calls_;
+  const std::size_t memory_;
   std::vector<std::size_t> answered_, unanswered_;  // Calls, in order of their beginning.
   std::vector<std::size_t> places_;                 // Of a call in answered_.
   std::vector<Values> values_;
@@ -208,8 +252,11 @@ class Search {
   std::vector<Step> path_;
   std::vector<bool> taken_;
   std::size_t unanswered_taken_ = 0;
-  std::size_t low_ = 0;  // The first of answered_ that is not taken.
-  std::set<std::pair<std::vector<std::size_t>, State>> visited_;
+  std::vector<std::size_t> next_, last_;  // Places in answered_ that are not taken.
+  std::size_t high_ = 0;                  // Behind the last place that is taken.
+  std::size_t deletes_taken_ = 0;         // Of those without an answer.
+  std::map<std::pair<std::vector<std::size_t>, State>, std::size_t> visited_;
+  std::size_t remembered_ = 0;         // Numbers in visited_.
   std::vector<std::size_t> farthest_;  // The longest order that was found.
 };
 
@@ -255,14 +302,21 @@ std::string ToString(const RegisterCall& call) {
   return text;
 }
 
-std::optional<std::string> FindNonLinearizable(const std::vector<RegisterCall>& calls) {
+std::optional<std::string> FindNonLinearizable(const std::vector<RegisterCall>& calls,
+                                               std::size_t memory) {
   std::vector<RegisterCall> kept = WithoutUnnoticed(calls);
   std::stable_sort(kept.begin(), kept.end(), [](const RegisterCall& a, const RegisterCall& b) {
     return a.invoked < b.invoked;
   });
-  Search search(std::move(kept));
-  if (search.Run()) return std::nullopt;
-  return "no order explains all answers; after" + search.Explain();
+  Search search(std::move(kept), memory);
+  switch (search.Run()) {
+    case Search::End::kFound: return std::nullopt;
+    case Search::End::kNone: return "no order explains all answers; after" + search.Explain();
+    case Search::End::kGivenUp:
+      return "the search for an order was given up, none was found; the longest ends with" +
+             search.Explain();
+  }
+  RUTILE_UNREACHABLE();
 }
 
 }  // namespace rutile::sim

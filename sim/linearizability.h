@@ -33,7 +33,9 @@ std::string ToString(const RegisterCall& call);
 //
 // The search of Wing and Gong ("Testing and Verifying Concurrent Objects", 1993) with Lowe's memory
 // of visited states ("Testing for Linearizability", 2017). Its time grows fast with the number of
-// calls that overlap; values that are written should differ.
-std::optional<std::string> FindNonLinearizable(const std::vector<RegisterCall>& calls);
+// calls that overlap; values that are written should differ. When what it remembers exceeds
+// `memory` numbers of eight bytes, it gives up, which is no answer and so said as a failure.
+std::optional<std::string> FindNonLinearizable(const std::vector<RegisterCall>& calls,
+                                               std::size_t memory = 30'000'000);
 
 }  // namespace rutile::sim

@@ -57,6 +57,40 @@ TEST(Linearizability, OverlappingCallsMayComeInAnyOrder) {
   EXPECT_TRUE(Explained({Put("a", 0, 10), Put("b", 0, 10), Get("b", 11, 12)}));
 }
 
+// What is remembered must not grow with all that was answered while one call was under way.
+TEST(Linearizability, ACallThatLastsForLongCostsNoMore) {
+  std::vector<RegisterCall> calls = {Get("v4999", 0, 100'000)};
+  for (int i = 0; i < 5'000; ++i) calls.push_back(Put("v" + std::to_string(i), 2 * i, 2 * i + 1));
+  EXPECT_FALSE(FindNonLinearizable(calls, 100'000));
+  calls.push_back(Get("v4998", 50'000, 50'001));
+  EXPECT_TRUE(FindNonLinearizable(calls, 100'000));
+}
+
+// A delete that was lost can stand in for one that was answered, at each of many places.
+TEST(Linearizability, HundredsOfLostDeletesDoNotMultiplyTheSearch) {
+  std::vector<RegisterCall> calls;
+  for (int i = 0; i < 100; ++i) {
+    calls.push_back({.kind = Kind::kDelete, .invoked = Duration(0)});
+    calls.push_back(Put("v" + std::to_string(i), 10 * i, 10 * i + 1));
+    calls.push_back(Delete(10 * i + 2, 10 * i + 8));
+    calls.push_back(Get(std::nullopt, 10 * i + 3, 10 * i + 4));
+  }
+  EXPECT_FALSE(FindNonLinearizable(calls, 10'000));
+  calls.push_back(Get("never", 2'000, 2'001));
+  const auto found = FindNonLinearizable(calls, 10'000);
+  ASSERT_TRUE(found);
+  EXPECT_NE(found->find("no order explains"), std::string::npos) << *found;
+}
+
+TEST(Linearizability, AnAnswerThatCannotBeFoundIsNone) {
+  std::vector<RegisterCall> calls;
+  for (int i = 0; i < 16; ++i) calls.push_back(Put("v" + std::to_string(i), 0, 10));
+  calls.push_back(Get("never", 11, 12));
+  const auto found = FindNonLinearizable(calls, 10'000);
+  ASSERT_TRUE(found);
+  EXPECT_NE(found->find("given up"), std::string::npos) << *found;
+}
+
 TEST(Linearizability, ReadsDoNotGoBack) {
   EXPECT_FALSE(Explained({Put("a", 0, 10), Get("a", 1, 2), Get(std::nullopt, 3, 4)}));
   EXPECT_FALSE(Explained({Put("a", 0, 10), Put("b", 0, 10), Get("a", 11, 12), Get("b", 13, 14)}));

@@ -365,5 +365,32 @@ TEST(Membership, RefusesWithAReason) {
   EXPECT_EQ(std::get<Status>(*answer).code(), Code::kFailedPrecondition);
 }
 
+// Each of these is what an operator does on a bad day, and would leave a group that writes nothing.
+TEST(Membership, NoChangeLeavesAGroupThatCannotWrite) {
+  Members m(7);
+  using ::testing::HasSubstr;
+  m.MustChange({AddLearner(kNew, 4)});
+  ASSERT_TRUE(m.Serves(50));
+  m.cluster().Kill(3);
+  m.world().RunFor(Seconds(5));
+  EXPECT_THAT(m.Change({Step(Kind::kPromote, kNew)}, Seconds(1)).ToString(),
+              HasSubstr("it does not answer"));
+
+  const std::size_t down = (*m.Leader() + 1) % 3, well = (*m.Leader() + 2) % 3;
+  const PeerId dead = m.Region().PeerOn(StoreId(down + 1))->id;
+  m.cluster().Kill(down);
+  m.world().RunFor(Seconds(5));
+  const PeerId healthy = m.Region().PeerOn(StoreId(well + 1))->id;
+  EXPECT_THAT(m.Change({Step(Kind::kRemove, healthy)}, Seconds(1)).ToString(),
+              HasSubstr("it waits for peers " + ToString(dead)));
+  EXPECT_TRUE(m.Serves(50)) << "nothing has come of it";
+
+  m.cluster().Start(3);
+  m.MustChange({Step(Kind::kPromote, kNew), Step(Kind::kRemove, dead)});
+  m.cluster().Start(down);
+  EXPECT_TRUE(m.Converges());
+  EXPECT_THAT(m.Problems(), IsEmpty());
+}
+
 }  // namespace
 }  // namespace rutile::sim

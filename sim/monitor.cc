@@ -22,14 +22,19 @@ std::uint64_t HashOf(const engine::Snapshot& snapshot, RegionId group, std::uint
   const bool is_placement = group == store::kPlacementRegion;
   const std::string begin = is_placement ? codec::PlacementKeysBegin() : codec::DataKey("");
   const std::string end = is_placement ? codec::PlacementKeysEnd() : codec::DataEndKey("");
-  const auto iterator =
-      snapshot.NewIterator(is_placement ? engine::Family::kMeta : engine::Family::kDefault,
-                           {.lower = begin, .upper = end});
+  using engine::Family;
+  const std::vector<Family> families =
+      is_placement ? std::vector{Family::kMeta}
+                   : std::vector{Family::kDefault, Family::kLock, Family::kWrite};
   std::uint64_t hash = 0;
-  for (iterator->Seek(begin); iterator->Valid(); iterator->Next()) {
-    hash = codec::Crc64(iterator->key(), hash) * 31;
-    hash = codec::Crc64(iterator->value(), hash) * 31;
-    ++*pairs;
+  for (const Family family : families) {
+    const auto iterator = snapshot.NewIterator(family, {.lower = begin, .upper = end});
+    for (iterator->Seek(begin); iterator->Valid(); iterator->Next()) {
+      hash = codec::Crc64(iterator->key(), hash) * 31;
+      hash = codec::Crc64(iterator->value(), hash) * 31;
+      ++*pairs;
+    }
+    hash = hash * 31 + 1;
   }
   return hash;
 }

@@ -63,15 +63,36 @@ NamedOption Sync() {
           }};
 }
 
-}  // namespace
+std::vector<NamedOption> OfTransactions() {
+  return {
+      RUTILE_SIM_NUMBER("txn-clients", "clients of transactions", 0, transactions.clients),
+      RUTILE_SIM_NUMBER("txn-accounts", "accounts of the bank, at least two", 2,
+                        transactions.accounts),
+      RUTILE_SIM_NUMBER("txn-keys", "other keys of transactions", 2, transactions.keys),
+      RUTILE_SIM_TIME("txn-think-us", "a transactional client's longest pause", 400'000,
+                      transactions.max_think),
+      RUTILE_SIM_TIME("txn-timeout-us", "a transactional client's patience", 2'000'000,
+                      transactions.timeout),
+      RUTILE_SIM_TIME("txn-ttl-us", "how long locks live", 3'000'000, transactions.lock_ttl),
+      RUTILE_SIM_NUMBER("txn-batch-keys", "keys of one request of a transaction", 256,
+                        transactions.batch_keys),
+      RUTILE_SIM_NUMBER("txn-long-percent", "long values of transactions", 0,
+                        transactions.long_value_percent),
+      RUTILE_SIM_NUMBER("txn-death-percent", "commits whose client dies", 0,
+                        transactions.death_percent),
+      RUTILE_SIM_NUMBER("txn-readers-pass", "readers pass locks", 0, transactions.readers_pass),
+  };
+}
 
-const std::vector<NamedOption>& NamedOptions() {
-  static const auto* const options = new std::vector<NamedOption>{
+std::vector<NamedOption> OfAllElse() {
+  return {
       Nodes(),
       Dead(),
       Sync(),
       RUTILE_SIM_NUMBER("replicas", "on how many nodes the data begin", 3, cluster.replicas),
       RUTILE_SIM_NUMBER("moves", "changes of members and transfers of leadership", 0, faults.moves),
+      RUTILE_SIM_NUMBER("disk-faults", "faults of disks, besides those that are drawn", 0,
+                        faults.disk_faults),
       RUTILE_SIM_TIME("faulty-us", "how long faults come", 20'000'000, faulty_time),
       RUTILE_SIM_NUMBER("clients", "how many clients", 2, registers.clients),
       RUTILE_SIM_NUMBER("keys", "how many registers", 1, registers.keys),
@@ -93,6 +114,9 @@ const std::vector<NamedOption>& NamedOptions() {
       RUTILE_SIM_NUMBER("max-segments", "log segments", 6, cluster.wal.max_segments),
       RUTILE_SIM_NUMBER("spare-segments", "log segments kept for reuse", 2,
                         cluster.wal.spare_segments),
+      RUTILE_SIM_NUMBER("log-streams", "streams of a node's log", 1, cluster.log_streams),
+      RUTILE_SIM_NUMBER("log-streams-change", "each start has another number of them", 0,
+                        cluster.log_streams_change),
       RUTILE_SIM_NUMBER("compress-from-bytes", "log entries that are compressed", 4096,
                         cluster.wal.compress_from_bytes),
       RUTILE_SIM_NUMBER("kept-entries", "entries kept in the log", 10'000,
@@ -120,6 +144,16 @@ const std::vector<NamedOption>& NamedOptions() {
                         cluster.replica.quiet_groups),
       RUTILE_SIM_NUMBER("lease-reads", "a lease serves reads", 1, cluster.replica.lease_reads),
   };
+}
+
+}  // namespace
+
+const std::vector<NamedOption>& NamedOptions() {
+  static const auto* const options = [] {
+    auto* const all = new std::vector<NamedOption>(OfAllElse());
+    for (const NamedOption& option : OfTransactions()) all->push_back(option);
+    return all;
+  }();
   return *options;
 }
 

@@ -439,6 +439,16 @@ void Nemesis::BreakDisk(const TimedFault& fault) {
     case Fault::kSyncError: return fail(Operation::kSync, 1);
     case Fault::kReadError: return fail(Operation::kRead, 1);
     case Fault::kBitRot: {
+      const auto choice = static_cast<std::uint64_t>(fault.second);
+      // Of an entry that the engine has not, if the process does not live to see to that.
+      const auto entry = choice % 2 == 0 ? BitOfAnEntry(disk, choice / 2) : std::nullopt;
+      if (entry) {
+        lost_.insert(node);
+        cluster_.ExpectDamage(node);
+        Down(node, fault.span);
+        cluster_.Kill(node);
+        return disk.FlipBit(entry->path, entry->bit);
+      }
       const std::vector<std::string> paths = disk.Paths();
       if (paths.empty()) return;
       const std::string& path = paths[static_cast<std::size_t>(fault.first) % paths.size()];

@@ -103,6 +103,22 @@ void DrawMoves(std::uint64_t seed, SimulationOptions* options) {
   options->faults.moves = 2 + seconds / OneOf<std::size_t>(random, {1, 3, 10});
 }
 
+// Of a generator of its own, likewise.
+void DrawTransactions(std::uint64_t seed, TransactionWorkload::Options* options) {
+  SeededRandom random(seed ^ 0x7A45u);
+  options->clients = OneOf<std::size_t>(random, {1, 2, 4});
+  options->accounts = OneOf<std::size_t>(random, {2, 5});
+  options->keys = OneOf<std::size_t>(random, {2, 6});
+  options->max_think = OneOf(random, {Milliseconds(50), Milliseconds(400)});
+  options->timeout = OneOf(random, {Milliseconds(300), Seconds(1), Seconds(2)});
+  options->lock_ttl = OneOf(random, {Milliseconds(100), Milliseconds(500), Seconds(3)});
+  // What makes a request for each key, though all are in one region.
+  options->batch_keys = OneOf<std::size_t>(random, {1, 1, 2, 256});
+  options->long_value_percent = OneOf<std::uint64_t>(random, {0, 20});
+  options->death_percent = OneOf<std::uint64_t>(random, {0, 5, 25});
+  options->readers_pass = random.OneIn(2);
+}
+
 // In some runs memory for the log of one node holds not much more than what clients have under way
 // when all is well. Of a generator of its own, likewise.
 void DrawLogMemory(std::uint64_t seed, SimulationOptions* options) {
@@ -110,8 +126,10 @@ void DrawLogMemory(std::uint64_t seed, SimulationOptions* options) {
   if (!random.OneIn(4)) return;
   const std::size_t times = OneOf<std::size_t>(random, {2, 4, 16});
   const RegisterWorkload::Options& load = options->registers;
+  constexpr std::size_t kTransactionBytes = 2000;
   options->cluster.replica.log_memory_bytes =
-      4000 + times * load.clients * (load.value_bytes + 150);
+      4000 + times * load.clients * (load.value_bytes + 150) +
+      times * options->transactions.clients * kTransactionBytes;
 }
 
 }  // namespace
@@ -139,9 +157,13 @@ SimulationOptions DrawOptions(std::uint64_t seed, std::function<void(const std::
   options.buggify_percent = OneOf<std::uint64_t>(random, {0, 25, 50});
   DrawMoves(seed, &options);
   options.cluster.replica.quiet_groups = SeededRandom(seed ^ 0x5133Bu).OneIn(2);  // Likewise.
+  DrawTransactions(seed, &options.transactions);
   DrawLogMemory(seed, &options);
   SeededRandom compression(seed ^ 0x124C4u);  // Likewise.
   options.cluster.wal.compress_from_bytes = OneOf<std::size_t>(compression, {0, 1, 64, 4096});
+  SeededRandom streams(seed ^ 0x57EA35u);  // Likewise.
+  options.cluster.log_streams = OneOf<std::size_t>(streams, {1, 1, 2, 3});
+  options.cluster.log_streams_change = streams.OneIn(2);
   return options;
 }
 
@@ -155,11 +177,14 @@ std::string Describe(const SimulationOptions& options) {
   text += "; loss " + std::to_string(network.loss_per_million / 10'000) + "%, delay up to " +
           std::to_string(ToMicroseconds(network.max_delay)) + " us, " +
           (network.in_order ? "in order" : "reordered");
-  text += "; segments of " + std::to_string(options.cluster.wal.segment_bytes) +
-          " bytes, compressed from " + std::to_string(options.cluster.wal.compress_from_bytes) +
-          ", " + std::to_string(options.cluster.replica.kept_log_entries) + " entries kept, " +
+  text += "; segments of " + std::to_string(options.cluster.wal.segment_bytes) + " bytes in " +
+          std::to_string(options.cluster.log_streams) + " streams" +
+          (options.cluster.log_streams_change ? " at most" : "") + ", compressed from " +
+          std::to_string(options.cluster.wal.compress_from_bytes) + ", " +
+          std::to_string(options.cluster.replica.kept_log_entries) + " entries kept, " +
           std::to_string(options.cluster.replica.log_memory_bytes >> 10) + " KiB for the log, " +
-          std::to_string(options.registers.clients) + " clients, buggify " +
+          std::to_string(options.registers.clients) + " clients and " +
+          std::to_string(options.transactions.clients) + " of transactions, buggify " +
           std::to_string(options.buggify_percent) + "%" +
           (options.cluster.replica.quiet_groups ? ", quiet groups" : "");
   return text;

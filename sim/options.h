@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "sim/cluster.h"
 #include "sim/fault_script.h"
+#include "sim/transaction_workload.h"
 #include "sim/workload.h"
 
 namespace rutile::sim {
@@ -25,6 +26,7 @@ struct SimulationOptions {
   Cluster::Options cluster = {};
   RegisterWorkload::Options registers = {};
   TimestampWorkload::Options timestamps = {};
+  TransactionWorkload::Options transactions = {};
   FaultDraw faults = {};                   // From which the seed's script is drawn,
   std::optional<FaultScript> script = {};  // unless this one is played instead.
   Duration faulty_time = Seconds(20);      // Phase one: faults. Only safety is asked for.

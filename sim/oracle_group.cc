@@ -62,7 +62,7 @@ void GroupOracle::OnProgress(const raft::CoreView& view, PeerId peer, Index matc
   const TwinItem* item = leader.memory.Find(match);
   const TwinLog& disk = found->second.disk;
   if (item == nullptr || match < disk.base().index) return;
-  if (!disk.Contains(item->entry.id)) {
+  if (!disk.Contains(item->entry.id) && !found->second.lost.contains(item->entry.id)) {
     Problem("P1", view.id,
             "counts on " + ToString(item->entry.id) + " of peer " + ToString(peer) +
                 ", whose disk ends at " + ToString(disk.last()));
@@ -121,6 +121,9 @@ void GroupOracle::CheckVoteSent(const Replica& replica, const raft::Message& mes
   const bool asks = message.type == MessageType::kVote;
   if (!asks && !message.granted) return;
   const PeerId candidate = asks ? message.from : message.to;
+  if (replica.disk_state.impaired_until) {
+    Problem("V2", message.from, "has lost entries and votes: " + raft::ToString(message));
+  }
   if (replica.disk_state.term != message.term || replica.disk_state.vote != candidate) {
     Problem("V1", message.from, "the vote is not durable: " + raft::ToString(message));
   }
@@ -280,7 +283,7 @@ void GroupOracle::CheckQuorum(const raft::CoreView& view, LogId id) {
       const auto found = replicas_.find(voter);
       if (found == replicas_.end()) return false;
       const TwinLog& disk = found->second.disk;
-      return id.index < disk.base().index || disk.Contains(id);
+      return id.index < disk.base().index || disk.Contains(id) || found->second.lost.contains(id);
     }));
   };
   const raft::Configuration& all = *view.configuration;

@@ -37,7 +37,8 @@ namespace rutile::sim {
 //   durable or not handed out stays in memory; the account of memory is right P1  a leader's match
 //   is on that follower's disk          P2  next is beyond match R1  a restart finds what was
 //   durable                     S1  a snapshot replaces what it must M1  the configuration in force
-//   is the log's newest       V1  one vote a term, durable first
+//   is the log's newest       V1  one vote a term, durable first       V2  no vote of who has lost
+//   entries, before it has them back
 class GroupOracle final : public raft::Observer {
  public:
   using Report = std::function<void(const std::string& problem)>;
@@ -69,6 +70,8 @@ class GroupOracle final : public raft::Observer {
     bool known = false;
     TwinLog memory = {};
     TwinLog disk = {};
+    // Was on the disk, which has lost it since: others may count on it.
+    std::set<LogId> lost = {};
     raft::HardState disk_state = {};
     raft::HardState submitted_state = {};
     std::deque<Flight> flights = {};
@@ -100,6 +103,8 @@ class GroupOracle final : public raft::Observer {
   void Adopt(Replica& replica, const raft::CoreView& view);
   bool Recovers(const Replica& replica, const raft::CoreView& view,
                 const raft::HardState& hard_state) const;
+  bool RecoversInPart(Replica& replica, const raft::CoreView& view,
+                      const raft::HardState& hard_state) const;
   void CheckRestart(Replica& replica, const raft::CoreView& view,
                     const raft::HardState& hard_state);
 

@@ -36,6 +36,7 @@ void GroupOracle::Land(Replica& replica, const Flight& flight) {
     if (item.entry.id.index == replica.disk.last().index.Next()) replica.disk.Append(item);
   }
   if (flight.state) replica.disk_state = *flight.state;
+  if (!replica.disk_state.impaired_until) replica.lost.clear();
 }
 
 void GroupOracle::TakeInstall(Replica& replica, const raft::CoreView& view,
@@ -89,6 +90,14 @@ void GroupOracle::TakeState(Replica& replica, const raft::CoreView& view,
     Problem("L6", view.id, "the stored commit index goes back: " + raft::ToString(state));
   } else if (state.commit > replica.memory.last().index) {
     Problem("L6", view.id, "stored as committed and not there: " + raft::ToString(state));
+  }
+  const Index durable = TwinDurable(replica);
+  const TwinItem* item = replica.memory.Find(durable);
+  const LogId held = item != nullptr ? item->entry.id : replica.memory.base();
+  if (before.impaired_until && !state.impaired_until && held < *before.impaired_until) {
+    Problem("V2", view.id,
+            "takes itself to be whole again, its disk has this log up to " + ToString(held) +
+                " and had it up to " + ToString(*before.impaired_until));
   }
   replica.submitted_state = state;
 }

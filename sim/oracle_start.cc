@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/probe.h"
 #include "sim/oracle_group.h"
 
 namespace rutile::sim {
@@ -114,15 +115,42 @@ bool GroupOracle::Recovers(const Replica& replica, const raft::CoreView& view,
   return true;
 }
 
+// The disk has lost entries, and the replica knows that: what it has is a beginning of what it had,
+// or begins anew at what was applied.
+bool GroupOracle::RecoversInPart(Replica& replica, const raft::CoreView& view,
+                                 const raft::HardState& hard_state) const {
+  const LogId last = replica.disk.last();
+  if (!hard_state.impaired_until || *hard_state.impaired_until < last || last <= view.last) {
+    return false;
+  }
+  if (hard_state.term != replica.disk_state.term || hard_state.vote != replica.disk_state.vote) {
+    return false;
+  }
+  if (!replica.disk.Contains(view.last)) return false;
+  const Index from = std::max(view.base.index, replica.disk.base().index);
+  for (Index i = view.last.index; i > from; i = i.Prev()) {
+    const TwinItem* item = replica.disk.Find(i);
+    if (item == nullptr || view.tail->TermAt(i) != std::optional(item->entry.id.term)) return false;
+  }
+  for (Index i = view.last.index.Next(); i <= last.index; i = i.Next()) {
+    if (const TwinItem* item = replica.disk.Find(i)) replica.lost.insert(item->entry.id);
+  }
+  RUTILE_SOMETIMES(true, "sim: a replica starts without what its disk has lost");
+  return true;
+}
+
 // The disk holds all writes up to one of those that were on their way, and at least those whose
 // completion was told.
 void GroupOracle::CheckRestart(Replica& replica, const raft::CoreView& view,
                                const raft::HardState& hard_state) {
-  bool recovers = Recovers(replica, view, hard_state);
+  const auto found = [&] {
+    return Recovers(replica, view, hard_state) || RecoversInPart(replica, view, hard_state);
+  };
+  bool recovers = found();
   while (!recovers && !replica.flights.empty()) {
     Land(replica, replica.flights.front());
     replica.flights.pop_front();
-    recovers = Recovers(replica, view, hard_state);
+    recovers = found();
   }
   if (!recovers) {
     Problem("R1", view.id,

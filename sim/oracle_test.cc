@@ -137,6 +137,16 @@ class OracleTest : public ::testing::Test {
     ASSERT_TRUE(At(id).tail.Append(std::move(slice)));
     Finish(id);
   }
+  // The disk of 2 has lost its log, and says up to where it was.
+  void LoseLog(LogId until) {
+    Node& node = At(2);
+    node.tail = raft::LogTail(LogId{});
+    node.role = Role::kFollower;
+    node.state.commit = Index();
+    node.state.impaired_until = until;
+    node.written = node.state;
+    Start(2);
+  }
   // `to` gets the log of `from`, on its disk.
   void Replicate(std::uint64_t from, std::uint64_t to) {
     const raft::LogTail& tail = At(from).tail;
@@ -495,6 +505,33 @@ TEST_F(OracleTest, ARestartThatHasLostEntries) {
   At(2).role = Role::kFollower;
   Start(2);
   ExpectFirst("R1", "written: log 0@0 to 2@1");
+}
+
+TEST_F(OracleTest, ARestartThatKnowsWhatIsLost) {
+  Begin();
+  LoseLog(At(2).tail.last());
+  EXPECT_THAT(problems_, IsEmpty());
+}
+
+TEST_F(OracleTest, ARestartThatKnowsOfLessThanIsLost) {
+  Begin();
+  LoseLog({Term(1), Index(1)});
+  ExpectFirst("R1", "impaired until 1@1; written: log 0@0 to 2@1");
+}
+
+TEST_F(OracleTest, AVoteOfWhoHasLostEntries) {
+  Begin();
+  LoseLog(At(2).tail.last());
+  Grant(2, 3, 5);
+  ExpectFirst("V2", "has lost entries and votes");
+}
+
+TEST_F(OracleTest, WholeWithoutWhatWasLost) {
+  Begin();
+  LoseLog(At(2).tail.last());
+  At(2).state.impaired_until.reset();
+  Finish(2);
+  ExpectFirst("V2", "its disk has this log up to 0@0 and had it up to 2@1");
 }
 
 TEST_F(OracleTest, ARestartThatHasLostTheVote) {

@@ -131,6 +131,8 @@ FaultScript ScriptOf(std::uint64_t seed, const SimulationOptions& options) {
   FaultScript script = DrawFaults(random, options.faults, nodes, options.faulty_time);
   SeededRandom moves(seed ^ 0x30E5D12AF7ull);
   AddMoves(moves, options.faults, nodes, options.faulty_time, &script);
+  SeededRandom disks(seed ^ 0xD15C5D12AF7ull);
+  AddDiskFaults(disks, options.faults, nodes, options.faulty_time, &script);
   return script;
 }
 

@@ -52,6 +52,27 @@ TEST(RunFile, WhatIsWrongIsSaidWithItsLine) {
   EXPECT_THAT(error("seed 1\n1 kill n1 for 1 x"), HasSubstr("expected the end of the line"));
 }
 
+// What is asked for is there in every run, and beside it all that the run would have had.
+TEST(RunFile, FaultsOfDisksOnRequest) {
+  std::set<Fault> kinds;
+  for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+    const FaultScript drawn = ScriptOf(seed, DrawOptions(seed));
+    FaultScript more = ScriptOf(seed, DrawOptionsWith(seed, {{"disk-faults", 3}}).value());
+    for (const TimedFault& fault : drawn) {
+      const auto found = std::find(more.begin(), more.end(), fault);
+      ASSERT_NE(found, more.end()) << ToString(fault);
+      more.erase(found);
+    }
+    ASSERT_EQ(more.size(), 3U);
+    for (const TimedFault& fault : more) {
+      EXPECT_TRUE(KindOf(fault.fault).name.starts_with("disk-") ||
+                  KindOf(fault.fault).name.ends_with("-error") || fault.fault == Fault::kPowerCut);
+      kinds.insert(fault.fault);
+    }
+  }
+  EXPECT_EQ(kinds.size(), 7U);
+}
+
 // The script that is printed is the script that was played.
 TEST(RunFile, PlayedScriptGivesTheSameRun) {
   for (const std::uint64_t seed : {3u, 11u}) {

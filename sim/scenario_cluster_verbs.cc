@@ -307,7 +307,8 @@ std::vector<std::string> ClusterLevel::conditions() const {
       "NODE.term|committed|applied|durable|last|base|match(NODE) OP VALUE   (of the users' region)",
       "NODE.segments OP VALUE   (files that the node's log is in)",
       "NODE.role OP \"TEXT\"",
-      "leader NODE | leader but NODE | up NODE | down NODE | lease NODE | no lease NODE",
+      "leader NODE | no leader | leader but NODE | up NODE | down NODE",
+      "lease NODE | no lease NODE",
       "call NAME ok|waits|refused|unknown",
       "same states",
   };
@@ -389,7 +390,15 @@ Result<ScenarioCondition> ClusterLevel::CompileCondition(ScenarioWords& words) {
       return is == !negated ? "" : NameOf(node) + (is ? " has a lease" : " has no lease");
     });
   }
-  if (negated) return words.Expected("lease");
+  if (negated && words.Take("leader")) {
+    return ScenarioCondition([this]() -> std::string {
+      for (std::size_t node : AllNodes()) {
+        if (Leads(node)) return NameOf(node) + " leads";
+      }
+      return "";
+    });
+  }
+  if (negated) return words.Expected("lease or leader");
   if (words.Take("call")) {
     RUTILE_ASSIGN_OR_RETURN(const std::string name, words.Word("the name of a call"));
     RUTILE_ASSIGN_OR_RETURN(const std::string due, words.Word("ok, waits, refused or unknown"));
@@ -407,7 +416,8 @@ Result<ScenarioCondition> ClusterLevel::CompileCondition(ScenarioWords& words) {
     });
   }
   return words.Expected(
-      "a condition (NODE.FIELD, leader, up, down, lease, no lease, call or same states)");
+      "a condition (NODE.FIELD, leader, no leader, up, down, lease, no lease, call or same "
+      "states)");
 }
 
 }  // namespace rutile::sim

@@ -9,6 +9,7 @@
 #include "codec/keys.h"
 #include "sim/oracle.h"
 #include "sim/run_file.h"
+#include "sim/snapshot_isolation.h"
 #include "store/raw_value.h"
 
 namespace rutile::sim {
@@ -24,12 +25,19 @@ Duration NormalLatency(const SimulationOptions& options) {
   }
   const Duration step = sync + options.cluster.network.max_delay + 4 * dispatch;
   // Each call may wait for those of all other clients, one after another.
-  const auto clients = static_cast<Duration::rep>(options.registers.clients);
-  const Duration normal = Milliseconds(100) + 4 * clients * step;
+  // A transaction has several on their way.
+  const auto clients =
+      static_cast<Duration::rep>(options.registers.clients + 3 * options.transactions.clients);
+  Duration normal = Milliseconds(100) + 4 * clients * step;
   // Where next to nothing is kept of the log, whoever misses one message needs a snapshot, and so
   // may a majority at a time. A part of one that is lost is sent again after half a second.
   const bool snapshots = options.cluster.replica.kept_log_entries < options.registers.clients;
-  return snapshots ? normal + Seconds(2) : normal;
+  if (snapshots) normal += Seconds(2);
+  // A voter alone is faster than whoever is sent one message at a time, and leaves learners behind
+  // for good. Who reads there waits in vain, and turns to the leader.
+  const bool behind =
+      options.registers.follower_reads && options.cluster.replica.max_inflight_messages == 1;
+  return behind ? normal + options.registers.timeout : normal;
 }
 
 // Of all that the nodes hold which are up.
@@ -39,7 +47,8 @@ std::uint64_t StateHash(Cluster& cluster) {
     hash = hash * 31 + i;
     if (!cluster.is_up(i)) continue;
     const auto snapshot = cluster.node(i)->engine().GetSnapshot();
-    for (const engine::Family family : {engine::Family::kDefault, engine::Family::kMeta}) {
+    using engine::Family;
+    for (const Family family : {Family::kDefault, Family::kLock, Family::kWrite, Family::kMeta}) {
       const auto iterator = snapshot->NewIterator(family, {});
       for (iterator->Seek(""); iterator->Valid(); iterator->Next()) {
         hash = codec::Crc64(iterator->key(), hash) * 31;
@@ -68,6 +77,7 @@ Simulation::Simulation(std::uint64_t seed, SimulationOptions options)
       monitor_(world_, cluster_, Milliseconds(37)),
       registers_(world_, cluster_, options_.registers),
       timestamps_(world_, cluster_, options_.timestamps),
+      transactions_(world_, cluster_, options_.transactions),
       nemesis_(world_, cluster_, options_.cluster.network, script_) {
   std::set<std::size_t> fragile(options_.faults.expendable.begin(),
                                 options_.faults.expendable.end());
@@ -93,7 +103,8 @@ void Simulation::Violate(const std::string& what) {
 // What is wrong already cannot become right, and waiting for a broken cluster to recover takes
 // longer than all that led there.
 bool Simulation::HasFailed() const {
-  return has_violations() || !cluster_.violations().empty() || !monitor_.problems().empty();
+  return has_violations() || !cluster_.violations().empty() || !monitor_.problems().empty() ||
+         !transactions_.problems().empty();
 }
 
 SimulationOutcome Simulation::Run() {
@@ -136,33 +147,44 @@ void Simulation::RunFaultyPhase() {
   monitor_.Start();
   registers_.Start();
   timestamps_.Start();
+  transactions_.Start();
   nemesis_.Start();
   world_.RunFor(options_.faulty_time);
 }
 
 void Simulation::RunRecovery() {
   nemesis_.Stop(options_.dead);
+  transactions_.CalmDown();
   const Duration healed = world_.Now();
   const std::uint64_t calls = registers_.completed();
   const std::uint64_t stamps = timestamps_.completed();
+  const std::uint64_t commits = transactions_.counts().committed;
   const auto reads_and_writes = [&] {
     return options_.registers.clients == 0 || registers_.completed() >= calls + 20;
   };
   const auto gets_timestamps = [&] {
     return options_.timestamps.clients == 0 || timestamps_.completed() >= stamps + 5;
   };
-  const auto is_served = [&] { return reads_and_writes() && gets_timestamps(); };
+  // Few: each is several writes one after the other, which take seconds on the slowest disks.
+  const auto commits_transactions = [&] {
+    return options_.transactions.clients == 0 || transactions_.counts().committed >= commits + 2;
+  };
+  const auto is_served = [&] {
+    return reads_and_writes() && gets_timestamps() && commits_transactions();
+  };
   const auto is_over = [&] { return is_served() || HasFailed(); };
   if (!world_.RunUntil(is_over, options_.service_limit)) {
-    Violate(std::string(reads_and_writes() ? "no timestamps are given"
-                                           : "reads and writes are not served") +
-            " although all faults are over");
+    const char* const what = !reads_and_writes()  ? "reads and writes are not served"
+                             : !gets_timestamps() ? "no timestamps are given"
+                                                  : "transactions are not committed";
+    Violate(std::string(what) + " although all faults are over");
   }
   outcome_.service = world_.Now() - healed;
   AwaitNormalLatency();
   outcome_.settled = world_.Now() - healed;
   registers_.Stop();
   timestamps_.Stop();
+  transactions_.Stop();
   AwaitMoves();
   AwaitAgreement();
   outcome_.recovery = world_.Now() - healed;
@@ -210,7 +232,8 @@ void Simulation::AwaitMoves() {
 
 void Simulation::AwaitAgreement() {
   const Duration limit = world_.Now() + options_.agreement_limit;
-  while (!HasFailed() && (!registers_.is_idle() || !monitor_.HasConverged(nemesis_.lost()))) {
+  const auto are_idle = [&] { return registers_.is_idle() && transactions_.is_idle(); };
+  while (!HasFailed() && (!are_idle() || !monitor_.HasConverged(nemesis_.lost()))) {
     if (world_.Now() > limit) {
       return Violate("replicas do not agree although all faults are over: " + monitor_.Describe());
     }
@@ -242,6 +265,23 @@ void Simulation::CheckSet() {
   }
 }
 
+// What a member holds in the end tells what became of all transactions, and so what each of them
+// had to see.
+void Simulation::CheckTransactions() {
+  if (HasFailed() || options_.transactions.clients == 0) return;
+  for (std::size_t i = 0; i < cluster_.size(); ++i) {
+    if (nemesis_.lost().contains(i) || !cluster_.is_up(i)) continue;
+    const auto gate = cluster_.node(i)->store().Gate(store::kFirstUserRegion);
+    if (!gate || gate->region->IsWaiting()) continue;
+    const auto stored = ReadTransactions(*cluster_.node(i)->engine().GetSnapshot());
+    if (!stored.ok()) return Violate("transactions: " + stored.status().ToString());
+    for (const std::string& what : FindAnomalies(transactions_.history(), stored.value())) {
+      Violate(what);
+    }
+    return;  // All members hold the same.
+  }
+}
+
 void Simulation::Finish() {
   for (const auto& observer : observers_) observer->OnEnd(*this);
   const auto add = [&](const std::vector<std::string>& found) {
@@ -251,12 +291,15 @@ void Simulation::Finish() {
   add(monitor_.problems());
   add(registers_.Check());
   add(timestamps_.Check());
+  add(transactions_.problems());
   CheckSet();
+  CheckTransactions();
   outcome_.trace_hash = world_.trace_hash();
   outcome_.state_hash = StateHash(cluster_);
   outcome_.events = world_.events();
   outcome_.calls = registers_.completed();
   outcome_.timestamps = timestamps_.completed();
+  outcome_.transactions = transactions_.counts();
   outcome_.states = monitor_.states();
   for (const FaultKind& kind : kFaultKinds) outcome_.faults.push_back(nemesis_.count(kind.fault));
   outcome_.simulated = world_.Now();

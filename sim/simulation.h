@@ -12,6 +12,7 @@
 #include "sim/monitor.h"
 #include "sim/nemesis.h"
 #include "sim/options.h"
+#include "sim/transaction_workload.h"
 #include "sim/workload.h"
 
 namespace rutile::sim {
@@ -49,7 +50,8 @@ struct SimulationOutcome {
   std::uint64_t events = 0;
   std::uint64_t calls = 0;       // Answered, of registers.
   std::uint64_t timestamps = 0;  // Likewise.
-  std::uint64_t states = 0;      // Different states of replicas that were compared.
+  TransactionWorkload::Counts transactions = {};
+  std::uint64_t states = 0;  // Different states of replicas that were compared.
   std::uint64_t boots = 0;
   std::uint64_t member_changes = 0;  // Applied, of the group of the user's data.
   std::uint64_t transfers = 0;       // Leaderships of that group that went where they were told.
@@ -93,6 +95,7 @@ class Simulation {
   Monitor& monitor() { return monitor_; }
   RegisterWorkload& registers() { return registers_; }
   TimestampWorkload& timestamps() { return timestamps_; }
+  TransactionWorkload& transactions() { return transactions_; }
 
  private:
   raft::Observer* WatchCore(std::size_t node, RegionId group, PeerId peer);
@@ -103,6 +106,7 @@ class Simulation {
   void AwaitMoves();
   void AwaitAgreement();
   void CheckSet();
+  void CheckTransactions();
   void Finish();
 
   const std::uint64_t seed_;
@@ -113,6 +117,7 @@ class Simulation {
   Monitor monitor_;
   RegisterWorkload registers_;
   TimestampWorkload timestamps_;
+  TransactionWorkload transactions_;
   Nemesis nemesis_;
   std::vector<std::unique_ptr<SimulationObserver>> observers_;
   const CoreOracle* oracle_ = nullptr;  // One of them.

@@ -150,6 +150,10 @@ Json PropertiesJson(const TraceEvent& event) {
     json["durable"] = {{"term", event.durable->term.value()},
                        {"vote", InQuotes(event.durable->vote)},
                        {"log", event.durable->log.value()}};
+    if (const auto& impaired = event.durable->impaired) {
+      json["durable"]["impaired"] = {{"index", impaired->index.value()},
+                                     {"term", impaired->term.value()}};
+    }
   }
   if (event.found) {
     Json runs = Json::array();
@@ -233,9 +237,16 @@ void ParseProperties(Reader& reader, const Json& json, TraceEvent& event) {
   if (properties->contains("durable")) {
     const Json* durable = reader.Object(*properties, "event.prop.durable");
     if (durable == nullptr) return;
-    event.durable = {Term(reader.Number(*durable, "event.prop.durable.term")),
-                     reader.Id(*durable, "event.prop.durable.vote"),
-                     Index(reader.Number(*durable, "event.prop.durable.log"))};
+    event.durable = {.term = Term(reader.Number(*durable, "event.prop.durable.term")),
+                     .vote = reader.Id(*durable, "event.prop.durable.vote"),
+                     .log = Index(reader.Number(*durable, "event.prop.durable.log"))};
+    if (durable->contains("impaired")) {
+      const Json* impaired = reader.Object(*durable, "event.prop.durable.impaired");
+      if (impaired == nullptr) return;
+      event.durable->impaired =
+          LogId{Term(reader.Number(*impaired, "event.prop.durable.impaired.term")),
+                Index(reader.Number(*impaired, "event.prop.durable.impaired.index"))};
+    }
   }
   if (properties->contains("log")) ParseFound(reader, *properties, event);
   if (properties->contains("snapshot")) {

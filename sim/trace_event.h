@@ -95,6 +95,8 @@ struct TraceDurable {
   Term term = {};
   PeerId vote = {};
   Index log = {};
+  // Until its log is as new as this the node does not vote: the disk has lost some of it.
+  Rare<LogId> impaired = {};
 
   friend bool operator==(const TraceDurable&, const TraceDurable&) = default;
 };

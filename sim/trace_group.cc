@@ -180,7 +180,7 @@ std::optional<std::string> TraceChecker::Group::CheckFound(const TraceEvent& eve
     last = id;
   }
   if (before == nullptr) return std::nullopt;
-  const TraceDurable promised =
+  TraceDurable promised =
       before->durable.value_or(TraceDurable{before->term, before->vote, before->log.last()});
   if (event.term < promised.term) {
     return "begins in term " + ToString(event.term) + ", durable was " + ToString(promised.term);
@@ -191,11 +191,20 @@ std::optional<std::string> TraceChecker::Group::CheckFound(const TraceEvent& eve
   // A state machine that was ahead of the log stands for the log that it has applied.
   if (log.terms.empty() && IsCommitted(log.base)) return std::nullopt;
   const Index from = std::max(log.base.index, before->log.base.index);
+  if (event.durable && event.durable->impaired && log.last() < promised.log) {
+    // What there is of it is judged below; it knows what is missing.
+    const LogId until{before->log.TermAt(promised.log).value_or(Term()), promised.log};
+    if (*event.durable->impaired < until) {
+      return "is impaired until " + ToString(*event.durable->impaired) + " only, durable was " +
+             ToString(until);
+    }
+    promised.log = log.last();
+  }
   for (Index i = from.Next(); i <= promised.log; i = i.Next()) {
     if (log.TermAt(i) == before->log.TermAt(i)) continue;
     // The last message before the crash may have replaced it and all that follows, and the disk
-    // may have been that far.
-    if (log.TermAt(i) > before->log.TermAt(i)) return std::nullopt;
+    // may have been that far. What a leader of a later term has there may be older than it was.
+    if (log.TermAt(i).has_value() && before->log.TermAt(i) < event.term) return std::nullopt;
     return "entry " + ToString(i) + " was durable and is not there";
   }
   return std::nullopt;

@@ -200,6 +200,7 @@ std::optional<std::string> TraceChecker::Group::SendAck(const Node& node,
 std::optional<std::string> TraceChecker::Group::SendVoteRequest(const Node& node,
                                                                 const TraceMessage& message) const {
   if (node.vote != message.from) return std::string("asks for votes and has another candidate");
+  if (node.durable && node.durable->impaired) return std::string("asks for votes while impaired");
   if (node.durable && (node.durable->term != message.term || node.durable->vote != message.from)) {
     return std::string("asks for votes before its own is durable");
   }
@@ -214,6 +215,7 @@ std::optional<std::string> TraceChecker::Group::SendVoteRequest(const Node& node
 std::optional<std::string> TraceChecker::Group::SendVote(const Node& node,
                                                          const TraceMessage& message) {
   if (message.reject) return std::nullopt;
+  if (node.durable && node.durable->impaired) return std::string("votes while impaired");
   if (node.vote != message.to) {
     return "votes for " + ToString(message.to) + ", its vote is for " + ToString(node.vote);
   }

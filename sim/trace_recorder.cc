@@ -145,7 +145,7 @@ TraceEvent TraceRecorder::Make(const raft::CoreView& view, TraceName name) {
 void TraceRecorder::OnStart(const raft::CoreView& view, const raft::HardState& hard_state) {
   replicas_[view.id] = {.durable = hard_state};
   TraceEvent event = Make(view, TraceName::kInitState);
-  event.durable = {hard_state.term, hard_state.vote, view.durable};
+  event.durable = {hard_state.term, hard_state.vote, view.durable, hard_state.impaired_until};
   event.found = LogOf(view);
   Emit(event);
 }
@@ -176,7 +176,8 @@ void TraceRecorder::EmitReady(const raft::CoreView& view) {
   if (!replica.ready) return;
   replica.ready = false;
   TraceEvent event = Make(view, TraceName::kReady);
-  event.durable = {replica.durable.term, replica.durable.vote, view.durable};
+  event.durable = {replica.durable.term, replica.durable.vote, view.durable,
+                   replica.durable.impaired_until};
   Emit(event);
 }
 

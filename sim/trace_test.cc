@@ -465,6 +465,13 @@ TEST_F(TraceMutation, ARestartThatHasLostEntries) {
   ExpectRejected(at, "entry 2 was durable and is not there");
 }
 
+TEST_F(TraceMutation, ARestartThatKnowsOfLessThanIsLost) {
+  const std::size_t at = FindLast(Named(TraceName::kInitState, 3));
+  events_[at].log = Index(1);
+  events_[at].durable->impaired = LogId{Term(1), Index(1)};
+  ExpectRejected(at, "is impaired until 1@1 only, durable was");
+}
+
 TEST_F(TraceMutation, ARestartWithEntriesThatNeverWere) {
   const std::size_t at = FindLast(Named(TraceName::kInitState, 3));
   events_[at].found->runs.back().term = Term(4);

@@ -1,0 +1,191 @@
+#include "sim/snapshot_isolation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "engine/kv_engine.h"
+#include "engine/memory/memory_engine.h"
+#include "env/sim/sim_files.h"
+#include "mvcc/keys.h"
+#include "mvcc/records.h"
+
+namespace rutile::sim {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using Fate = TransactionRecord::Fate;
+using Kind = TransactionRecord::Write::Kind;
+using Write = TransactionRecord::Write;
+
+// A small history in which all is well: 10 writes a and b at 20, 30 overwrites a at 40, 25 reads
+// between the two, and the client of 50 died after it had committed its primary key.
+class SnapshotIsolationTest : public ::testing::Test {
+ protected:
+  SnapshotIsolationTest() {
+    Commit(10, 20, {{"a", {.value = "1"}}, {"b", {.value = "1"}}});
+    Commit(30, 40, {{"a", {.value = "2"}}});
+    history_.push_back({.start = 25, .commit = 25, .fate = Fate::kCommitted});
+    Of(25).reads = {{.key = "a", .seen = "1"}, {.key = "c", .seen = {}}};
+    Of(25).scans = {{.from = "a", .to = "c", .seen = {{"a", "1"}, {"b", "1"}}}};
+    Commit(50, 60, {{"b", {.value = "3"}}, {"c", {.value = "3"}}});
+    Of(50).fate = Fate::kUnknown;
+    Of(50).commit = 0;
+    Key("c").versions.clear();
+    Key("c").locked_by = 50;
+    for (TransactionRecord& one : history_) {
+      one.invoked = Seconds(static_cast<std::int64_t>(one.start));
+      one.returned = Seconds(static_cast<std::int64_t>(std::max(one.start, one.commit)));
+    }
+  }
+
+  void Commit(std::uint64_t start, std::uint64_t commit, std::map<std::string, Write> writes) {
+    for (const auto& [key, write] : writes) {
+      StoredTransactions::Version version{.commit = commit, .start = start};
+      version.is_lock_only = write.kind == Kind::kLock;
+      if (write.kind == Kind::kPut || write.kind == Kind::kInsert) version.value = write.value;
+      Key(key).versions.push_back(version);
+    }
+    history_.push_back({.start = start,
+                        .commit = commit,
+                        .fate = Fate::kCommitted,
+                        .writes = std::move(writes),
+                        .invoked = Seconds(static_cast<std::int64_t>(start)),
+                        .returned = Seconds(static_cast<std::int64_t>(commit))});
+  }
+  TransactionRecord& Of(std::uint64_t start) {
+    for (TransactionRecord& one : history_) {
+      if (one.start == start) return one;
+    }
+    ADD_FAILURE() << start;
+    return history_.front();
+  }
+  StoredTransactions::Key& Key(const std::string& key) { return stored_.keys[key]; }
+  std::vector<std::string> Find() const { return FindAnomalies(history_, stored_); }
+
+  std::vector<TransactionRecord> history_;
+  StoredTransactions stored_;
+};
+
+TEST_F(SnapshotIsolationTest, NothingIsWrongWithThis) { EXPECT_THAT(Find(), IsEmpty()); }
+
+TEST_F(SnapshotIsolationTest, AReadOfAnotherStateIsFound) {
+  Of(25).reads[0].seen = "2";
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("25 reads '2' under a instead of '1'")));
+  Of(25).reads[0].seen = {};
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("25 reads nothing under a instead of '1'")));
+}
+
+TEST_F(SnapshotIsolationTest, AlsoOfAReaderThatFailed) {
+  Of(25).fate = Fate::kFailed;
+  Of(25).reads[1].seen = "3";
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("reads '3' under c instead of nothing")));
+}
+
+TEST_F(SnapshotIsolationTest, AScanThatMissesAKeyOrHasOneTooManyIsFound) {
+  Of(25).scans[0].seen = {{"a", "1"}, {"aa", "1"}};
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("reads '1' under aa instead of nothing"),
+                                  HasSubstr("reads nothing under b instead of '1'")));
+}
+
+TEST_F(SnapshotIsolationTest, WhoCommitsSecondMustFail) {
+  Commit(35, 45, {{"a", {.kind = Kind::kLock}}});
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("overlap, are committed at 45 and 40, and write a")));
+}
+
+TEST_F(SnapshotIsolationTest, ACommitThatIsNotStoredIsFound) {
+  Key("a").versions.pop_back();
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("key a has nothing of it")));
+  // Its primary key cannot be locked still.
+  Key("a").locked_by = 30;
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("key a has nothing of it")));
+}
+
+TEST_F(SnapshotIsolationTest, HalfATransactionIsFound) {
+  Key("c").locked_by = 0;
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("50 (fate unknown), committed at 60: key c has "
+                                            "nothing of it")));
+  Key("c").locked_by = 50;
+  Key("b").versions.pop_back();
+  EXPECT_THAT(Find(), IsEmpty());  // As if it had died before.
+  Key("c").versions.push_back({.commit = 60, .start = 50, .value = "3"});
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("key c has a version of 50 at 60, and no such")));
+}
+
+TEST_F(SnapshotIsolationTest, ACommitAtTwoTimestampsIsFound) {
+  Key("b").versions[0].commit = 21;
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("committed at 20: key b has it at 21")));
+}
+
+TEST_F(SnapshotIsolationTest, AnotherValueThanWasWrittenIsFound) {
+  Key("b").versions[0].value = "2";
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("key b has '2' of it")));
+}
+
+TEST_F(SnapshotIsolationTest, WhatFailedMustNotBeStored) {
+  Of(50).fate = Fate::kFailed;
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("no such transaction is committed")));
+}
+
+TEST_F(SnapshotIsolationTest, AnInsertOverWhatExistsIsFound) {
+  Of(30).writes["a"].kind = Kind::kInsert;
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("30 inserts a, which exists")));
+}
+
+TEST_F(SnapshotIsolationTest, WhatDoesNotExistIsNoReasonToFail) {
+  history_.push_back({.start = 15, .fate = Fate::kFailed, .existing = "a"});
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("15 (failed) fails because a exists")));
+  Of(15).start = 26;
+  EXPECT_THAT(Find(), IsEmpty());
+}
+
+TEST_F(SnapshotIsolationTest, ATimestampThatIsUsedTwiceIsFound) {
+  Of(25).start = 20;
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("timestamp 20 is used twice")));
+}
+
+TEST_F(SnapshotIsolationTest, AStartBelowACommitThatWasAnsweredIsFound) {
+  Of(25).invoked = Seconds(60);
+  Of(25).returned = Seconds(61);
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("25 begins after a commit at 40 was answered")));
+}
+
+TEST(StoredTransactions, AreReadFromAnEngine) {
+  World world(1);
+  SimFileSystem files(world);
+  auto engine = engine::OpenMemoryEngine(files, "kv").value();
+  engine::WriteBatch batch;
+  const auto add = [&](const std::string& key, std::uint64_t commit, const mvcc::Write& write) {
+    batch.Put(engine::Family::kWrite, mvcc::VersionKey(key, mvcc::Timestamp(commit)),
+              mvcc::EncodeWrite(write));
+  };
+  using mvcc::Timestamp;
+  add("a", 20, {.kind = mvcc::Write::Kind::kPut, .start = Timestamp(10), .short_value = "1"});
+  add("a", 40, {.kind = mvcc::Write::Kind::kPut, .start = Timestamp(30)});
+  add("a", 50, {.kind = mvcc::Write::Kind::kRollback, .start = Timestamp(50)});
+  add("b", 20, {.kind = mvcc::Write::Kind::kDelete, .start = Timestamp(10)});
+  batch.Put(engine::Family::kDefault, mvcc::VersionKey("a", Timestamp(30)), "long");
+  batch.Put(engine::Family::kLock, mvcc::LockKey("b"),
+            mvcc::EncodeLock({.primary = "a", .start = Timestamp(30)}));
+  ASSERT_TRUE(engine->Write(batch).ok());
+
+  const auto stored = ReadTransactions(*engine->GetSnapshot());
+  ASSERT_TRUE(stored.ok()) << stored.status().ToString();
+  const StoredTransactions::Key& a = stored.value().keys.at("a");
+  ASSERT_EQ(2u, a.versions.size());
+  EXPECT_EQ("long", a.versions[0].value);
+  EXPECT_EQ(40u, a.versions[0].commit);
+  EXPECT_EQ("1", a.versions[1].value);
+  EXPECT_EQ(0u, a.locked_by);
+  const StoredTransactions::Key& b = stored.value().keys.at("b");
+  ASSERT_EQ(1u, b.versions.size());
+  EXPECT_FALSE(b.versions[0].value.has_value());
+  EXPECT_FALSE(b.versions[0].is_lock_only);
+  EXPECT_EQ(30u, b.locked_by);
+}
+
+}  // namespace
+}  // namespace rutile::sim
