@@ -6,10 +6,13 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -76,7 +79,13 @@ int ConnectTo(std::uint16_t port) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   address.sin_port = htons(port);
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  RUTILE_CHECK(::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  RUTILE_CHECK(fd >= 0, std::strerror(errno));
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    // The fuzzer watches its time with a signal; the connection is made all the same.
+    RUTILE_CHECK(errno == EINTR, std::strerror(errno));
+    pollfd connected = {.fd = fd, .events = POLLOUT, .revents = 0};
+    while (::poll(&connected, 1, -1) < 0) RUTILE_CHECK(errno == EINTR, std::strerror(errno));
+  }
   // No waiting in TIME_WAIT, of which thousands a second would use up all ports.
   const linger abort_at_once{.l_onoff = 1, .l_linger = 0};
   ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort_at_once, sizeof abort_at_once);
@@ -89,6 +98,7 @@ void Send(std::string_view bytes) {
   const int fd = ConnectTo(ServerPort());
   while (!bytes.empty()) {
     const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
     if (sent <= 0) break;  // It has hung up.
     bytes.remove_prefix(static_cast<std::size_t>(sent));
   }
@@ -97,7 +107,7 @@ void Send(std::string_view bytes) {
   ssize_t received = 0;
   do {
     received = ::recv(fd, buffer, sizeof buffer, 0);
-  } while (received > 0);
+  } while (received > 0 || (received < 0 && errno == EINTR));
   // The server has closed its end, in one way or the other, and does not let us wait.
   RUTILE_CHECK(received == 0 || errno != EAGAIN, "the server neither answers nor hangs up");
   ::close(fd);

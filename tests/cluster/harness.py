@@ -82,6 +82,7 @@ class Node:
 
     def __init__(self, directory, *flags, name='n1', port=None, host='127.0.0.1'):
         self.directory = directory
+        self.log = directory + '.log'
         self.flags = flags
         self.name = name
         self.port = port or free_port()
@@ -94,7 +95,7 @@ class Node:
 
     def start(self):
         # What it says after this start, and only that.
-        with open(self.directory + '.log', 'wb') as log:
+        with open(self.log, 'wb') as log:
             self.process = subprocess.Popen(
                 [binary, 'serve', '--name', self.name, '--data', self.directory,
                  '--listen', self.listen, *self.flags],
@@ -102,7 +103,7 @@ class Node:
         return self
 
     def output(self):
-        with open(self.directory + '.log', encoding='utf-8', errors='replace') as log:
+        with open(self.log, encoding='utf-8', errors='replace') as log:
             return log.read()
 
     def running(self):

@@ -30,9 +30,8 @@ class Kept(ClusterTest):
         self.addCleanup(lambda: subprocess.run(['umount', '-l', disk], check=False))
         return disk
 
-    def test_on_a_disk_that_was_full(self):
-        disk = self.small_disk()
-        node = self.serving('disk/data', '--disk-reserve-bytes', '4000000')
+    def fill(self, disk):
+        """The file that takes all that was free."""
         filler = os.path.join(disk, 'filler')
         with open(filler, 'wb') as file:
             try:
@@ -40,6 +39,32 @@ class Kept(ClusterTest):
                     file.write(b'\0' * 65536)
             except OSError:
                 pass
+        return filler
+
+    def test_by_a_node_that_was_killed_while_its_disk_was_full(self):
+        disk = self.small_disk()
+        node = self.serving('disk/data', '--disk-reserve-bytes', '4000000')
+        self.assert_ok(run('put', 'key', 'value', at=node.address))
+        node.kill()
+        filler = self.fill(disk)
+
+        # The log is beside the disk that is filled: without it this test would see nothing.
+        node.log = self.path('node.log')
+        node.start()
+        harness.wait_until('the node to wait', lambda: 'starts when there is space' in node.output())
+        self.assertEqual(node.stop(), 1, 'it ends when it is told to')
+        self.assertIn('free some space', node.output())
+
+        node.start()
+        harness.wait_until('the node to wait', lambda: 'starts when there is space' in node.output())
+        os.remove(filler)
+        node.await_listening()
+        self.assert_ok(run('get', 'key', at=node.address), 'value\n')
+
+    def test_on_a_disk_that_was_full(self):
+        disk = self.small_disk()
+        node = self.serving('disk/data', '--disk-reserve-bytes', '4000000')
+        filler = self.fill(disk)
         acknowledged, refused = [], None
         for i in range(100):
             names = [f'full{i:03}{j:02}' for j in range(50)]

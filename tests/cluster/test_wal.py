@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import subprocess
 
 from harness import ClusterTest, run
 
@@ -69,6 +70,24 @@ class WalTools(ClusterTest):
         self.assertEqual(other.returncode, 70)
         self.assertRegex(other.stdout, r'(?m)^other-node IDENTITY .*belongs to node n1')
 
+    def test_a_read_only_mount(self):
+        region, _ = self.stopped().region_of_keys()
+        with open(os.path.join(self.data, 'LOCK'), 'rb') as lock:
+            holder = lock.read()
+        if subprocess.run(['mount', '--bind', self.data, self.data], capture_output=True).returncode:
+            self.skipTest('this user may not mount')
+        self.addCleanup(subprocess.run, ['umount', '--lazy', self.data])
+        subprocess.run(['mount', '-o', 'remount,ro,bind', self.data], check=True)
+        self.assertIn('append', self.assert_ok(self.wal('dump')).stdout)
+        self.assert_ok(self.wal('verify'))
+        self.assert_ok(self.wal('stats'))
+        out = self.path('region.log')
+        self.assert_ok(self.wal('export', '--region', str(region), '--out', out))
+        self.assert_error(self.wal('import', '--in', out, '--i-accept-data-loss', '--replace'), 1,
+                          'Read-only file system')
+        with open(os.path.join(self.data, 'LOCK'), 'rb') as lock:
+            self.assertEqual(lock.read(), holder)
+
     def test_damage(self):
         _, record = self.stopped().region_of_keys()
         path = os.path.join(self.data, record['file'])
@@ -120,3 +139,73 @@ class WalTools(ClusterTest):
         self.assert_error(self.wal('import', '--in', out, '--i-accept-data-loss', '--replace'), 70,
                           out, 'at offset', 'cut short')
         self.assert_ok(self.wal('verify'))
+
+
+class Streams(ClusterTest):
+    """A log of several streams, whose number changes from start to start."""
+
+    def test_regions_move_with_the_number_and_keep_what_they_have(self):
+        node = self.node('data')
+        put = 0
+        for streams in (1, 3, 2, 3, 1):
+            node.flags = ('--log-streams', str(streams))
+            node.start().await_listening()
+            for i in range(put):
+                self.assert_ok(run('get', f'key-{i}', at=node.address), f'value-{i}\n')
+            self.assert_ok(run('put', f'key-{put}', f'value-{put}', at=node.address))
+            put += 1
+            node.kill()
+            has = sorted(name for name in os.listdir(node.directory)
+                         if name.startswith('wal') and os.listdir(os.path.join(node.directory, name)))
+            self.assertEqual(has, ['wal', 'wal.1', 'wal.2'][:streams])
+            stats = json.loads(self.assert_ok(run('wal', 'stats', '--json', '--data',
+                                                  node.directory)).stdout)
+            self.assertEqual(sorted(one['region'] for one in stats['regions']), [1, 2])
+            self.assertEqual({os.path.dirname(one['file']) for one in stats['segments']}, set(has))
+            verified = self.assert_ok(run('wal', 'verify', '--data', node.directory)).stdout
+            self.assertRegex(verified, r'(?m)^clean: \d+ segments, \d+ batches, 2 regions'
+                                       + (f' in {streams} streams' if streams > 1 else '$'))
+        self.assertRegex(node.output(), 'the log has another number of streams.*before=3.*now=1')
+
+    def test_what_tools_do_with_several(self):
+        node = self.serving('data', '--log-streams', '2')
+        self.assert_ok(run('put', 'key', 'value', at=node.address))
+        node.kill()
+        directory = node.directory
+        dumped = self.assert_ok(run('wal', 'dump', '--data', directory)).stdout
+        self.assertRegex(dumped, r'(?m)^wal/\w+\.log:\d+ batch \d+ region 2 ')
+        self.assertRegex(dumped, r'(?m)^wal\.1/\w+\.log:\d+ batch \d+ region 1 ')
+        one = self.assert_ok(run('wal', 'dump', '--data', directory, '--segment',
+                                 'wal.1/0000000000000001.log')).stdout
+        self.assertNotIn('region 2', one)
+        self.assertIn('region 1', one)
+        for region in ('1', '2'):
+            out = self.path(f'region-{region}')
+            self.assert_ok(run('wal', 'export', '--data', directory, '--region', region,
+                               '--out', out))
+            self.assert_ok(run('wal', 'import', '--data', directory, '--in', out, '--replace',
+                               '--i-accept-data-loss'))
+        node.start().await_listening()
+        self.assert_ok(run('get', 'key', at=node.address), 'value\n')
+
+    def test_a_disk_that_is_not_mounted(self):
+        node = self.serving('data', '--log-streams', '2')
+        self.assert_ok(run('put', 'key', 'value', at=node.address))
+        node.kill()
+        away = os.path.join(node.directory, 'wal.1')
+        os.rename(away, self.path('away'))
+        for streams in ('1', '2', '3'):
+            node.flags = ('--log-streams', streams)
+            node.start()
+            self.assertEqual(node.process.wait(timeout=40), 70)
+            self.assertIn('wal.1: this node keeps a part of its log here', node.output())
+        verified = run('wal', 'verify', '--data', node.directory)
+        self.assertNotEqual(verified.returncode, 0)
+        self.assertIn('wal.1', verified.stdout + verified.stderr)
+        os.rename(self.path('away'), away)
+        node.start().await_listening()
+        self.assert_ok(run('get', 'key', at=node.address), 'value\n')
+
+    def test_numbers_that_make_no_sense(self):
+        for number in ('0', '17', 'two'):
+            self.assert_error(self.refused('--log-streams', number), 2, '--log-streams')

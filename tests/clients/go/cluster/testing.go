@@ -10,6 +10,7 @@ import (
 
 	"github.com/pingcap/log"
 	"github.com/tikv/client-go/v2/rawkv"
+	"github.com/tikv/client-go/v2/txnkv"
 )
 
 // Main runs a package's tests against a fresh cluster of the server that RUTILE_BINARY names; the
@@ -53,6 +54,17 @@ func Quiet() {
 func (c *Cluster) Client(t testing.TB, opts ...rawkv.ClientOpt) *rawkv.Client {
 	t.Helper()
 	client, err := rawkv.NewClientWithOpts(t.Context(), c.Endpoints(), opts...)
+	if err != nil {
+		t.Fatalf("a client cannot start: %v", err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// TxnClient opens a client for transactions and closes it with the test.
+func (c *Cluster) TxnClient(t testing.TB) *txnkv.Client {
+	t.Helper()
+	client, err := txnkv.NewClient(c.Endpoints())
 	if err != nil {
 		t.Fatalf("a client cannot start: %v", err)
 	}
