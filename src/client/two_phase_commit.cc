@@ -179,10 +179,7 @@ class Commit : public std::enable_shared_from_this<Commit> {
           if (self->done_) self->Prewrite(keys);
         },
         [self = shared_from_this(), key] {
-          if (!self->done_) return;
-          self->Fail({.code = TxnCode::kLocked,
-                      .message = "a transaction that lives holds its lock for too long",
-                      .key = key});
+          if (self->done_) self->Fail(HeldForTooLong(key));
         });
   }
 

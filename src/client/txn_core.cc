@@ -20,7 +20,7 @@ RawClientOptions ToRawOptions(const TxnClientOptions& options) {
 }
 
 Timestamp ToTimestamp(const pdpb::Timestamp& timestamp) {
-  return Timestamp((static_cast<std::uint64_t>(timestamp.physical()) << 18) +
+  return Timestamp((static_cast<std::uint64_t>(timestamp.physical()) << kTimestampCountBits) +
                    static_cast<std::uint64_t>(timestamp.logical()));
 }
 

@@ -1,5 +1,7 @@
 #include "client/txn_error.h"
 
+#include <utility>
+
 #include "base/check.h"
 
 namespace rutile::client {
@@ -23,6 +25,12 @@ std::string ToString(const TxnError& error) {
   text += ": " + error.message;
   if (!error.key.empty()) text += ", key " + error.key;
   return text;
+}
+
+TxnError HeldForTooLong(std::string key) {
+  return {.code = TxnCode::kLocked,
+          .message = "a transaction that lives holds its lock for too long",
+          .key = std::move(key)};
 }
 
 TxnError ErrorOf(const Status& status) {

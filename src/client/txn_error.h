@@ -12,9 +12,12 @@
 namespace rutile::client {
 
 // A point in the cluster's order of transactions, from the oracle: milliseconds since the Unix
-// epoch shifted left by 18, plus a count.
+// epoch, its physical part, above the bits of a count.
 using Timestamp = StrongId<struct TxnTimestampTag>;
-constexpr std::uint64_t PhysicalMillis(Timestamp timestamp) { return timestamp.value() >> 18; }
+inline constexpr unsigned kTimestampCountBits = 18;
+constexpr std::uint64_t PhysicalMillis(Timestamp timestamp) {
+  return timestamp.value() >> kTimestampCountBits;
+}
 
 // Why an operation of a transaction failed: what its caller can do. Numbers and names are stable.
 enum class TxnCode : std::uint8_t {
@@ -46,6 +49,8 @@ using TxnResult = std::variant<T, TxnError>;
 template <class T>
 using TxnDone = std::function<void(TxnResult<T>)>;
 
+// A lock on `key` was in the way until the time was up, and its transaction lives.
+TxnError HeldForTooLong(std::string key);
 // Of a request that may be repeated, or was certainly not carried out.
 TxnError ErrorOf(const Status& status);
 

@@ -28,11 +28,8 @@ class Read {
                    if (!result.ok()) return fail(ErrorOf(result.status()));
                    passed_.insert(result.value().passed.begin(), result.value().passed.end());
                    if (!result.value().is_blocked) return again();
-                   core_->Pause(&backoff_, deadline_, again, [fail, key] {
-                     fail({.code = TxnCode::kLocked,
-                           .message = "a transaction that lives holds its lock for too long",
-                           .key = key});
-                   });
+                   core_->Pause(&backoff_, deadline_, again,
+                                [fail, key] { fail(HeldForTooLong(key)); });
                  });
   }
   template <class Request>
