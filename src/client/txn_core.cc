@@ -37,39 +37,44 @@ TxnCore::~TxnCore() {
 }
 
 void TxnCore::GetTimestamp(Instant deadline, std::function<void(Result<Timestamp>)> done) {
-  auto question = std::make_shared<Question>();
-  question->deadline = deadline;
-  question->done = std::move(done);
-  executor().Post([self = Self(), question] { self->AskForTimestamp(question); });
+  AskPlacement<pdpb::GetMinTSResponse>(
+      "GetMinTS", "a timestamp", pdpb::GetMinTSRequest(), deadline,
+      [done = std::move(done)](const Result<pdpb::GetMinTSResponse>& response) {
+        if (!response.ok()) return done(response.status());
+        done(ToTimestamp(response.value().timestamp()));
+      });
 }
 
-void TxnCore::AskForTimestamp(const std::shared_ptr<Question>& question) {
+void TxnCore::Ask(const std::shared_ptr<Question>& question) {
   const auto too_late = [question] {
-    question->done(Status(Code::kUnavailable, "placement gave no timestamp in time"));
+    std::string text = "placement did not give " + question->what + " in time";
+    if (!question->last_error.ok()) text += ": " + question->last_error.ToString();
+    question->fail(Status(Code::kUnavailable, std::move(text)));
   };
   const Duration left = question->deadline - Now();
   if (left <= Duration()) return too_late();
   // A member that does not lead says so at once.
-  const auto answer = [self = Self(), question, too_late](std::optional<Timestamp> given) {
-    if (given) return question->done(*given);
+  const auto on_answer = [self = Self(), question, too_late](Status status,
+                                                             const std::string& bytes) {
+    if (status.ok() && question->take(bytes)) return;
+    question->last_error =
+        status.ok() ? Status(Code::kUnavailable, "the answer says nothing") : std::move(status);
     const std::size_t endpoints = self->txn_options_.endpoints.size();
     self->endpoint_ = (self->endpoint_ + 1) % endpoints;
-    if (++question->tried % endpoints != 0) return self->AskForTimestamp(question);
+    if (++question->tried % endpoints != 0) return self->Ask(question);
     self->Pause(
-        &question->backoff, question->deadline,
-        [self, question] { self->AskForTimestamp(question); }, too_late);
+        &question->backoff, question->deadline, [self, question] { self->Ask(question); },
+        too_late);
   };
   connections()
       .To(txn_options_.endpoints[endpoint_])
-      .Call("/pdpb.PD/GetMinTS", pdpb::GetMinTSRequest().SerializeAsString(),
+      .Call("/pdpb.PD/" + question->method, question->request,
             std::min(left, txn_options_.attempt_timeout),
-            [self = Self(), answer](const Status& status, const std::string& bytes) {
-              std::optional<Timestamp> given;
-              pdpb::GetMinTSResponse response;
-              if (status.ok() && response.ParseFromString(bytes) && response.has_timestamp()) {
-                given = ToTimestamp(response.timestamp());
-              }
-              self->executor().Post([answer, given] { answer(given); });
+            [self = Self(), on_answer](Status status, std::string bytes) {
+              self->executor().Post(
+                  [on_answer, status = std::move(status), bytes = std::move(bytes)]() mutable {
+                    on_answer(std::move(status), bytes);
+                  });
             });
 }
 
@@ -81,6 +86,15 @@ void TxnCore::Pause(Backoff* backoff, Instant deadline, const std::function<void
   const Duration pause(static_cast<Duration::rep>(half + random_.Below(half + 1)));
   if (Now() + pause >= deadline) return too_late();
   executor().PostAfter(pause, [self = Self(), then] { then(); });
+}
+
+Result<std::optional<std::string>> TxnCore::KeyBehind(const Route& route) {
+  if (route.end_key.empty()) return std::optional<std::string>();
+  std::string_view border = route.end_key;
+  std::optional<std::string> key = codec::TakeMemcomparable(&border);
+  if (key) return key;
+  return Status(Code::kInternal,
+                "region " + ToString(route.region) + " ends where no transaction can have a key");
 }
 
 Where TxnCore::WhereOf(const Call& call, const std::string& key) const {

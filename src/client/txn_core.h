@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -43,6 +44,13 @@ class TxnCore : public Operations {
   // the deadline.
   void GetTimestamp(Instant deadline, std::function<void(Result<Timestamp>)> done);
 
+  // Asks whoever leads placement for `what`, a word for messages: `method` of its service, again
+  // until it is answered. Requests must be such that twice is as good as once. kUnavailable when
+  // nobody has answered by the deadline. `done(result)` runs on the executor.
+  template <class Response, class Request, class Done>
+  void AskPlacement(std::string method, std::string what, const Request& request, Instant deadline,
+                    Done done);
+
   // Runs `then` after a pause, or `too_late` if that would be past the deadline. On the executor.
   void Pause(Backoff* backoff, Instant deadline, const std::function<void()>& then,
              const std::function<void()>& too_late);
@@ -64,12 +72,20 @@ class TxnCore : public Operations {
   template <class Response, class Request, class Fill, class Take>
   void SendAll(const Call& call, std::vector<std::string> keys, Fill fill, Take take);
 
+  // Where the keys begin that lie behind the region's; nothing: there are none.
+  static Result<std::optional<std::string>> KeyBehind(const Route& route);
+
  private:
   struct Question {
+    std::string method = {};
+    std::string what = {};
+    std::string request = {};
     Instant deadline = {};
     std::size_t tried = 0;
     Backoff backoff = {};
-    std::function<void(Result<Timestamp>)> done = {};
+    Status last_error = {};
+    std::function<bool(const std::string& bytes)> take = {};  // False: that is no answer.
+    std::function<void(Status)> fail = {};
   };
 
   // The keys by region, as far as regions are known, no group larger than a batch may be.
@@ -79,14 +95,35 @@ class TxnCore : public Operations {
   void SendGroup(const Call& call, std::vector<std::string> keys, Fill fill, Take take);
   Where WhereOf(const Call& call, const std::string& key) const;
   static bool Holds(const Route& route, const std::string& key);
-  void AskForTimestamp(const std::shared_ptr<Question>& question);
+  void Ask(const std::shared_ptr<Question>& question);
   std::shared_ptr<TxnCore> Self() { return std::static_pointer_cast<TxnCore>(shared_from_this()); }
 
   const TxnClientOptions txn_options_;
   Random& random_;
   std::function<void()> on_end_;
-  std::size_t endpoint_ = 0;  // Which gave the last timestamp. On the executor.
+  std::size_t endpoint_ = 0;  // Of placement's: which answered last. On the executor.
 };
+
+template <class Response, class Request, class Done>
+void TxnCore::AskPlacement(std::string method, std::string what, const Request& request,
+                           Instant deadline, Done done) {
+  auto question = std::make_shared<Question>();
+  question->method = std::move(method);
+  question->what = std::move(what);
+  question->request = request.SerializeAsString();
+  question->deadline = deadline;
+  question->take = [done](const std::string& bytes) {
+    Response response;
+    if (!response.ParseFromString(bytes) || response.header().has_error()) return false;
+    if constexpr (requires { response.has_timestamp(); }) {
+      if (!response.has_timestamp()) return false;
+    }
+    done(Result<Response>(std::move(response)));
+    return true;
+  };
+  question->fail = [done](Status status) { done(Result<Response>(std::move(status))); };
+  executor().Post([self = Self(), question] { self->Ask(question); });
+}
 
 template <class Response, class Request, class Fill, class Done>
 void TxnCore::Send(const Call& call, const std::string& key, Request request, Fill fill,

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <set>
-#include <string_view>
 
 #include "client/lock_resolver.h"
-#include "codec/memcomparable.h"
 #include "proto/kvrpcpb.pb.h"
 
 namespace rutile::client {
@@ -179,14 +177,10 @@ class PageRead final : public Read, public std::enable_shared_from_this<PageRead
     }
     if (page.pairs.size() >= limit_) {
       page.next = page.pairs.back().first + '\0';
-    } else if (!route.end_key.empty()) {
-      std::string_view border = route.end_key;
-      page.next = codec::TakeMemcomparable(&border);
-      if (!page.next) {
-        return done_(TxnError{.code = TxnCode::kInternal,
-                              .message = "region " + ToString(route.region) +
-                                         " ends where no transaction can have a key"});
-      }
+    } else {
+      Result<std::optional<std::string>> behind = TxnCore::KeyBehind(route);
+      if (!behind.ok()) return done_(ErrorOf(behind.status()));
+      page.next = std::move(behind).value();
     }
     if (page.next && !to_.empty() && *page.next >= to_) page.next.reset();
     done_(std::move(page));
