@@ -30,10 +30,11 @@ class Resolution : public std::enable_shared_from_this<Resolution> {
              Instant deadline, Done done)
       : core_(std::move(core)), reader_(reader), deadline_(deadline), done_(std::move(done)) {
     for (const MetLock& lock : locks) {
-      Met& met = transactions_[lock.start];
-      met.primary = lock.primary;
+      Met& met = transactions_[{lock.start, lock.primary}];
       met.ttl_ms = std::max(met.ttl_ms, lock.ttl_ms);
       met.keys.insert(lock.key);
+      met.for_update = std::max(met.for_update, lock.for_update);
+      if (!lock.is_pessimistic) met.is_prewritten = true;
     }
   }
 
@@ -46,11 +47,16 @@ class Resolution : public std::enable_shared_from_this<Resolution> {
   }
 
  private:
+  // A transaction's start and its primary key as the lock names it. While a transaction takes
+  // pessimistic locks its client may choose another one, so that there may be locks with either.
+  using Name = std::pair<Timestamp, std::string>;
   struct Met {
-    std::string primary = {};
     std::uint64_t ttl_ms = 0;
     std::set<std::string> keys = {};
+    Timestamp for_update = {};   // The highest of its pessimistic locks.
+    bool is_prewritten = false;  // It has a lock that is not pessimistic.
   };
+  Timestamp start() const { return transactions_.begin()->first.first; }
 
   void CheckNext() {
     if (transactions_.empty()) return done_(std::move(result_));
@@ -59,9 +65,10 @@ class Resolution : public std::enable_shared_from_this<Resolution> {
 
   // `in_two_phases`: although the primary key has a lock of an asynchronous commit.
   void Check(bool in_two_phases) {
-    const auto& [start, met] = *transactions_.begin();
+    const auto& [name, met] = *transactions_.begin();
+    const auto& [start, primary] = name;
     kvrpcpb::CheckTxnStatusRequest request;
-    request.set_primary_key(met.primary);
+    request.set_primary_key(primary);
     request.set_lock_ts(start.value());
     request.set_caller_start_ts(reader_.value());
     request.set_current_ts(now_.value());
@@ -69,8 +76,11 @@ class Resolution : public std::enable_shared_from_this<Resolution> {
     request.set_rollback_if_not_exist(IsExpired(start, met.ttl_ms, now_));
     request.set_verify_is_primary(true);
     request.set_force_sync_commit(in_two_phases);
+    // Pessimistic locks alone are no reason to roll anything back for good: one may be left over
+    // from a statement that failed, of a transaction that lives and has another primary key.
+    request.set_resolving_pessimistic_lock(!met.is_prewritten);
     core_->Send<kvrpcpb::CheckTxnStatusResponse>(
-        {.method = "KvCheckTxnStatus", .deadline = deadline_}, met.primary, std::move(request),
+        {.method = "KvCheckTxnStatus", .deadline = deadline_}, primary, std::move(request),
         [](const Route&, kvrpcpb::CheckTxnStatusRequest*) {},
         [self = shared_from_this()](const Result<kvrpcpb::CheckTxnStatusResponse>& reply,
                                     const Route&) {
@@ -80,29 +90,24 @@ class Resolution : public std::enable_shared_from_this<Resolution> {
   }
 
   void OnStatus(const kvrpcpb::CheckTxnStatusResponse& status) {
-    const Timestamp start = transactions_.begin()->first;
     if (status.has_error()) {
       const kvrpcpb::KeyError& error = status.error();
       if (!error.has_txn_not_found() && !error.has_primary_mismatch()) {
-        return done_(Status(Code::kInternal,
-                            "the status of transaction " + ToString(start) + ": " + TextOf(error)));
+        return done_(Status(Code::kInternal, "the status of transaction " + ToString(start()) +
+                                                 ": " + TextOf(error)));
       }
       RUTILE_SOMETIMES(error.has_txn_not_found(), "client: a lock whose primary is not there yet");
-      result_.is_blocked = true;
+      result_.blocking.insert(start());
       return Next();
     }
     if (status.lock_info().use_async_commit() && status.action() == kvrpcpb::NoAction &&
-        IsExpired(start, status.lock_info().lock_ttl(), now_)) {
+        IsExpired(start(), status.lock_info().lock_ttl(), now_)) {
       return CheckSecondaries(status.lock_info());
     }
     if (status.lock_ttl() > 0) {
       const bool is_pushed = status.action() == kvrpcpb::MinCommitTSPushed;
       RUTILE_SOMETIMES(is_pushed, "client: a reader passes a lock");
-      if (is_pushed) {
-        result_.passed.insert(start);
-      } else {
-        result_.is_blocked = true;
-      }
+      (is_pushed ? result_.passed : result_.blocking).insert(start());
       return Next();
     }
     RUTILE_SOMETIMES(status.action() == kvrpcpb::TTLExpireRollback,
@@ -111,7 +116,8 @@ class Resolution : public std::enable_shared_from_this<Resolution> {
                      "client: a transaction is rolled back before its primary is locked");
     RUTILE_SOMETIMES(status.commit_version() > 0,
                      "client: a lock of a committed transaction is resolved");
-    Resolve(start, Timestamp(status.commit_version()));
+    if (!transactions_.begin()->second.is_prewritten) return UnlockPessimistic();
+    Resolve(start(), Timestamp(status.commit_version()));
   }
 
   // An asynchronous commit whose client is silent: it is committed if all keys have its lock.
@@ -123,7 +129,7 @@ class Resolution : public std::enable_shared_from_this<Resolution> {
   };
   void CheckSecondaries(const kvrpcpb::LockInfo& primary) {
     RUTILE_SOMETIMES(true, "client: a silent asynchronous commit is looked into");
-    const Timestamp start = transactions_.begin()->first;
+    const Timestamp start = this->start();
     const auto found = std::make_shared<Secondaries>();
     const std::set<std::string> keys(primary.secondaries().begin(), primary.secondaries().end());
     found->left = keys.size();
@@ -185,15 +191,45 @@ class Resolution : public std::enable_shared_from_this<Resolution> {
         [self = shared_from_this(), left](const Result<kvrpcpb::ResolveLockResponse>& reply,
                                           const std::vector<std::string>& some) {
           Status status = reply.status();
-          if (reply.ok() && reply.value().has_error()) {
-            status = Status(Code::kInternal, "resolving locks: " + TextOf(reply.value().error()));
-          }
-          if (!status.ok() && self->status_.ok()) self->status_ = std::move(status);
-          *left -= some.size();
-          if (*left > 0) return;
-          if (!self->status_.ok()) return self->done_(self->status_);
-          self->Next();
+          if (reply.ok() && reply.value().has_error()) status = Unresolved(reply.value().error());
+          self->OnResolved(std::move(status), some.size(), left.get());
         });
+  }
+
+  // Takes pessimistic locks away, which leaves nothing behind: they say nothing of a commit.
+  void UnlockPessimistic() {
+    RUTILE_SOMETIMES(true, "client: pessimistic locks of a silent transaction are taken away");
+    const Met& met = transactions_.begin()->second;
+    const auto left = std::make_shared<std::size_t>(met.keys.size());
+    core_->SendAll<kvrpcpb::PessimisticRollbackResponse, kvrpcpb::PessimisticRollbackRequest>(
+        {.method = "KVPessimisticRollback", .deadline = deadline_},
+        {met.keys.begin(), met.keys.end()},
+        [start = start(), for_update = met.for_update](
+            const std::vector<std::string>& some, kvrpcpb::PessimisticRollbackRequest* request) {
+          request->set_start_version(start.value());
+          request->set_for_update_ts(for_update.value());
+          *request->mutable_keys() = {some.begin(), some.end()};
+        },
+        [self = shared_from_this(), left](const Result<kvrpcpb::PessimisticRollbackResponse>& reply,
+                                          const std::vector<std::string>& some) {
+          Status status = reply.status();
+          if (reply.ok() && reply.value().errors_size() > 0) {
+            status = Unresolved(reply.value().errors(0));
+          }
+          self->OnResolved(std::move(status), some.size(), left.get());
+        });
+  }
+
+  static Status Unresolved(const kvrpcpb::KeyError& error) {
+    return Status(Code::kInternal, "resolving locks: " + TextOf(error));
+  }
+  // `left`: of how many keys no answer has come yet.
+  void OnResolved(Status status, std::size_t keys, std::size_t* left) {
+    if (!status.ok() && status_.ok()) status_ = std::move(status);
+    *left -= keys;
+    if (*left > 0) return;
+    if (!status_.ok()) return done_(status_);
+    Next();
   }
 
   void Next() {
@@ -206,7 +242,7 @@ class Resolution : public std::enable_shared_from_this<Resolution> {
   const Instant deadline_;
   const Done done_;
   Timestamp now_ = {};
-  std::map<Timestamp, Met> transactions_;  // By their start; those not looked at yet.
+  std::map<Name, Met> transactions_;  // Those not looked at yet.
   LocksResolved result_;
   Status status_;
 };
@@ -217,7 +253,9 @@ MetLock ToMetLock(const kvrpcpb::LockInfo& lock) {
   return {.key = lock.key(),
           .primary = lock.primary_lock(),
           .start = Timestamp(lock.lock_version()),
-          .ttl_ms = lock.lock_ttl()};
+          .ttl_ms = lock.lock_ttl(),
+          .is_pessimistic = lock.lock_type() == kvrpcpb::PessimisticLock,
+          .for_update = Timestamp(lock.lock_for_update_ts())};
 }
 
 void ResolveLocks(const std::shared_ptr<TxnCore>& core, const std::vector<MetLock>& locks,

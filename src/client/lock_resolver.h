@@ -23,17 +23,22 @@ struct MetLock {
   std::string primary = {};
   Timestamp start = {};
   std::uint64_t ttl_ms = 0;
+  bool is_pessimistic = false;
+  Timestamp for_update = {};  // Of a pessimistic lock.
 };
 MetLock ToMetLock(const kvrpcpb::LockInfo& lock);
 
 // What became of the locks.
 struct LocksResolved {
-  bool is_blocked = false;          // Some belong to transactions that live: wait and look again.
-  std::set<Timestamp> passed = {};  // These live and will commit after the reader: ignore them.
+  std::set<Timestamp> blocking = {};  // Of transactions that live: wait and look again.
+  std::set<Timestamp> passed = {};    // These live and will commit after the reader: ignore them.
+
+  bool is_blocked() const { return !blocking.empty(); }
 };
 
 // Asks for the fate of each transaction at its primary key, ends those whose clients are silent,
-// and brings the locks of those that are over to the same end. `reader` is the timestamp of who
+// and brings the locks of those that are over to the same end; of those that had pessimistic locks
+// only, these are taken away and nothing else is said of them. `reader` is the timestamp of who
 // reads; zero: somebody writes. Fails if a region cannot be reached by the deadline.
 void ResolveLocks(const std::shared_ptr<TxnCore>& core, const std::vector<MetLock>& locks,
                   Timestamp reader, Instant deadline,

@@ -167,7 +167,7 @@ class Commit : public std::enable_shared_from_this<Commit> {
                   key = locks.front().key](const Result<LocksResolved>& result) {
                    if (!self->done_) return;
                    if (!result.ok()) return self->Fail(ErrorOf(result.status()));
-                   if (!result.value().is_blocked) return self->Prewrite(keys);
+                   if (!result.value().is_blocked()) return self->Prewrite(keys);
                    self->AwaitLock(keys, key);
                  });
   }

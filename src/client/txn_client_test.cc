@@ -11,7 +11,7 @@
 #include <variant>
 #include <vector>
 
-#include "codec/memcomparable.h"
+#include "client/testing/fake_stores.h"
 #include "env/sim/sim_clock.h"
 #include "env/sim/sim_executor.h"
 #include "env/sim/world.h"
@@ -30,177 +30,6 @@ using ::testing::Not;
 using ::testing::Pair;
 
 using Strings = std::vector<std::string>;
-
-// Two regions, of keys below and from "m" on, each with a peer on a store of its own: "s1", "s2".
-// Stores answer as a test says, and otherwise that all is well; reads find `data`.
-class Stores {
- public:
-  // What comes back: no answer, an error of the region, or an encoded response.
-  using Answer = std::variant<Status, errorpb::Error, std::string>;
-
-  std::map<std::string, std::deque<Answer>> answers = {};  // By method; the first comes first.
-  std::map<std::string, std::string> data = {};
-  Strings calls = {};  // "KvPrewrite a b", with the keys; "ts" for timestamps.
-  std::map<std::string, std::string> last = {};  // By method: the last request, encoded.
-  std::uint64_t clock_ms = 1000;                 // Of placement: physical part.
-  std::uint64_t count = 0;
-  bool one_region = false;  // For whom placement is asked.
-
-  Connect Connector() {
-    return [this](const std::string& address) { return std::make_unique<Line>(*this, address); };
-  }
-  std::uint64_t Now() { return (clock_ms << 18) + ++count; }
-  metapb::Region Region(int which) const {
-    metapb::Region region;
-    region.set_id(static_cast<std::uint64_t>(which));
-    region.mutable_region_epoch()->set_version(one_region ? 1 : 2);
-    if (which == 1 && !one_region) region.set_end_key(Border());
-    if (which == 2) region.set_start_key(Border());
-    metapb::Peer* peer = region.add_peers();
-    peer->set_id(static_cast<std::uint64_t>(10 + which));
-    peer->set_store_id(static_cast<std::uint64_t>(which));
-    return region;
-  }
-
- private:
-  static std::string Border() { return codec::EncodeMemcomparable("m"); }
-
-  class Line final : public Channel {
-   public:
-    Line(Stores& stores, std::string address) : stores_(stores), address_(std::move(address)) {}
-    void Call(std::string method, std::string request, Duration, Callback done) override {
-      const std::string name = method.substr(method.rfind('/') + 1);
-      if (name == "GetMinTS") return stores_.GiveTimestamp(done);
-      if (name == "GetRegion") return stores_.GiveRegion(request, done);
-      if (name == "GetStore") return stores_.GiveStore(request, done);
-      stores_.Serve(name, request, done);
-    }
-
-   private:
-    Stores& stores_;
-    const std::string address_;
-  };
-
-  void GiveTimestamp(const Channel::Callback& done) {
-    calls.emplace_back("ts");
-    pdpb::GetMinTSResponse response;
-    const std::uint64_t now = Now();
-    response.mutable_timestamp()->set_physical(static_cast<std::int64_t>(now >> 18));
-    response.mutable_timestamp()->set_logical(static_cast<std::int64_t>(now & ((1 << 18) - 1)));
-    done({}, response.SerializeAsString());
-  }
-  void GiveRegion(const std::string& bytes, const Channel::Callback& done) const {
-    pdpb::GetRegionRequest request;
-    EXPECT_TRUE(request.ParseFromString(bytes));
-    pdpb::GetRegionResponse response;
-    *response.mutable_region() = Region(request.region_key() < Border() || one_region ? 1 : 2);
-    *response.mutable_leader() = response.region().peers(0);
-    done({}, response.SerializeAsString());
-  }
-  static void GiveStore(const std::string& bytes, const Channel::Callback& done) {
-    pdpb::GetStoreRequest request;
-    EXPECT_TRUE(request.ParseFromString(bytes));
-    pdpb::GetStoreResponse response;
-    response.mutable_store()->set_address("s" + std::to_string(request.store_id()));
-    done({}, response.SerializeAsString());
-  }
-
-  void Serve(const std::string& name, const std::string& bytes, const Channel::Callback& done) {
-    if (name == "KvPrewrite") {
-      Serve<kvrpcpb::PrewriteRequest, kvrpcpb::PrewriteResponse>(name, bytes, done);
-    } else if (name == "KvCommit") {
-      Serve<kvrpcpb::CommitRequest, kvrpcpb::CommitResponse>(name, bytes, done);
-    } else if (name == "KvBatchRollback") {
-      Serve<kvrpcpb::BatchRollbackRequest, kvrpcpb::BatchRollbackResponse>(name, bytes, done);
-    } else if (name == "KvCheckTxnStatus") {
-      Serve<kvrpcpb::CheckTxnStatusRequest, kvrpcpb::CheckTxnStatusResponse>(name, bytes, done);
-    } else if (name == "KvResolveLock") {
-      Serve<kvrpcpb::ResolveLockRequest, kvrpcpb::ResolveLockResponse>(name, bytes, done);
-    } else if (name == "KvCheckSecondaryLocks") {
-      Serve<kvrpcpb::CheckSecondaryLocksRequest, kvrpcpb::CheckSecondaryLocksResponse>(name, bytes,
-                                                                                       done);
-    } else if (name == "KvTxnHeartBeat") {
-      Serve<kvrpcpb::TxnHeartBeatRequest, kvrpcpb::TxnHeartBeatResponse>(name, bytes, done);
-    } else if (name == "KvBatchGet") {
-      Serve<kvrpcpb::BatchGetRequest, kvrpcpb::BatchGetResponse>(name, bytes, done);
-    } else {
-      ASSERT_EQ("KvScan", name);
-      Serve<kvrpcpb::ScanRequest, kvrpcpb::ScanResponse>(name, bytes, done);
-    }
-  }
-
-  template <class Request, class Response>
-  void Serve(const std::string& name, const std::string& bytes, const Channel::Callback& done) {
-    Request request;
-    ASSERT_TRUE(request.ParseFromString(bytes));
-    calls.push_back(name + KeysOf(request));
-    last[name] = bytes;
-    std::deque<Answer>& prepared = answers[name];
-    Response response;
-    if (!prepared.empty()) {
-      const Answer answer = std::move(prepared.front());
-      prepared.pop_front();
-      if (const auto* status = std::get_if<Status>(&answer)) return done(*status, {});
-      if (const auto* encoded = std::get_if<std::string>(&answer)) return done({}, *encoded);
-      *response.mutable_region_error() = std::get<errorpb::Error>(answer);
-    } else {
-      Read(request, &response);
-    }
-    done({}, response.SerializeAsString());
-  }
-  template <class Request>
-  static std::string KeysOf(const Request& request) {
-    std::string text;
-    if constexpr (requires { request.mutations(); }) {
-      for (const auto& mutation : request.mutations()) text += " " + mutation.key();
-    } else if constexpr (requires { request.keys(); }) {
-      for (const auto& key : request.keys()) text += " " + key;
-    } else if constexpr (requires { request.primary_key(); }) {
-      text = " " + request.primary_key();
-    } else if constexpr (requires { request.primary_lock(); }) {
-      text = " " + request.primary_lock();
-    } else {
-      text = " " + request.start_key();
-    }
-    return text;
-  }
-  template <class Request, class Response>
-  void Read(const Request& request, Response* response) const {
-    if constexpr (std::is_same_v<Request, kvrpcpb::BatchGetRequest>) {
-      for (const std::string& key : request.keys()) {
-        if (data.contains(key)) Add(key, response->add_pairs());
-      }
-    } else if constexpr (std::is_same_v<Request, kvrpcpb::ScanRequest>) {
-      for (auto it = data.lower_bound(request.start_key()); it != data.end(); ++it) {
-        if (!request.end_key().empty() && it->first >= request.end_key()) break;
-        if (request.context().region_id() == 1 && it->first >= "m") break;
-        if (response->pairs_size() == static_cast<int>(request.limit())) break;
-        Add(it->first, response->add_pairs());
-      }
-    }
-  }
-  void Add(const std::string& key, kvrpcpb::KvPair* pair) const {
-    pair->set_key(key);
-    pair->set_value(data.at(key));
-  }
-};
-
-errorpb::Error Busy() {
-  errorpb::Error error;
-  error.mutable_server_is_busy()->set_reason("test");
-  return error;
-}
-
-Status Lost() { return Status(Code::kUnavailable, "the connection broke"); }
-
-kvrpcpb::LockInfo LockOf(const std::string& key, std::uint64_t start, std::uint64_t ttl_ms) {
-  kvrpcpb::LockInfo lock;
-  lock.set_key(key);
-  lock.set_primary_lock("p");
-  lock.set_lock_version(start);
-  lock.set_lock_ttl(ttl_ms);
-  return lock;
-}
 
 std::string PrewriteError(const kvrpcpb::KeyError& error) {
   kvrpcpb::PrewriteResponse response;
@@ -222,18 +51,6 @@ std::string ReadLocked(const kvrpcpb::LockInfo& lock) {
   *response.add_pairs()->mutable_error()->mutable_locked() = lock;
   return response.SerializeAsString();
 }
-std::string Lives(kvrpcpb::Action action = kvrpcpb::NoAction) {
-  kvrpcpb::CheckTxnStatusResponse response;
-  response.set_lock_ttl(3000);
-  response.set_action(action);
-  return response.SerializeAsString();
-}
-std::string CommittedAt(std::uint64_t commit) {
-  kvrpcpb::CheckTxnStatusResponse response;
-  response.set_commit_version(commit);
-  return response.SerializeAsString();
-}
-
 class TxnClientTest : public ::testing::Test {
  protected:
   void SetUp() override { Connect({}); }
@@ -291,7 +108,7 @@ class TxnClientTest : public ::testing::Test {
   sim::SimClock clock_{world_};
   sim::SimExecutor executor_{world_, clock_, "client"};
   SeededRandom random_{1};
-  Stores stores_;
+  FakeStores stores_;
   std::unique_ptr<TxnClient> client_;
   TxnError error_;
   Timestamp commit_;
@@ -464,12 +281,33 @@ TEST_F(TxnClientTest, OnlyAnOldLockMayBeRolledBackWithoutItsPrimary) {
 TEST_F(TxnClientTest, AReaderWaitsForALockThatLivesAndGivesUpInTheEnd) {
   Connect({.timeout = Seconds(2)});
   auto transaction = Begin();
-  stores_.answers["KvBatchGet"] = std::deque<Stores::Answer>(1000, ReadLocked(LockOf("a", 5, 1)));
-  stores_.answers["KvCheckTxnStatus"] = std::deque<Stores::Answer>(1000, Lives());
+  stores_.answers["KvBatchGet"] =
+      std::deque<FakeStores::Answer>(1000, ReadLocked(LockOf("a", 5, 1)));
+  stores_.answers["KvCheckTxnStatus"] = std::deque<FakeStores::Answer>(1000, Lives());
   const Duration began = world_.Now();
   EXPECT_THAT(Get(*transaction, "a"), HasSubstr("locked"));
   EXPECT_LT(world_.Now() - began, Seconds(2));
   EXPECT_GT(world_.Now() - began, Seconds(1));
+}
+
+// A rollback record would keep a transaction that lives from taking the key again, which may have
+// been given up as its primary.
+TEST_F(TxnClientTest, PessimisticLocksOfTheSilentAreTakenAwayWithoutARecord) {
+  kvrpcpb::LockInfo lock = LockOf("a", 5, 1);
+  lock.set_lock_type(kvrpcpb::PessimisticLock);
+  lock.set_lock_for_update_ts(9);
+  kvrpcpb::CheckTxnStatusResponse absent;
+  absent.set_action(kvrpcpb::LockNotExistDoNothing);
+  stores_.answers["KvPrewrite"] = {PrewriteLocked(lock)};
+  stores_.answers["KvCheckTxnStatus"] = {absent.SerializeAsString()};
+  EXPECT_EQ("committed", Commit(*BeginWriting({"a"})));
+  EXPECT_TRUE(
+      Last<kvrpcpb::CheckTxnStatusRequest>("KvCheckTxnStatus").resolving_pessimistic_lock());
+  const auto rollback = Last<kvrpcpb::PessimisticRollbackRequest>("KVPessimisticRollback");
+  EXPECT_EQ(5u, rollback.start_version());
+  EXPECT_EQ(9u, rollback.for_update_ts());
+  EXPECT_THAT(stores_.calls, Contains("KVPessimisticRollback a"));
+  EXPECT_THAT(stores_.calls, Not(Contains(HasSubstr("KvResolveLock"))));
 }
 
 // Of another client: ours commit in two phases.
@@ -584,9 +422,9 @@ TEST_F(TxnClientTest, ACommitThatTakesLongGivesSignsOfLife) {
   Settle();
   auto transaction = BeginWriting({"a", "z"});
   stores_.answers["KvPrewrite"] =
-      std::deque<Stores::Answer>(20, PrewriteLocked(LockOf("z", 5, 3000)));
+      std::deque<FakeStores::Answer>(20, PrewriteLocked(LockOf("z", 5, 3000)));
   stores_.answers["KvPrewrite"].push_front(kvrpcpb::PrewriteResponse().SerializeAsString());
-  stores_.answers["KvCheckTxnStatus"] = std::deque<Stores::Answer>(20, Lives());
+  stores_.answers["KvCheckTxnStatus"] = std::deque<FakeStores::Answer>(20, Lives());
   EXPECT_EQ("committed", Commit(*transaction));
   EXPECT_THAT(stores_.calls, Contains("KvTxnHeartBeat a"));
   // The time of a lock counts from the start.
@@ -613,7 +451,7 @@ TEST_F(TxnClientTest, ALostCommitIsRepeated) {
 
 TEST_F(TxnClientTest, ACommitWithoutAnAnswerIsUndeterminedAndLeftAlone) {
   Connect({.timeout = Seconds(2)});
-  stores_.answers["KvCommit"] = std::deque<Stores::Answer>(1000, Lost());
+  stores_.answers["KvCommit"] = std::deque<FakeStores::Answer>(1000, Lost());
   EXPECT_EQ("undetermined", Commit(*BeginWriting({"a", "z"})));
   Settle();
   EXPECT_THAT(stores_.calls, Not(Contains(HasSubstr("KvBatchRollback"))));
@@ -622,7 +460,7 @@ TEST_F(TxnClientTest, ACommitWithoutAnAnswerIsUndeterminedAndLeftAlone) {
 // The first attempt may yet be carried out.
 TEST_F(TxnClientTest, ACommitThatIsRefusedAfterALostAnswerIsUndeterminedToo) {
   Connect({.timeout = Seconds(2)});
-  stores_.answers["KvCommit"] = std::deque<Stores::Answer>(1000, Busy());
+  stores_.answers["KvCommit"] = std::deque<FakeStores::Answer>(1000, Busy());
   stores_.answers["KvCommit"].push_front(Lost());
   EXPECT_EQ("undetermined", Commit(*BeginWriting({"a"})));
   kvrpcpb::KeyError strange;
@@ -633,7 +471,7 @@ TEST_F(TxnClientTest, ACommitThatIsRefusedAfterALostAnswerIsUndeterminedToo) {
 
 TEST_F(TxnClientTest, ACommitThatNobodyTookIsRolledBack) {
   Connect({.timeout = Seconds(2)});
-  stores_.answers["KvCommit"] = std::deque<Stores::Answer>(1000, Busy());
+  stores_.answers["KvCommit"] = std::deque<FakeStores::Answer>(1000, Busy());
   EXPECT_EQ("unavailable", Commit(*BeginWriting({"a"})));
   Settle();
   EXPECT_THAT(stores_.calls, Contains("KvBatchRollback a"));

@@ -25,7 +25,7 @@ class Read {
                  [this, key = locks.front().key, again, fail](const Result<LocksResolved>& result) {
                    if (!result.ok()) return fail(ErrorOf(result.status()));
                    passed_.insert(result.value().passed.begin(), result.value().passed.end());
-                   if (!result.value().is_blocked) return again();
+                   if (!result.value().is_blocked()) return again();
                    core_->Pause(&backoff_, deadline_, again,
                                 [fail, key] { fail(HeldForTooLong(key)); });
                  });
