@@ -61,8 +61,10 @@ std::string Number(double value) {
   if (std::abs(value) < 9e15 && value == std::floor(value)) {
     return std::to_string(static_cast<std::int64_t>(value));
   }
+  // Larger ones are timestamps of transactions, of which the last digits count too.
+  const bool is_large = std::abs(value) >= 9e15;
   char text[32];
-  std::snprintf(text, sizeof(text), "%.9g", value);
+  std::snprintf(text, sizeof(text), is_large ? "%.17g" : "%.9g", value);
   return text;
 }
 
