@@ -8,6 +8,7 @@
 
 #include "cmd/commands.h"
 #include "cmd/config_file.h"
+#include "cmd/gc_life.h"
 #include "cmd/server.h"
 #include "cmd/stderr_log.h"
 #include "env/posix/posix_clock.h"
@@ -22,6 +23,8 @@ struct Flags {
   std::string log_level = "info";
   std::int64_t election_timeout_ms = 1000;
   std::uint32_t late_log_ms = 500;
+  std::int64_t gc_interval_ms = 60'000;
+  std::int64_t gc_life_ms = 600'000;
   bool check_config = false;
 };
 
@@ -47,6 +50,19 @@ Status SetTimes(std::int64_t election_timeout_ms, store::ReplicaOptions* replica
   replica->tick = Milliseconds(election_timeout_ms) / replica->election_ticks;
   replica->vote_refusal = Milliseconds(election_timeout_ms) * 9 / 10;
   replica->lease = Milliseconds(election_timeout_ms) * 8 / 10;
+  return {};
+}
+
+// A timer that never rests would be all that the node does.
+Status SetGarbageTimes(std::int64_t interval_ms, std::int64_t life_ms, ServerOptions* server) {
+  if (interval_ms != 0 && (interval_ms < 100 || interval_ms > kMostGcMillis)) {
+    return Status(Code::kInvalidArgument,
+                  "--gc-interval-ms " + std::to_string(interval_ms) +
+                      ": 0 (this node makes no rounds), or 100 milliseconds to 30 days");
+  }
+  RUTILE_RETURN_IF_ERROR(CheckGcLife("--gc-life-ms", life_ms));
+  server->gc_interval = Milliseconds(interval_ms);
+  server->gc_life = Milliseconds(life_ms);
   return {};
 }
 
@@ -119,6 +135,7 @@ Status Complete(Flags* flags) {
   RUTILE_RETURN_IF_ERROR(SetTimes(flags->election_timeout_ms, &flags->server.replica));
   flags->server.replica.late_log = Milliseconds(flags->late_log_ms);
   ServerOptions& server = flags->server;
+  RUTILE_RETURN_IF_ERROR(SetGarbageTimes(flags->gc_interval_ms, flags->gc_life_ms, &server));
   RUTILE_RETURN_IF_ERROR(CheckLogMemory(server.replica));
   if (server.data.empty()) return Status(Code::kInvalidArgument, "--data: no directory is named");
   RUTILE_RETURN_IF_ERROR(CheckAddress("--listen", server.listen));
@@ -251,6 +268,18 @@ void AddLimits(CLI::App* serve, ServerOptions* server) {
       ->capture_default_str();
 }
 
+void AddGarbageOptions(CLI::App& serve, Flags& flags) {
+  serve
+      .add_option("--gc-interval-ms", flags.gc_interval_ms,
+                  "How often it is decided how far old versions may be removed, by the node that "
+                  "leads placement (0: this node does not)")
+      ->capture_default_str();
+  serve
+      .add_option("--gc-life-ms", flags.gc_life_ms,
+                  "For how long versions of transactional keys are kept that were overwritten")
+      ->capture_default_str();
+}
+
 void AddClusterOptions(CLI::App& serve, ServerOptions& server) {
   serve.add_option("--cluster", server.cluster,
                    "All nodes of the cluster: name=host:port,... (default: this node alone)");
@@ -306,6 +335,7 @@ void AddServe(CLI::App& app, int* exit_code) {
       ->add_option("--apply-before-durable", server.replica.apply_before_durable,
                    "A leader applies what a quorum has before its own disk has it")
       ->capture_default_str();
+  AddGarbageOptions(*serve, *flags);
   AddLimits(serve, &server);
   serve
       ->add_option("--allow-empty-values", server.raw.allow_empty_values,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "client/garbage_keeper.h"
 #include "engine/rocks/rocks_engine.h"
 #include "env/posix/event_loop.h"
 #include "env/posix/posix_clock.h"
@@ -13,6 +14,7 @@
 #include "env/posix/thread_executor.h"
 #include "node/identity.h"
 #include "node/node.h"
+#include "rpc/garbage_report.h"
 #include "rpc/h2_channel.h"
 #include "rpc/h2_server.h"
 #include "rpc/health.h"
@@ -57,7 +59,11 @@ constexpr rpc::ChannelOptions kPeerChannel = {.keepalive_interval = Seconds(1),
 class Server::Parts {
  public:
   Parts(const ServerOptions& options, Logger& logger)
-      : options_(options), logger_(logger), files_(options.data), random_(posix::RandomSeed()) {}
+      : options_(options),
+        logger_(logger),
+        files_(options.data),
+        random_(posix::RandomSeed()),
+        garbage_random_(posix::RandomSeed()) {}
 
   ~Parts() {
     if (server_ != nullptr) {
@@ -79,6 +85,7 @@ class Server::Parts {
   Status OpenNodeOnceThereIsSpace(const Process& process);
   Status Listen();
   void MakeTransport();
+  void StartGarbageKeeper();
   void Drain();
   void StopExecutors();
 
@@ -87,6 +94,7 @@ class Server::Parts {
   const posix::PosixClock clock_;
   posix::PosixFileSystem files_;
   SeededRandom random_;
+  SeededRandom garbage_random_;  // On the background executor.
   std::unique_ptr<DirectoryLock> lock_;
   node::ClusterSpec cluster_;
   node::Identity identity_;
@@ -94,6 +102,7 @@ class Server::Parts {
   std::string status_address_;
 
   rpc::LogMetrics log_metrics_;
+  rpc::GarbageReport garbage_report_{logger_, clock_};
 
   // Their threads are stopped before the node goes; the objects outlive whoever may still post.
   posix::EventLoop client_loop_{"client"};  // Requests, and reads.
@@ -111,6 +120,7 @@ class Server::Parts {
   std::unique_ptr<rpc::NodeService> status_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<rpc::HttpStatusServer> http_;
+  std::unique_ptr<client::GarbageKeeper> garbage_;  // Null: this node makes no rounds.
   std::atomic<bool> serving_ = false;
 };
 
@@ -130,6 +140,7 @@ Status Server::Parts::Start(const Process& process) {
   RUTILE_RETURN_IF_ERROR(OpenNodeOnceThereIsSpace(process));
   node_->Start();
   RUTILE_RETURN_IF_ERROR(Listen());
+  StartGarbageKeeper();
   serving_ = true;
   RUTILE_LOG(logger_, kInfo, "node is serving", {"name", identity_.name}, {"address", address_},
              {"cluster", ToString(identity_.cluster)}, {"store", ToString(identity_.store)});
@@ -231,11 +242,32 @@ Status Server::Parts::Listen() {
   RUTILE_ASSIGN_OR_RETURN(server_, rpc::StartH2Server(server, std::move(methods), {&client_loop_}));
   address_ = options_.listen;
   if (options_.status_listen.empty()) return {};
-  RUTILE_ASSIGN_OR_RETURN(http_, rpc::HttpStatusServer::Start(
-                                     options_.status_listen, *node_,
-                                     [this] { return serving_.load(); }, &log_metrics_));
+  RUTILE_ASSIGN_OR_RETURN(http_,
+                          rpc::HttpStatusServer::Start(
+                              options_.status_listen, *node_, [this] { return serving_.load(); },
+                              [this] { return log_metrics_.Render() + garbage_report_.Render(); }));
   status_address_ = options_.status_listen;
   return {};
+}
+
+// Rounds reach the cluster as any client does, by the members' addresses: this node is one of them.
+void Server::Parts::StartGarbageKeeper() {
+  if (options_.gc_interval == Duration()) return;
+  client::GarbageOptions options;
+  options.life = options_.gc_life;
+  for (const placement::Member& member : cluster_.members) {
+    options.client.endpoints.push_back(member.address);
+  }
+  garbage_ = std::make_unique<client::GarbageKeeper>(
+      std::move(options), options_.gc_interval,
+      client::GarbageKeeper::Node{.makes_rounds = [this] { return node_->placement().IsLeader(); },
+                                  .on_round =
+                                      [this](const Result<client::GarbageRound>& round) {
+                                        garbage_report_.OnRound(round);
+                                      }},
+      [this](const std::string& address) { return rpc::NewH2Channel(address, client_loop_); },
+      clock_, garbage_random_, background_executor_);
+  garbage_->Start();
 }
 
 void Server::Parts::Drain() {
@@ -260,6 +292,7 @@ void Server::Parts::StopExecutors() {
 
 void Server::Parts::Stop() {
   serving_ = false;
+  if (garbage_ != nullptr) garbage_->Stop();
   Drain();
   http_.reset();
   server_->Stop(kGraceTime);
@@ -270,6 +303,8 @@ void Server::Parts::Stop() {
                {"error", status.ToString()});
   }
   server_.reset();
+  // What of a round was still under way has gone with the executors.
+  garbage_.reset();
 }
 
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "rpc/listen_address.h"
+#include "rpc/node_metrics.h"
 #include "rpc/status_page.h"
 
 namespace rutile::rpc {
@@ -69,8 +70,8 @@ void AnswerStatus(node::Node& node, httplib::Response& response) {
 
 class HttpStatusServer::Impl {
  public:
-  Impl(node::Node& node, std::function<bool()> serving, const LogMetrics* log_metrics)
-      : node_(node), serving_(std::move(serving)), log_metrics_(log_metrics) {
+  Impl(node::Node& node, std::function<bool()> serving, std::function<std::string()> more_metrics)
+      : node_(node), serving_(std::move(serving)), more_metrics_(std::move(more_metrics)) {
     Configure();
     AddPages();
   }
@@ -129,7 +130,7 @@ class HttpStatusServer::Impl {
                 [this](const Request&, Response& response) { AnswerStatus(node_, response); });
     server_.Get("/metrics", [this](const Request&, Response& response) {
       std::string text = RenderNodeMetrics(node_);
-      if (log_metrics_ != nullptr) text += log_metrics_->Render();
+      if (more_metrics_) text += more_metrics_();
       response.set_content(text, kMetrics);
     });
     server_.Get("/livez",
@@ -143,7 +144,7 @@ class HttpStatusServer::Impl {
 
   node::Node& node_;
   const std::function<bool()> serving_;
-  const LogMetrics* const log_metrics_;
+  const std::function<std::string()> more_metrics_;
   httplib::Server server_;
   std::uint16_t port_ = 0;
   std::atomic<bool> ended_ = false;
@@ -153,11 +154,10 @@ class HttpStatusServer::Impl {
 HttpStatusServer::HttpStatusServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpStatusServer::~HttpStatusServer() = default;
 
-Result<std::unique_ptr<HttpStatusServer>> HttpStatusServer::Start(const std::string& listen,
-                                                                  node::Node& node,
-                                                                  std::function<bool()> serving,
-                                                                  const LogMetrics* log_metrics) {
-  auto impl = std::make_unique<Impl>(node, std::move(serving), log_metrics);
+Result<std::unique_ptr<HttpStatusServer>> HttpStatusServer::Start(
+    const std::string& listen, node::Node& node, std::function<bool()> serving,
+    std::function<std::string()> more_metrics) {
+  auto impl = std::make_unique<Impl>(node, std::move(serving), std::move(more_metrics));
   RUTILE_RETURN_IF_ERROR(impl->Listen(listen));
   return std::unique_ptr<HttpStatusServer>(new HttpStatusServer(std::move(impl)));
 }

@@ -7,7 +7,6 @@
 
 #include "base/status.h"
 #include "node/node.h"
-#include "rpc/node_metrics.h"
 
 namespace rutile::rpc {
 
@@ -22,12 +21,12 @@ namespace rutile::rpc {
 // A few threads that sleep until somebody asks.
 class HttpStatusServer {
  public:
-  // Listens on `listen`, "host:port"; port 0 takes any that is free. `node` and `log_metrics`
-  // (may be null) outlive the server; `serving` runs on its threads and must not block.
-  static Result<std::unique_ptr<HttpStatusServer>> Start(const std::string& listen,
-                                                         node::Node& node,
-                                                         std::function<bool()> serving,
-                                                         const LogMetrics* log_metrics = nullptr);
+  // Listens on `listen`, "host:port"; port 0 takes any that is free. `node` outlives the
+  // server; `serving` and `more_metrics`, which renders what /metrics shows besides the node's own
+  // (may be null), run on its threads and must not block.
+  static Result<std::unique_ptr<HttpStatusServer>> Start(
+      const std::string& listen, node::Node& node, std::function<bool()> serving,
+      std::function<std::string()> more_metrics = nullptr);
   // Answers what is under way, which may take seconds when the node is stuck.
   ~HttpStatusServer();
   HttpStatusServer(const HttpStatusServer&) = delete;

@@ -5,6 +5,7 @@
 #include <httplib.h>
 
 #include "proto/rutile/node.pb.h"
+#include "rpc/node_metrics.h"
 #include "rpc/node_service.h"
 #include "rpc/node_testing.h"
 #include "rpc/status_page.h"
@@ -22,7 +23,8 @@ class HttpStatusTest : public ::testing::Test {
 
   std::unique_ptr<HttpStatusServer> Start() {
     return HttpStatusServer::Start(
-               "127.0.0.1:0", node_.node(), [this] { return serving_.load(); }, &log_metrics_)
+               "127.0.0.1:0", node_.node(), [this] { return serving_.load(); },
+               [this] { return log_metrics_.Render(); })
         .value();
   }
   struct Answer {
@@ -97,6 +99,7 @@ TEST_F(HttpStatusTest, MetricsAreInPrometheusForm) {
                                  HasSubstr("\nrutile_log_memory_limit_bytes 268435456\n"),
                                  HasSubstr("\ntikv_raft_entries_caches "),
                                  HasSubstr("\nrutile_poisoned_replicas 0\n"),
+                                 HasSubstr("\ntikv_gcworker_autogc_safe_point 0\n"),
                                  HasSubstr("tikv_raftstore_entry_fetches{type=\"hit\"} 0\n"),
                                  HasSubstr("\ntikv_raftstore_apply_log_duration_seconds_count ")));
 }
@@ -104,8 +107,7 @@ TEST_F(HttpStatusTest, MetricsAreInPrometheusForm) {
 TEST_F(HttpStatusTest, APortInUseIsSaidSo) {
   const auto server = Start();
   const std::string address = "127.0.0.1:" + std::to_string(server->port());
-  const auto second = HttpStatusServer::Start(
-      address, node_.node(), [] { return true; }, nullptr);
+  const auto second = HttpStatusServer::Start(address, node_.node(), [] { return true; });
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.status().code(), Code::kAlreadyExists);
   EXPECT_THAT(std::string(second.status().message()), HasSubstr(address));

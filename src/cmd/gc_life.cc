@@ -1,0 +1,13 @@
+#include "cmd/gc_life.h"
+
+namespace rutile::cmd {
+
+Status CheckGcLife(const std::string& flag, std::int64_t life_ms) {
+  if (life_ms >= 1000 && life_ms <= kMostGcMillis) return {};
+  return Status(Code::kInvalidArgument,
+                flag + " " + std::to_string(life_ms) +
+                    ": 1000 milliseconds to 30 days make sense; transactions that read for longer "
+                    "than that may miss versions");
+}
+
+}  // namespace rutile::cmd
