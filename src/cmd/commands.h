@@ -26,6 +26,7 @@ void AddServe(CLI::App& app, int* exit_code);
 void AddPlayground(CLI::App& app, int* exit_code);
 void AddKeyCommands(CLI::App& app, int* exit_code);
 void AddTxn(CLI::App& app, int* exit_code);
+void AddGc(CLI::App& app, int* exit_code);
 void AddStatus(CLI::App& app, int* exit_code);
 void AddRegion(CLI::App& app, int* exit_code);
 void AddWal(CLI::App& app, int* exit_code);

@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   rutile::cmd::AddPlayground(app, &exit_code);
   rutile::cmd::AddKeyCommands(app, &exit_code);
   rutile::cmd::AddTxn(app, &exit_code);
+  rutile::cmd::AddGc(app, &exit_code);
   rutile::cmd::AddStatus(app, &exit_code);
   rutile::cmd::AddRegion(app, &exit_code);
   rutile::cmd::AddWal(app, &exit_code);
