@@ -211,8 +211,8 @@ TEST_F(GarbageRoundsTest, ATransactionThatLivesIsNotHarmed) {
 }
 
 TEST_F(GarbageRoundsTest, TheEarliestOfThoseThatLiveCounts) {
-  Lock("a", 30);
-  Lock("b", 20);
+  Lock("a", 20);
+  Lock("b", 30);
   Lock("z", 25);
   stores_.answers["KvCheckTxnStatus"] = {Lives(), Lives()};
   EXPECT_EQ(Timestamp(At(20) - 1), Must().safe_point);
