@@ -53,6 +53,14 @@ TEST(Metrics, NegativeSpansCountAsNone) {
   EXPECT_EQ(histogram.Read().counts.front(), 1u);
 }
 
+TEST(Metrics, LargeNumbersKeepWhatADoubleHoldsOfThem) {
+  MetricRegistry registry;
+  registry.AddCallback(MetricRegistry::Kind::kGauge, "at", "At.",
+                       [] { return 470'812'425'562'882'049.0; });
+  const std::string text = registry.Render();
+  EXPECT_EQ(470'812'425'562'882'049.0, std::stod(text.substr(text.rfind(' ') + 1)));
+}
+
 TEST(Metrics, RenderIsPrometheusText) {
   MetricRegistry registry;
   registry.AddCounter("puts_total", "Puts.", {{"region", "2"}}).Add(7);
