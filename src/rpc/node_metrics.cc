@@ -103,9 +103,10 @@ std::string RenderNodeMetrics(node::Node& node) {
 
   numbers.Gauge("rutile_placement_is_leader", "1 on the node that leads placement.",
                 node.placement().IsLeader() ? 1 : 0);
-  numbers.Gauge("tikv_gcworker_autogc_safe_point",
-                "Up to which versions may be removed, as far as this node has heard.",
-                static_cast<double>(node.placement().View()->gc_safe_point));
+  numbers.Gauge(
+      "rutile_gc_safe_point",
+      "Up to which versions may be removed: placement's safe point, as this node has heard.",
+      static_cast<double>(node.placement().View()->gc_safe_point));
   for (const placement::StoreStatus& store : node.placement().Stores()) {
     if (!store.silent_for) continue;
     numbers.Gauge("rutile_member_silent_seconds",
