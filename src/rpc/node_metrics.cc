@@ -51,6 +51,21 @@ class Numbers {
   MetricRegistry registry_;
 };
 
+void AddPlacement(const placement::Placement& placement, Numbers* numbers) {
+  numbers->Gauge("rutile_placement_is_leader", "1 on the node that leads placement.",
+                 placement.IsLeader() ? 1 : 0);
+  numbers->Gauge(
+      "rutile_gc_safe_point",
+      "Up to which versions may be removed: placement's safe point, as this node has heard.",
+      static_cast<double>(placement.View()->gc_safe_point));
+  for (const placement::StoreStatus& store : placement.Stores()) {
+    if (!store.silent_for) continue;
+    numbers->Gauge("rutile_member_silent_seconds",
+                   "Time since a member of the cluster was last heard of here.",
+                   ToSeconds(*store.silent_for), {{"member", store.info.name}});
+  }
+}
+
 }  // namespace
 
 LogMetrics::LogMetrics()
@@ -101,18 +116,7 @@ std::string RenderNodeMetrics(node::Node& node) {
   numbers.Gauge(kRegions, kRegionsHelp, static_cast<double>(regions), {{"type", "region"}});
   numbers.Gauge(kRegions, kRegionsHelp, static_cast<double>(leaders), {{"type", "leader"}});
 
-  numbers.Gauge("rutile_placement_is_leader", "1 on the node that leads placement.",
-                node.placement().IsLeader() ? 1 : 0);
-  numbers.Gauge(
-      "rutile_gc_safe_point",
-      "Up to which versions may be removed: placement's safe point, as this node has heard.",
-      static_cast<double>(node.placement().View()->gc_safe_point));
-  for (const placement::StoreStatus& store : node.placement().Stores()) {
-    if (!store.silent_for) continue;
-    numbers.Gauge("rutile_member_silent_seconds",
-                  "Time since a member of the cluster was last heard of here.",
-                  ToSeconds(*store.silent_for), {{"member", store.info.name}});
-  }
+  AddPlacement(node.placement(), &numbers);
   numbers.Gauge("rutile_log_pending_bytes", "Bytes handed to the log and not yet durable.",
                 static_cast<double>(node.store().pending_log_bytes()));
   const store::LogMemory& memory = node.store().log_memory();
