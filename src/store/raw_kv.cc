@@ -11,10 +11,7 @@ constexpr engine::Family kFamily = engine::Family::kDefault;
 
 std::optional<RegionError> NotInRegion(const Region& region, std::string_view key) {
   if (region.Contains(key)) return std::nullopt;
-  return KeyNotInRegion{.region = region.id,
-                        .key = std::string(key),
-                        .start_key = region.start_key,
-                        .end_key = region.end_key};
+  return NotIn(region, std::string(key));
 }
 
 // The part of `range` that lies in the region, as a forward range of engine keys; nothing when the
@@ -210,10 +207,7 @@ void RawKv::Scan(const RequestHeader& header, std::vector<RawRange> ranges, RawS
         for (const RawRange& range : ranges) {
           const auto bounds = Clip(view.region, range, options.reverse);
           if (!bounds) {
-            return RegionError(KeyNotInRegion{.region = view.region.id,
-                                              .key = range.start,
-                                              .start_key = view.region.start_key,
-                                              .end_key = view.region.end_key});
+            return RegionError(NotIn(view.region, range.start));
           }
           std::uint32_t left = options.limit;
           if (left == 0) continue;
@@ -276,10 +270,7 @@ void RawKv::Checksum(const RequestHeader& header, std::vector<RawRange> ranges,
         for (const RawRange& range : ranges) {
           const auto bounds = Clip(view.region, range, false);
           if (!bounds) {
-            return RegionError(KeyNotInRegion{.region = view.region.id,
-                                              .key = range.start,
-                                              .start_key = view.region.start_key,
-                                              .end_key = view.region.end_key});
+            return RegionError(NotIn(view.region, range.start));
           }
           const Status status =
               Walk(view, *bounds, false, now, [&](std::string_view key, std::string_view value) {

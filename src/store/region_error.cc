@@ -1,5 +1,7 @@
 #include "store/region_error.h"
 
+#include <utility>
+
 namespace rutile::store {
 namespace {
 
@@ -44,6 +46,13 @@ struct Describe {
 };
 
 }  // namespace
+
+KeyNotInRegion NotIn(const Region& region, std::string key) {
+  return {.region = region.id,
+          .key = std::move(key),
+          .start_key = region.start_key,
+          .end_key = region.end_key};
+}
 
 std::string ToString(const RegionError& error) { return std::visit(Describe{}, error); }
 

@@ -61,6 +61,9 @@ using RegionError = std::variant<NotLeader, RegionNotFound, EpochNotMatch, KeyNo
                                  StoreNotMatch, MismatchPeerId, ServerIsBusy, StaleCommand,
                                  RaftEntryTooLarge, DiskFull, Undetermined>;
 
+// That `key`, in the form that borders have or as the user knows it, is not the region's.
+KeyNotInRegion NotIn(const Region& region, std::string key);
+
 // One line for people: what happened and to which region.
 std::string ToString(const RegionError& error);
 
