@@ -12,6 +12,7 @@ constexpr char kRegion = 'R';
 constexpr char kNode = 'S';
 constexpr char kApplied = 'a';
 constexpr char kDescriptor = 'd';
+constexpr char kSafePoint = 's';
 constexpr char kTombstone = 't';
 
 // The first key after all that begin with `prefix`.
@@ -50,6 +51,7 @@ std::string_view UserKey(std::string_view data_key) {
 
 std::string RegionKey(RegionId region) { return KeyOfRegion(region, kDescriptor); }
 std::string AppliedKey(RegionId region) { return KeyOfRegion(region, kApplied); }
+std::string SafePointKey(RegionId region) { return KeyOfRegion(region, kSafePoint); }
 std::string TombstoneKey(RegionId region) { return KeyOfRegion(region, kTombstone); }
 std::string RegionKeysBegin() { return std::string(1, kRegion); }
 std::string RegionKeysEnd() { return After(kRegion); }

@@ -14,6 +14,7 @@ namespace rutile::codec {
 //     'P' ...                  placement's state
 //     'R' u64be(region) 'a'    applied position of a region
 //     'R' u64be(region) 'd'    descriptor of a region
+//     'R' u64be(region) 's'    up to where garbage of a region may have been collected
 //     'R' u64be(region) 't'    the last peer of a region that was destroyed here
 //     'S' 'i'                  identity of the node
 
@@ -26,8 +27,9 @@ std::string_view UserKey(std::string_view data_key);
 
 std::string RegionKey(RegionId region);
 std::string AppliedKey(RegionId region);
+std::string SafePointKey(RegionId region);
 std::string TombstoneKey(RegionId region);
-// [begin, end) of all descriptors, applied positions and tombstones.
+// [begin, end) of all descriptors, applied positions, safe points and tombstones.
 std::string RegionKeysBegin();
 std::string RegionKeysEnd();
 // The region of a key between those, if it is that of a descriptor; zero otherwise.

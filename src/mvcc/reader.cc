@@ -15,6 +15,14 @@ bool Blocks(const Lock& lock, const View& view) {
          !view.bypassed.contains(lock.start);
 }
 
+Status CheckNotCollected(Timestamp at, Timestamp safe_point) {
+  if (at >= safe_point) return {};
+  return Status(Code::kNotFound,
+                "timestamp " + ToString(at) + " is older than the safe point " +
+                    ToString(safe_point) +
+                    ", below which versions are not kept; start a new transaction");
+}
+
 Result<ReadAnswer> Reader::Get(std::string_view key, const View& view) {
   RUTILE_ASSIGN_OR_RETURN(std::optional<Lock> lock, LoadLock(key));
   if (lock && Blocks(*lock, view)) {

@@ -50,13 +50,22 @@ struct Found {
 // Nothing: absent.
 using ReadAnswer = std::variant<std::optional<Found>, KeyIsLocked>;
 
+// OK for a timestamp at which data can be read of which all that only matters below `safe_point`
+// may have been removed; else kNotFound.
+Status CheckNotCollected(Timestamp at, Timestamp safe_point);
+
 // Reads single keys of one snapshot. Any number of keys costs one iterator. Keys are users'.
 // Errors: those of the engine, and kCorruption for records that contradict each other.
 //
 // Not thread-safe; must not outlive the snapshot.
 class Reader {
  public:
-  explicit Reader(const engine::Snapshot& snapshot) : snapshot_(snapshot) {}
+  // `safe_point`: up to there garbage may have been collected in the snapshot (see FindGarbage).
+  // Who calls sees to it that nobody reads below.
+  explicit Reader(const engine::Snapshot& snapshot, Timestamp safe_point = {})
+      : snapshot_(snapshot), safe_point_(safe_point) {}
+
+  Timestamp safe_point() const { return safe_point_; }
 
   // The value that a transaction reads, and since when it is there.
   Result<ReadAnswer> Get(std::string_view key, const View& view);
@@ -74,6 +83,7 @@ class Reader {
 
  private:
   const engine::Snapshot& snapshot_;
+  const Timestamp safe_point_;
   std::unique_ptr<engine::Iterator> writes_;  // Made when first needed.
 };
 

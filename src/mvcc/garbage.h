@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/kv_engine.h"
+#include "mvcc/types.h"
+
+namespace rutile::mvcc {
+
+// A record that nobody needs any more.
+struct GarbageRecord {
+  Timestamp commit = {};  // Where it stands among the key's records.
+  Timestamp start = {};
+  bool has_long_value = false;  // In the default family, at `start`.
+
+  friend bool operator==(const GarbageRecord&, const GarbageRecord&) = default;
+};
+
+// Of one user key, the newest first. To be removed all at once or from the oldest on: without the
+// newest, a deletion, those that it hides would come back.
+struct KeyGarbage {
+  std::string key = {};
+  std::vector<GarbageRecord> records = {};
+
+  friend bool operator==(const KeyGarbage&, const KeyGarbage&) = default;
+};
+
+// Where to look for garbage, and how far at once.
+struct GarbageScan {
+  std::string lower = {};       // User key.
+  Timestamp safe_point = {};    // All who come started there or later.
+  std::size_t max_records = 0;  // Looked at, or a little more: a key is not left in its middle.
+};
+
+struct GarbageFound {
+  std::vector<KeyGarbage> keys = {};  // Only those that have some, in order.
+  std::size_t looked_at = 0;          // Records.
+  std::string next = {};              // Where to go on; empty: the range is done.
+};
+
+// What transactions that start at the safe point or later never see of the records of a range: all
+// versions but the newest at or below it, that one too if it is a deletion, and below it records of
+// locks and rollbacks: transactions that started so early are over. Keys on which one that is not
+// still has a lock are passed over.
+//
+// `within` are bounds of the engine. kCorruption for a record that is none.
+Result<GarbageFound> FindGarbage(const engine::Snapshot& snapshot, const GarbageScan& scan,
+                                 engine::Bounds within);
+
+// Removes the records and their values.
+void RemoveGarbage(const KeyGarbage& garbage, engine::WriteBatch* changes);
+
+}  // namespace rutile::mvcc
