@@ -128,11 +128,21 @@ void Node::OpenTransactions(const Environment& environment) {
           done(mvcc::Timestamp(timestamp.value().Compose()));
         });
       });
+  garbage_ = std::make_unique<store::GarbageCollector>(
+      store::GarbageCollector::Parts{
+          .store = *store_,
+          .scheduler = txn_->scheduler(),
+          .executor = *environment.executors.background,
+          .logger = environment.logger,
+          .safe_point =
+              [this] { return mvcc::Timestamp(placement_state_->View()->gc_safe_point); }},
+      options_.garbage);
 }
 
 void Node::Start() {
   placement_->Start(options_.cluster.InitialRegions());
   store_->Start();
+  garbage_->Start();
 }
 
 void Node::Drain() {
@@ -158,7 +168,8 @@ void Node::CollectStatus(UniqueFunction<void(std::string json)> done) {
                          .disk = store_->disk(),
                          .replicas = std::move(replicas),
                          .uptime = clock_.Now() - started_,
-                         .engine = engine_->Statistics()}));
+                         .engine = engine_->Statistics(),
+                         .garbage = garbage_->totals()}));
       });
 }
 

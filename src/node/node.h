@@ -15,6 +15,7 @@
 #include "node/identity.h"
 #include "placement/placement.h"
 #include "placement/timestamp_relay.h"
+#include "store/garbage_collector.h"
 #include "store/raw_kv.h"
 #include "store/store.h"
 #include "store/txn_kv.h"
@@ -40,6 +41,7 @@ class Node {
     store::ReplicaOptions replica = {};
     store::RawLimits raw = {};
     store::TxnLimits txn = {};
+    store::GarbageCollector::Options garbage = {};
     wal::Options wal = {};
   };
   struct Environment {
@@ -81,6 +83,7 @@ class Node {
   store::Store& store() { return *store_; }
   store::RawKv& raw() { return *raw_; }
   store::TxnKv& txn() { return *txn_; }
+  const store::GarbageCollector& garbage() const { return *garbage_; }
   placement::Placement& placement() { return *placement_; }
   const engine::KvEngine& engine() const { return *engine_; }
 
@@ -105,6 +108,7 @@ class Node {
   std::unique_ptr<placement::Placement> placement_;
   std::unique_ptr<placement::TimestampRelay> timestamps_;
   std::unique_ptr<store::TxnKv> txn_;
+  std::unique_ptr<store::GarbageCollector> garbage_;
 };
 
 }  // namespace rutile::node

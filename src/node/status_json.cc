@@ -112,6 +112,11 @@ std::string StatusJson(const StatusParts& parts) {
   if (const std::string reason = parts.disk.reason(); !reason.empty()) {
     json["disk"]["refuses_growth"] = reason;
   }
+  const store::GarbageCollector::Totals& garbage = parts.garbage;
+  json["garbage"] = {
+      {"safe_point", garbage.safe_point.value()}, {"waiting_regions", garbage.waiting},
+      {"records_removed", garbage.records},       {"records_looked_at", garbage.looked_at},
+      {"regions_done", garbage.regions},          {"regions_given_up", garbage.failures}};
   json["engine"] = Json::object();
   for (const auto& [name, value] : parts.engine) json["engine"][name] = value;
   return json.dump();

@@ -9,6 +9,7 @@
 #include "node/identity.h"
 #include "placement/placement.h"
 #include "store/disk_guard.h"
+#include "store/garbage_collector.h"
 #include "store/replica.h"
 
 namespace rutile::node {
@@ -21,6 +22,7 @@ struct StatusParts {
   std::vector<store::ReplicaStatus> replicas = {};
   Duration uptime = {};
   std::vector<std::pair<std::string, std::uint64_t>> engine = {};
+  store::GarbageCollector::Totals garbage = {};
 };
 
 // One JSON object; docs/operations/status.md lists its fields. Keys in escaped form.

@@ -51,13 +51,30 @@ class Numbers {
   MetricRegistry registry_;
 };
 
+void AddGarbage(const store::GarbageCollector::Totals& totals, Numbers* numbers) {
+  numbers->Gauge("tikv_gcworker_autogc_safe_point",
+                 "The safe point up to which this node collects garbage of transactions.",
+                 static_cast<double>(totals.safe_point.value()));
+  numbers->Gauge("rutile_garbage_waiting_regions",
+                 "Regions led here whose garbage is not collected up to the safe point yet.",
+                 static_cast<double>(totals.waiting));
+  const auto count = [numbers](std::string_view name, std::string_view help, std::uint64_t value) {
+    numbers->Add(Kind::kCounter, name, help, static_cast<double>(value));
+  };
+  count("rutile_garbage_records_removed_total",
+        "Write records that nobody needed any more and this node has had removed.", totals.records);
+  count("rutile_garbage_records_looked_at_total", "Write records that were looked at for garbage.",
+        totals.looked_at);
+  count("rutile_garbage_regions_total", "Collections that came to the end of their region.",
+        totals.regions);
+  count("rutile_garbage_regions_given_up_total",
+        "Collections that did not, and were begun again, mostly by another leader.",
+        totals.failures);
+}
+
 void AddPlacement(const placement::Placement& placement, Numbers* numbers) {
   numbers->Gauge("rutile_placement_is_leader", "1 on the node that leads placement.",
                  placement.IsLeader() ? 1 : 0);
-  numbers->Gauge(
-      "rutile_gc_safe_point",
-      "Up to which versions may be removed: placement's safe point, as this node has heard.",
-      static_cast<double>(placement.View()->gc_safe_point));
   for (const placement::StoreStatus& store : placement.Stores()) {
     if (!store.silent_for) continue;
     numbers->Gauge("rutile_member_silent_seconds",
@@ -150,6 +167,7 @@ std::string RenderNodeMetrics(node::Node& node) {
                 static_cast<double>(disk.free_bytes()));
   numbers.Gauge("rutile_disk_refuses_growth", "1 while writes that need space are refused.",
                 disk.refuses_growth() ? 1 : 0);
+  AddGarbage(node.garbage().totals(), &numbers);
   for (const auto& [name, value] : node.engine().Statistics()) {
     numbers.Gauge("rutile_engine", "Numbers of the key-value engine, by name.",
                   static_cast<double>(value), {{"name", name}});

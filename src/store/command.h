@@ -19,6 +19,9 @@ struct Mutation {
     kDelete = 2,
     kDeleteRange = 3,     // [key, value)
     kCompareAndSwap = 4,  // Raw: compares the live user value, see RawValue.
+    // The region's safe point becomes `value` (see safe_point.h) if it is lower. `key` is any of
+    // the region's.
+    kRaiseSafePoint = 5,
   };
   Kind kind = Kind::kPut;
   engine::Family family = engine::Family::kDefault;

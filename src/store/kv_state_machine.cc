@@ -33,6 +33,10 @@ Result<WriteOutcome> KvStateMachine::Apply(LogId /*id*/, std::string_view bytes,
         RUTILE_ASSIGN_OR_RETURN(result, ApplyCompareAndSwap(command, mutation, batch));
         break;
       }
+      case Mutation::Kind::kRaiseSafePoint: {
+        RUTILE_RETURN_IF_ERROR(RaiseSafePoint(mutation, batch));
+        break;
+      }
     }
   }
   return WriteOutcome(std::move(result));
@@ -58,6 +62,17 @@ Result<CommandResult> KvStateMachine::ApplyCompareAndSwap(const Command& command
   return result;
 }
 
+Status KvStateMachine::RaiseSafePoint(const Mutation& mutation, ApplyBatch& batch) const {
+  const std::string key = codec::SafePointKey(region_.id);
+  RUTILE_ASSIGN_OR_RETURN(const std::optional<std::string> stored,
+                          batch.Get(engine::Family::kMeta, key));
+  // They compare as the numbers do.
+  if (!stored || *stored < mutation.value) {
+    batch.changes().Put(engine::Family::kMeta, key, mutation.value);
+  }
+  return {};
+}
+
 std::vector<DataRange> KvStateMachine::Ranges() const {
   std::vector<DataRange> ranges;
   for (const engine::Family family :
@@ -65,6 +80,8 @@ std::vector<DataRange> KvStateMachine::Ranges() const {
     ranges.push_back(
         {family, codec::DataKey(region_.start_key), codec::DataEndKey(region_.end_key)});
   }
+  const std::string safe_point = codec::SafePointKey(region_.id);
+  ranges.push_back({engine::Family::kMeta, safe_point, safe_point + '\0'});
   return ranges;
 }
 

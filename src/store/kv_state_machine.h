@@ -22,6 +22,8 @@ class KvStateMachine final : public StateMachine {
   Result<CommandResult> ApplyCompareAndSwap(const Command& command, const Mutation& mutation,
                                             ApplyBatch& batch) const;
 
+  Status RaiseSafePoint(const Mutation& mutation, ApplyBatch& batch) const;
+
   Region region_;
 };
 

@@ -111,10 +111,7 @@ void Store::Write(const RequestHeader& header, Command command, WriteDone done) 
       if (region.Contains(mutation.key) && end_inside) continue;
       // A stale epoch explains the key better than the key does.
       if (header.epoch && *header.epoch != region.epoch) break;
-      return done(RegionError(KeyNotInRegion{.region = region.id,
-                                             .key = mutation.key,
-                                             .start_key = region.start_key,
-                                             .end_key = region.end_key}));
+      return done(RegionError(NotIn(region, mutation.key)));
     }
   }
   // Only on the leader: others have better advice than to wait for this disk.

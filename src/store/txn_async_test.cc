@@ -83,6 +83,33 @@ TEST_F(TxnAsyncTest, ScansAndReadsOfManyKeysCountAsReads) {
   EXPECT_EQ(got.Next(), Must(Await(&TxnKv::Prewrite, second)).one_phase_commit);
 }
 
+// Whoever collects garbage must not have a commit come below what it has looked through.
+TEST_F(TxnAsyncTest, ALookForLocksCountsAsARead) {
+  AwaitTimestamp();
+  const txn::PrewriteRequest first = OnePhase({Key("a")}, "1"), second = OnePhase({Key("b")}, "2");
+  std::vector<std::string> seen;
+  const auto look = [&](Timestamp latest) {
+    seen.clear();
+    kv().ScanLocks(Header(), {.upper = Key("c"), .latest = latest},
+                   [&](const TxnReply<std::vector<mvcc::KeyIsLocked>>& reply) {
+                     for (const auto& locked : std::get<std::vector<mvcc::KeyIsLocked>>(reply)) {
+                       seen.push_back(locked.key);
+                     }
+                   });
+    return seen;
+  };
+  const Timestamp looked = Now();
+  EXPECT_THAT(look(looked), IsEmpty());
+  EXPECT_EQ(looked.Next(), Must(Await(&TxnKv::Prewrite, first)).one_phase_commit);
+  // Likewise where the changes are on their way, with a timestamp that was chosen before.
+  kv().Prewrite(Header(), second, [](const auto&) {});
+  EXPECT_THAT(look(looked), IsEmpty()) << "it will be committed later";
+  EXPECT_THAT(look(Now()), ElementsAre(Key("b")));
+  EXPECT_THAT(look(mvcc::kMaxTimestamp), IsEmpty()) << "no time, no promise";
+  world_.RunFor(Seconds(1));
+  EXPECT_THAT(look(Now()), IsEmpty());
+}
+
 // While the changes are on their way to the log nothing of them is in the engine.
 TEST_F(TxnAsyncTest, ReadersMeetWhatIsNotAppliedYet) {
   AwaitTimestamp();

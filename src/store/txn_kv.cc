@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -9,6 +10,7 @@
 #include "codec/keys.h"
 #include "codec/memcomparable.h"
 #include "mvcc/backward_scanner.h"
+#include "store/safe_point.h"
 
 namespace rutile::store {
 namespace {
@@ -45,8 +47,7 @@ std::optional<RegionError> UpperOutside(const Region& region, const std::string&
   if (border > region.start_key && (region.end_key.empty() || border <= region.end_key)) {
     return std::nullopt;
   }
-  return KeyNotInRegion{
-      .region = region.id, .key = upper, .start_key = region.start_key, .end_key = region.end_key};
+  return NotIn(region, upper);
 }
 
 // What readers must know of the keys until the locks or records of the request are applied.
@@ -81,8 +82,7 @@ std::unique_ptr<mvcc::Scanner> NewScanner(const ReadView& data, const TxnScan& s
                                     .view = view,
                                     .key_only = scan.key_only,
                                     .sample_step = scan.sample_step,
-                                    .within = {.lower = codec::DataKey(data.region.start_key),
-                                               .upper = codec::DataEndKey(data.region.end_key)}};
+                                    .within = BoundsOf(data.region)};
   if (scan.reverse) {
     return std::make_unique<mvcc::BackwardScanner>(data.snapshot, std::move(options));
   }
@@ -134,6 +134,22 @@ Result<TxnKv::Items> ScanItems(const ReadView& data, const TxnScan& scan, const 
   return WithLocks(data.region, scan, std::move(items), locks);
 }
 
+// Adds those in memory that are the region's to the locks of the engine.
+std::vector<mvcc::KeyIsLocked> Merge(const Region& region, std::vector<mvcc::KeyIsLocked> locks,
+                                     const Locks& in_memory, std::size_t limit) {
+  std::map<std::string, mvcc::Lock> all;
+  for (auto& [key, lock] : locks) all.emplace(std::move(key), std::move(lock));
+  for (const auto& [key, lock] : in_memory) {
+    if (!KeyOutside(region, key)) all.emplace(key, lock);
+  }
+  locks.clear();
+  for (const auto& [key, lock] : all) {
+    if (locks.size() == limit) break;
+    locks.push_back({.key = key, .lock = lock});
+  }
+  return locks;
+}
+
 Status CheckTimestamp(const mvcc::View& view) {
   if (!view.at.IsZero()) return {};
   return Status(Code::kInvalidArgument, "a read at timestamp zero");
@@ -159,12 +175,16 @@ Status TxnKv::CheckLimit(std::uint64_t limit) const {
 // --- Reads.
 
 template <class T, class F>
-void TxnKv::Read(const RequestHeader& header, TxnDone<T> done, F read) {
+void TxnKv::Read(const RequestHeader& header, mvcc::Timestamp at, TxnDone<T> done, F read) {
   RequestHeader at_leader = header;
   at_leader.from_follower = false;
-  store_.Read(at_leader, [done = std::move(done), read = std::move(read)](
+  store_.Read(at_leader, [at, done = std::move(done), read = std::move(read)](
                              const ReadView* view, const RegionError* error) mutable {
     if (view == nullptr) return done(*error);
+    const Result<mvcc::Timestamp> safe_point = SafePointOf(*view);
+    if (!safe_point.ok()) return done(safe_point.status());
+    Status status = mvcc::CheckNotCollected(at, safe_point.value());
+    if (!status.ok()) return done(std::move(status));
     done(read(*view));
   });
 }
@@ -176,7 +196,8 @@ void TxnKv::Get(const RequestHeader& header, std::string key, mvcc::View view,
   if (!status.ok()) return done(std::move(status));
   using Reply = TxnReply<mvcc::ReadAnswer>;
   Locks locks = concurrency_.AdmitRead(view, {key});
-  Read<mvcc::ReadAnswer>(header, std::move(done),
+  const mvcc::Timestamp at = view.at;
+  Read<mvcc::ReadAnswer>(header, at, std::move(done),
                          [key = std::move(key), view = std::move(view),
                           locks = std::move(locks)](const ReadView& data) -> Reply {
                            if (auto error = KeyOutside(data.region, key)) return *std::move(error);
@@ -196,7 +217,8 @@ void TxnKv::BatchGet(const RequestHeader& header, std::vector<std::string> keys,
   if (!status.ok()) return done(std::move(status));
   using Reply = TxnReply<Items>;
   Locks locks = concurrency_.AdmitRead(view, keys);
-  Read<Items>(header, std::move(done),
+  const mvcc::Timestamp at = view.at;
+  Read<Items>(header, at, std::move(done),
               [keys = std::move(keys), view = std::move(view),
                locks = std::move(locks)](const ReadView& data) -> Reply {
                 mvcc::Reader reader(data.snapshot);
@@ -230,7 +252,8 @@ void TxnKv::Scan(const RequestHeader& header, TxnScan scan, mvcc::View view, Txn
   // A range in reverse: all of it, since the first in memory may be the last of the scan.
   Locks locks = scan.reverse ? concurrency_.AdmitScan(view, scan.end, scan.start, SIZE_MAX)
                              : concurrency_.AdmitScan(view, scan.start, scan.end, scan.limit);
-  Read<Items>(header, std::move(done),
+  const mvcc::Timestamp at = view.at;
+  Read<Items>(header, at, std::move(done),
               [scan = std::move(scan), view = std::move(view),
                locks = std::move(locks)](const ReadView& data) -> Reply {
                 auto error = scan.reverse ? UpperOutside(data.region, scan.start)
@@ -247,17 +270,24 @@ void TxnKv::ScanLocks(const RequestHeader& header, mvcc::LockScan scan,
   if (scan.limit == 0) scan.limit = limits_.max_scan_limit;
   if (Status status = CheckLimit(scan.limit); !status.ok()) return done(std::move(status));
   using Reply = TxnReply<std::vector<mvcc::KeyIsLocked>>;
+  // Whoever does not find a lock here commits above `latest`. All of them: the engine may have as
+  // many before the first in memory. Without a bound in time no commit is waited for.
+  Locks in_memory;
+  if (scan.latest != mvcc::kMaxTimestamp) {
+    in_memory =
+        concurrency_.AdmitScan({.at = scan.latest}, scan.lower, scan.upper, std::size_t{SIZE_MAX});
+  }
   Read<std::vector<mvcc::KeyIsLocked>>(
-      header, std::move(done), [scan = std::move(scan)](const ReadView& data) -> Reply {
+      header, mvcc::kMaxTimestamp, std::move(done),
+      [scan = std::move(scan), in_memory = std::move(in_memory)](const ReadView& data) -> Reply {
         const Region& region = data.region;
         if (!scan.lower.empty()) {
           if (auto error = KeyOutside(region, scan.lower)) return *std::move(error);
         }
-        auto found = mvcc::ScanLocks(data.snapshot, scan,
-                                     {.lower = codec::DataKey(region.start_key),
-                                      .upper = codec::DataEndKey(region.end_key)});
+        auto found = mvcc::ScanLocks(data.snapshot, scan, BoundsOf(region));
         if (!found.ok()) return found.status();
-        return std::move(found).value();
+        if (in_memory.empty()) return std::move(found).value();
+        return Merge(region, std::move(found).value(), in_memory, scan.limit);
       });
 }
 

@@ -63,8 +63,8 @@ struct TxnScan {
 };
 
 // The transactional calls of one store: reads at a timestamp, and the actions of src/txn run by a
-// TxnScheduler. Checks arguments. The changes of an
-// answered outcome are empty: they are applied.
+// TxnScheduler. Checks arguments. The changes of an answered outcome are empty: they are applied.
+// What started below the safe point of its region (see safe_point.h) neither reads nor locks.
 //
 // Reads are served by leaders only, `from_follower` or not: what a follower has shown, its leader
 // would not know of when it chooses the commit timestamp of a transaction. That it does for
@@ -95,7 +95,7 @@ class TxnKv {
   // Clipped to the region. A reversed range holds nothing.
   void Scan(const RequestHeader& header, TxnScan scan, mvcc::View view, TxnDone<Items> done);
   // Likewise; no lower bound: from the region's start. A limit of zero stands for the highest there
-  // is.
+  // is. Up to `latest` this counts as a read: what is committed there later has its locks here.
   void ScanLocks(const RequestHeader& header, mvcc::LockScan scan,
                  TxnDone<std::vector<mvcc::KeyIsLocked>> done);
 
@@ -119,6 +119,7 @@ class TxnKv {
                  TxnDone<txn::HeartbeatOutcome> done);
 
   const TxnScheduler& scheduler() const { return scheduler_; }
+  TxnScheduler& scheduler() { return scheduler_; }
   const txn::ConcurrencyManager& concurrency() const { return concurrency_; }
   const PessimisticLocks& locks() const { return *locks_; }
 
@@ -130,9 +131,9 @@ class TxnKv {
     return {};
   }
   Status CheckLimit(std::uint64_t limit) const;
-  // Runs `read` on a view and hands on what it returns.
+  // Runs `read` on a view that has all that is seen at `at`, and hands on what it returns.
   template <class T, class F>
-  void Read(const RequestHeader& header, TxnDone<T> done, F read);
+  void Read(const RequestHeader& header, mvcc::Timestamp at, TxnDone<T> done, F read);
   // Runs `act`, whose T is or has an Outcome, on the keys of the request, and hands on what it
   // gave. It may lock keys in memory until its changes are applied.
   template <class T, class Request>

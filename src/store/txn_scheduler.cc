@@ -8,6 +8,7 @@
 #include "codec/keys.h"
 #include "codec/memcomparable.h"
 #include "store/command.h"
+#include "store/safe_point.h"
 
 namespace rutile::store {
 namespace {
@@ -30,10 +31,13 @@ Mutation ToMutation(const engine::WriteBatch::Change& change) {
 
 }  // namespace
 
+engine::Bounds BoundsOf(const Region& region) {
+  return {.lower = codec::DataKey(region.start_key), .upper = codec::DataEndKey(region.end_key)};
+}
+
 std::optional<RegionError> KeyOutside(const Region& region, const std::string& key) {
   if (region.Contains(codec::EncodeMemcomparable(key))) return std::nullopt;
-  return KeyNotInRegion{
-      .region = region.id, .key = key, .start_key = region.start_key, .end_key = region.end_key};
+  return NotIn(region, key);
 }
 
 void TxnScheduler::Run(const RequestHeader& header, std::vector<std::string> keys, Action action,
@@ -90,7 +94,9 @@ void TxnScheduler::Evaluate(txn::CommandId id, const ReadView& view) {
   }
   // The keys are the region's for as long as its descriptor is this one.
   command.header.epoch = view.region.epoch;
-  mvcc::Reader reader(view.snapshot);
+  const Result<mvcc::Timestamp> safe_point = SafePointOf(view);
+  if (!safe_point.ok()) return Finish(id, safe_point.status());
+  mvcc::Reader reader(view.snapshot, safe_point.value());
   Result<Plan> plan = command.action(reader);
   if (!plan.ok()) return Finish(id, plan.status());
   if (plan.value().changes.empty()) return Finish(id, Finished{});
@@ -122,20 +128,17 @@ void TxnScheduler::Propose(txn::CommandId id, const engine::WriteBatch& changes)
 }
 
 void TxnScheduler::Finish(txn::CommandId id, Ending ending) {
-  if (std::holds_alternative<Finished>(ending)) {
-    if (Task& finished = Find(id).finished) finished();
-  }
-  Done done;
-  std::vector<txn::CommandId> next;
+  Command& command = Find(id);
+  if (std::holds_alternative<Finished>(ending) && command.finished) command.finished();
   // The next command that gets the keys may lock them, too. Where it is not known whether the
   // changes will be applied, this store leads no more in their term, and reads for nobody before it
   // has applied all that became of that.
-  Find(id).locks.Release();
+  command.locks.Release();
+  Done done = std::move(command.done);
+  std::vector<txn::CommandId> next;
   {
     MutexLock lock(mutex_);
-    const auto at = commands_.find(id);
-    done = std::move(at->second.done);
-    commands_.erase(at);
+    commands_.erase(id);
     next = latches_.Release(id);
   }
   // Not from here: a queue of commands that all end at once would be as deep as it is long.

@@ -96,6 +96,8 @@ class TxnScheduler {
   std::uint64_t last_id_ GUARDED_BY(mutex_) = 0;
 };
 
+// All that the region has, in families of data.
+engine::Bounds BoundsOf(const Region& region);
 // Why a transactional key does not belong to the region, whose borders are in comparable form.
 std::optional<RegionError> KeyOutside(const Region& region, const std::string& key);
 

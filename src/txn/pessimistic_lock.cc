@@ -16,10 +16,12 @@ using mvcc::Lock;
 using mvcc::Version;
 using mvcc::Write;
 
-Status CheckRequest(const PessimisticLockRequest& request) {
+Status CheckRequest(const PessimisticLockRequest& request, Timestamp safe_point) {
   const auto invalid = [](const char* what) { return Status(Code::kInvalidArgument, what); };
   if (request.start.IsZero()) return invalid("pessimistic lock at timestamp zero");
   if (request.primary.empty()) return invalid("pessimistic lock without a primary");
+  // Its own rollback may have been removed.
+  RUTILE_RETURN_IF_ERROR(mvcc::CheckNotCollected(request.start, safe_point));
   if (request.for_update < request.start) return invalid("pessimistic lock from before its start");
   if (request.lock_only_if_exists && !request.return_values) {
     return invalid("a lock of what exists only is asked for without its value");
@@ -153,7 +155,7 @@ class KeyLocker {
 
 Result<PessimisticLockOutcome> PessimisticLock(mvcc::Reader& reader,
                                                const PessimisticLockRequest& request) {
-  RUTILE_RETURN_IF_ERROR(CheckRequest(request));
+  RUTILE_RETURN_IF_ERROR(CheckRequest(request, reader.safe_point()));
   PessimisticLockOutcome result;
   for (const auto& key : request.keys) {
     RUTILE_RETURN_IF_ERROR(KeyLocker(reader, request, key).Run(&result));

@@ -17,9 +17,11 @@ using engine::Family;
 using mvcc::Lock;
 using mvcc::Write;
 
-Status CheckRequest(const PrewriteRequest& request) {
+Status CheckRequest(const PrewriteRequest& request, Timestamp safe_point) {
   if (request.start.IsZero()) return Status(Code::kInvalidArgument, "prewrite at timestamp zero");
   if (request.primary.empty()) return Status(Code::kInvalidArgument, "prewrite without a primary");
+  // What it would conflict with, or its own rollback, may have been removed.
+  RUTILE_RETURN_IF_ERROR(mvcc::CheckNotCollected(request.start, safe_point));
   std::vector<std::string> keys;
   keys.reserve(request.mutations.size());
   for (const Mutation& mutation : request.mutations) keys.push_back(mutation.key);
@@ -288,7 +290,7 @@ void TellCommit(const PrewriteRequest& request, const Plan& plan, const Progress
 
 Result<PrewriteOutcome> Prewrite(mvcc::Reader& reader, const PrewriteRequest& request,
                                  std::optional<Timestamp> max_ts) {
-  RUTILE_RETURN_IF_ERROR(CheckRequest(request));
+  RUTILE_RETURN_IF_ERROR(CheckRequest(request, reader.safe_point()));
   RUTILE_ASSIGN_OR_RETURN(const Timestamp told, ToldOfLocks(reader, request));
   Plan plan = PlanOf(request, max_ts, told);
   RUTILE_ASSIGN_OR_RETURN(Progress progress, PrewriteKeys(reader, request, plan));

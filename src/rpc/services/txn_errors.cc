@@ -114,6 +114,8 @@ void ToProto(const txn::KeyError& error, kvrpcpb::KeyError* out) {
 }
 
 void ToProto(const Status& status, kvrpcpb::KeyError* out) {
+  // What the transaction looked for is not kept any more: another one can be begun.
+  if (status.code() == Code::kNotFound) return out->set_retryable(std::string(status.message()));
   out->set_abort(std::string(status.message()));
 }
 

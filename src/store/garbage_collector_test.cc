@@ -1,0 +1,182 @@
+// Collection of garbage over stores of a simulated world.
+
+#include "store/garbage_collector.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "store/testing/txn_stores.h"
+
+namespace rutile::store {
+namespace {
+
+using engine::Family;
+using mvcc::Timestamp;
+using ::testing::Each;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class GarbageCollectorTest : public testing::TxnStores {
+ protected:
+  void SetUp() override {
+    TxnStores::SetUp();
+    if (IsSkipped()) return;
+    for (std::size_t i = 0; i < kStores; ++i) StartCollector(i);
+  }
+  void StartCollector(std::size_t i) {
+    collectors_[i] = std::make_unique<GarbageCollector>(
+        GarbageCollector::Parts{.store = store(i),
+                                .scheduler = kv_[i]->scheduler(),
+                                .executor = processes_[i].machine->NewExecutor("garbage"),
+                                .logger = logger_,
+                                .safe_point = [this] { return safe_point_; }},
+        GarbageCollector::Options{.region = steps_});
+    collectors_[i]->Start();
+  }
+  void StopStore(std::size_t i) {
+    Stop(i);
+    collectors_[i] = nullptr;
+  }
+  void RestartStore(std::size_t i) {
+    Restart(i);
+    StartCollector(i);
+  }
+  void Delete(const std::string& key) {
+    const Timestamp start = Now();
+    txn::PrewriteRequest request{.primary = key, .start = start, .ttl_ms = 3000};
+    request.mutations.push_back({.kind = txn::Mutation::Kind::kDelete, .key = key});
+    EXPECT_THAT(Must(Await(&TxnKv::Prewrite, std::move(request))).outcome.errors, IsEmpty());
+    Must(Await(&TxnKv::Commit, txn::CommitRequest{.keys = {key}, .start = start, .commit = Now()}));
+  }
+  // All that is over now is garbage where it is hidden; waits until it is gone.
+  void CollectAll() {
+    safe_point_ = Now();
+    world_.RunFor(Seconds(8));
+  }
+  // By store.
+  std::vector<std::size_t> CountOf(Family family) {
+    std::vector<std::size_t> counts;
+    for (std::size_t i = 0; i < kStores; ++i) {
+      std::size_t& count = counts.emplace_back();
+      const auto snapshot = processes_[i].engine->GetSnapshot();
+      const auto iterator = snapshot->NewIterator(family, {});
+      for (iterator->Seek(""); iterator->Valid(); iterator->Next()) ++count;
+    }
+    return counts;
+  }
+  std::uint64_t Removed() {
+    std::uint64_t removed = 0;
+    for (const auto& collector : collectors_) removed += collector->totals().records;
+    return removed;
+  }
+
+  Timestamp safe_point_;
+  RegionCollection::Options steps_;
+  std::array<std::unique_ptr<GarbageCollector>, kStores> collectors_;
+};
+
+TEST_F(GarbageCollectorTest, AllReplicasKeepWhatIsSeen) {
+  const std::string large(1000, 'x');
+  for (const std::string& value : {std::string("1"), large, std::string("3")}) {
+    Write({Key("a"), Key("b")}, value);
+  }
+  Delete(Key("b"));
+  world_.RunFor(Seconds(3));
+  EXPECT_THAT(CountOf(Family::kWrite), Each(7u)) << "without a safe point all is kept";
+  CollectAll();
+  EXPECT_THAT(CountOf(Family::kWrite), Each(1u));
+  EXPECT_THAT(CountOf(Family::kDefault), Each(0u));
+  EXPECT_EQ("3", Read(Key("a"), Now()));
+  EXPECT_EQ("3", Read(Key("a"), safe_point_));
+  EXPECT_EQ("absent", Read(Key("b"), safe_point_));
+  const GarbageCollector::Totals totals = collectors_[leader_]->totals();
+  EXPECT_EQ(6u, totals.records);
+  EXPECT_EQ(1u, totals.regions);
+  EXPECT_EQ(0u, totals.waiting);
+  EXPECT_EQ(6u, Removed()) << "followers collect nothing";
+}
+
+TEST_F(GarbageCollectorTest, WhatIsAboveTheSafePointStays) {
+  Write({Key("a")}, "1");
+  const Timestamp first = Now();
+  CollectAll();
+  Write({Key("a")}, "2");
+  const Timestamp second = Now();
+  Write({Key("a")}, "3");
+  world_.RunFor(Seconds(3));
+  EXPECT_THAT(CountOf(Family::kWrite), Each(3u));
+  EXPECT_EQ("2", Read(Key("a"), second));
+  EXPECT_THAT(Read(Key("a"), first), HasSubstr("older than the safe point"));
+}
+
+TEST_F(GarbageCollectorTest, WhoStartedBelowTheSafePointNeitherReadsNorLocks) {
+  const Timestamp old = Now();
+  Write({Key("a")}, "1");
+  CollectAll();
+  const auto is_too_old = HasSubstr("older than the safe point");
+  EXPECT_THAT(Read(Key("a"), old), is_too_old);
+  EXPECT_THAT(std::get<Status>(Await(&TxnKv::Prewrite, Puts({Key("a")}, "2", old))).ToString(),
+              is_too_old);
+  EXPECT_THAT(std::get<Status>(
+                  Await(&TxnKv::PessimisticLock, LockRequest{.lock = {.keys = {{.key = Key("a")}},
+                                                                      .primary = Key("a"),
+                                                                      .start = old,
+                                                                      .for_update = Now()}}))
+                  .ToString(),
+              is_too_old);
+  // It is replicated with the data: those who have never heard of it know it, too.
+  safe_point_ = Timestamp();
+  for (std::size_t i = 0; i < kStores; ++i) StopStore(i);
+  for (std::size_t i = 0; i < kStores; ++i) RestartStore(i);
+  leader_ = AwaitLeaderOf(0);
+  EXPECT_THAT(Read(Key("a"), old), is_too_old);
+  EXPECT_EQ("1", Read(Key("a"), Now()));
+}
+
+TEST_F(GarbageCollectorTest, ARegionCollectsItsOwn) {
+  Write({Key("a")}, "1");
+  Write({Key("a")}, "2");
+  SurroundRegion();
+  world_.RunFor(Seconds(1));
+  const std::vector<std::size_t> before = CountOf(Family::kWrite);
+  CollectAll();
+  const std::vector<std::size_t> after = CountOf(Family::kWrite);
+  for (std::size_t i = 0; i < kStores; ++i) EXPECT_EQ(before[i], after[i] + 1);
+}
+
+TEST_F(GarbageCollectorTest, AnotherLeaderGoesOn) {
+  for (int i = 0; i < 20; ++i) Write({Key("a"), Key("b")}, std::to_string(i));
+  for (auto& collector : collectors_) collector = nullptr;
+  for (std::size_t i = 0; i < kStores; ++i) StopStore(i);
+  steps_ = {.look_records = 3, .remove_records = 2, .pause = Milliseconds(20)};
+  for (std::size_t i = 0; i < kStores; ++i) RestartStore(i);
+  leader_ = AwaitLeaderOf(0);
+  safe_point_ = Now();
+  ASSERT_TRUE(world_.RunUntil([&] { return CountOf(Family::kWrite)[leader_] < 39; }, Seconds(5)));
+  StopStore(leader_);
+  const std::size_t gone = leader_;
+  leader_ = AwaitLeaderOf(0);
+  ASSERT_NE(gone, leader_);
+  world_.RunFor(Seconds(10));
+  RestartStore(gone);
+  world_.RunFor(Seconds(5));
+  EXPECT_THAT(CountOf(Family::kWrite), Each(2u));
+  EXPECT_EQ("19", Read(Key("a"), Now()));
+}
+
+TEST_F(GarbageCollectorTest, AKeyWithALockOfOldIsPassedOver) {
+  Write({Key("a")}, "1");
+  Write({Key("a")}, "2");
+  Must(Await(&TxnKv::Prewrite, Puts({Key("a")}, "3", Now())));
+  CollectAll();
+  EXPECT_THAT(CountOf(Family::kWrite), Each(2u));
+}
+
+}  // namespace
+}  // namespace rutile::store
