@@ -9,6 +9,7 @@
 #include "rpc/services/placement_service.h"
 #include "rpc/services/raw_service.h"
 #include "rpc/services/txn_service.h"
+#include "sim/observed_engine.h"
 
 namespace rutile::sim {
 namespace {
@@ -92,6 +93,13 @@ void Cluster::Recover(std::size_t node) {
   if (!status.ok()) OnFailure(node, status);
 }
 
+Result<std::unique_ptr<engine::KvEngine>> Cluster::OpenEngine(FileSystem& files) const {
+  RUTILE_ASSIGN_OR_RETURN(std::unique_ptr<engine::KvEngine> engine,
+                          engine::OpenMemoryEngine(files, "kv"));
+  return std::unique_ptr<engine::KvEngine>(
+      std::make_unique<ObservedEngine>(std::move(engine), write_observer_));
+}
+
 Status Cluster::Open(std::size_t index) {
   Process& process = processes_[index];
   Machine& machine = *process.machine;
@@ -113,7 +121,8 @@ Status Cluster::Open(std::size_t index) {
           {.cluster = spec_,
            .identity = std::move(identity),
            .replica = options_.replica,
-           .wal = options_.wal},
+           .wal = options_.wal,
+           .garbage = options_.garbage},
           {.clock = machine.clock(),
            .random = machine.random(),
            .files = files,
@@ -121,7 +130,7 @@ Status Cluster::Open(std::size_t index) {
            .executors = executors,
            .requests = *executors.background,
            .logger = *process.logger,
-           .open_engine = [&files] { return engine::OpenMemoryEngine(files, "kv"); },
+           .open_engine = [this, &files] { return OpenEngine(files); },
            .on_failure = [this, index](const Status& failure) { OnFailure(index, failure); },
            .core_observer = [this, index](RegionId region, PeerId peer) -> raft::Observer* {
              return core_observer_ ? core_observer_(index, region, peer) : nullptr;

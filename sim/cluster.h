@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "engine/kv_engine.h"
 #include "env/sim/machine.h"
 #include "env/sim/sim_log.h"
 #include "env/sim/sim_network.h"
@@ -34,6 +35,7 @@ class Cluster {
     LinkOptions network = {};
     store::ReplicaOptions replica = {};
     wal::Options wal = {};
+    store::GarbageCollector::Options garbage = {};
     std::size_t log_streams = 1;
     bool log_streams_change = false;  // From start to start, from one up to log_streams.
     LogLevel log_level = LogLevel::kWarn;
@@ -49,6 +51,11 @@ class Cluster {
   // node, its group and the replica's id. May give null. What it gives outlives the cluster.
   using CoreObserver = std::function<raft::Observer*(std::size_t node, RegionId, PeerId)>;
   void SetCoreObserver(CoreObserver observer) { core_observer_ = std::move(observer); }
+
+  // Says who looks on at what the engines of members write. Likewise.
+  void SetWriteObserver(std::function<void(const engine::WriteBatch&)> observer) {
+    write_observer_ = std::move(observer);
+  }
 
   // Begins the process of a node that is down. Its recovery is an event that takes time.
   void Start(std::size_t node);
@@ -104,6 +111,7 @@ class Cluster {
   std::size_t StreamsOf(std::size_t node);
   void Recover(std::size_t node);
   Status Open(std::size_t node);
+  Result<std::unique_ptr<engine::KvEngine>> OpenEngine(FileSystem& files) const;
   // The node's disk has failed, or it cannot start.
   void OnFailure(std::size_t node, const Status& status);
   void Forget(std::size_t node);
@@ -114,6 +122,7 @@ class Cluster {
   SimNetwork network_;
   std::vector<Process> processes_;
   CoreObserver core_observer_;
+  std::function<void(const engine::WriteBatch&)> write_observer_ = [](const auto&) {};
   std::vector<std::string> violations_;
   std::set<std::size_t> damaged_;
   std::set<std::string> stopped_;  // What was said once is not said at every further start.

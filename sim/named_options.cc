@@ -81,6 +81,16 @@ std::vector<NamedOption> OfTransactions() {
       RUTILE_SIM_NUMBER("txn-death-percent", "commits whose client dies", 0,
                         transactions.death_percent),
       RUTILE_SIM_NUMBER("txn-readers-pass", "readers pass locks", 0, transactions.readers_pass),
+      RUTILE_SIM_TIME("garbage-interval-us", "between rounds of collection; 0: none", 0,
+                      garbage.interval),
+      RUTILE_SIM_TIME("garbage-life-us", "how long versions live", 10'000'000, garbage.life),
+      RUTILE_SIM_NUMBER("garbage-batch-locks", "locks that are looked for at once", 256,
+                        garbage.batch_locks),
+      RUTILE_SIM_TIME("garbage-timeout-us", "a round's patience", 2'000'000, garbage.timeout),
+      RUTILE_SIM_NUMBER("garbage-look", "records looked at at once", 4096,
+                        cluster.garbage.region.look_records),
+      RUTILE_SIM_NUMBER("garbage-remove", "records removed at once", 4096,
+                        cluster.garbage.region.remove_records),
   };
 }
 

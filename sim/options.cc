@@ -119,6 +119,19 @@ void DrawTransactions(std::uint64_t seed, TransactionWorkload::Options* options)
   options->readers_pass = random.OneIn(2);
 }
 
+// Of a generator of its own, likewise.
+void DrawGarbage(std::uint64_t seed, SimulationOptions* all) {
+  SeededRandom random(seed ^ 0x6A4Bu);
+  store::RegionCollection::Options& steps = all->cluster.garbage.region;
+  steps.look_records = OneOf<std::size_t>(random, {1, 4096});
+  steps.remove_records = OneOf<std::size_t>(random, {1, 4096});
+  GarbageWorkload::Options* const options = &all->garbage;
+  options->interval = OneOf(random, {Duration(), Milliseconds(200), Seconds(1), Seconds(3)});
+  options->life = OneOf(random, {Milliseconds(300), Seconds(2), Seconds(10)});
+  options->batch_locks = OneOf<std::size_t>(random, {1, 2, 256});
+  options->timeout = OneOf(random, {Milliseconds(300), Seconds(2)});
+}
+
 // In some runs memory for the log of one node holds not much more than what clients have under way
 // when all is well. Of a generator of its own, likewise.
 void DrawLogMemory(std::uint64_t seed, SimulationOptions* options) {
@@ -158,6 +171,7 @@ SimulationOptions DrawOptions(std::uint64_t seed, std::function<void(const std::
   DrawMoves(seed, &options);
   options.cluster.replica.quiet_groups = SeededRandom(seed ^ 0x5133Bu).OneIn(2);  // Likewise.
   DrawTransactions(seed, &options.transactions);
+  DrawGarbage(seed, &options);
   if (options.cluster.replica.max_append_bytes == 1) {
     // An entry takes about a round trip. Clients that ask again before it was their turn only make
     // the leader's log longer, of what nobody waits for any more, and it has no end.
@@ -190,8 +204,11 @@ std::string Describe(const SimulationOptions& options) {
           std::to_string(options.cluster.replica.kept_log_entries) + " entries kept, " +
           std::to_string(options.cluster.replica.log_memory_bytes >> 10) + " KiB for the log, " +
           std::to_string(options.registers.clients) + " clients and " +
-          std::to_string(options.transactions.clients) + " of transactions, buggify " +
-          std::to_string(options.buggify_percent) + "%" +
+          std::to_string(options.transactions.clients) + " of transactions, " +
+          (options.garbage.interval > Duration()
+               ? "versions live " + std::to_string(ToMilliseconds(options.garbage.life)) + " ms"
+               : std::string("no garbage collected")) +
+          ", buggify " + std::to_string(options.buggify_percent) + "%" +
           (options.cluster.replica.quiet_groups ? ", quiet groups" : "");
   return text;
 }

@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "sim/cluster.h"
 #include "sim/fault_script.h"
+#include "sim/garbage_workload.h"
 #include "sim/transaction_workload.h"
 #include "sim/workload.h"
 
@@ -27,6 +28,7 @@ struct SimulationOptions {
   RegisterWorkload::Options registers = {};
   TimestampWorkload::Options timestamps = {};
   TransactionWorkload::Options transactions = {};
+  GarbageWorkload::Options garbage = {};
   FaultDraw faults = {};                   // From which the seed's script is drawn,
   std::optional<FaultScript> script = {};  // unless this one is played instead.
   Duration faulty_time = Seconds(20);      // Phase one: faults. Only safety is asked for.

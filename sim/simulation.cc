@@ -10,7 +10,9 @@
 #include "sim/oracle.h"
 #include "sim/run_file.h"
 #include "sim/snapshot_isolation.h"
+#include "sim/transaction_records.h"
 #include "store/raw_value.h"
+#include "store/safe_point.h"
 
 namespace rutile::sim {
 namespace {
@@ -78,6 +80,7 @@ Simulation::Simulation(std::uint64_t seed, SimulationOptions options)
       registers_(world_, cluster_, options_.registers),
       timestamps_(world_, cluster_, options_.timestamps),
       transactions_(world_, cluster_, options_.transactions),
+      garbage_(world_, cluster_, options_.garbage),
       nemesis_(world_, cluster_, options_.cluster.network, script_) {
   std::set<std::size_t> fragile(options_.faults.expendable.begin(),
                                 options_.faults.expendable.end());
@@ -113,6 +116,7 @@ SimulationOutcome Simulation::Run() {
   cluster_.SetCoreObserver([this](std::size_t node, RegionId group, PeerId peer) {
     return WatchCore(node, group, peer);
   });
+  cluster_.SetWriteObserver([this](const auto& batch) { records_.OnWrite(batch); });
   if (!observers_.empty()) {
     world_.SetObserver([this] {
       for (const auto& observer : observers_) observer->OnEvent(*this);
@@ -148,6 +152,7 @@ void Simulation::RunFaultyPhase() {
   registers_.Start();
   timestamps_.Start();
   transactions_.Start();
+  garbage_.Start();
   nemesis_.Start();
   world_.RunFor(options_.faulty_time);
 }
@@ -155,6 +160,8 @@ void Simulation::RunFaultyPhase() {
 void Simulation::RunRecovery() {
   nemesis_.Stop(options_.dead);
   transactions_.CalmDown();
+  // On the slowest disks a commit may take longer than versions live.
+  garbage_.Stop();
   const Duration healed = world_.Now();
   const std::uint64_t calls = registers_.completed();
   const std::uint64_t stamps = timestamps_.completed();
@@ -230,10 +237,19 @@ void Simulation::AwaitMoves() {
   outcome_.transfers = orders.transfers();
 }
 
+// Whoever leads has collected all garbage up to the safe point that it knows.
+bool Simulation::IsCollected() {
+  for (std::size_t i = 0; i < cluster_.size(); ++i) {
+    if (cluster_.is_up(i) && cluster_.node(i)->garbage().totals().waiting > 0) return false;
+  }
+  return true;
+}
+
 void Simulation::AwaitAgreement() {
   const Duration limit = world_.Now() + options_.agreement_limit;
   const auto are_idle = [&] { return registers_.is_idle() && transactions_.is_idle(); };
-  while (!HasFailed() && (!are_idle() || !monitor_.HasConverged(nemesis_.lost()))) {
+  while (!HasFailed() &&
+         (!are_idle() || !IsCollected() || !monitor_.HasConverged(nemesis_.lost()))) {
     if (world_.Now() > limit) {
       return Violate("replicas do not agree although all faults are over: " + monitor_.Describe());
     }
@@ -265,19 +281,25 @@ void Simulation::CheckSet() {
   }
 }
 
-// What a member holds in the end tells what became of all transactions, and so what each of them
-// had to see.
+// What members have held tells what became of all transactions, and so what each of them had to
+// see.
 void Simulation::CheckTransactions() {
   if (HasFailed() || options_.transactions.clients == 0) return;
   for (std::size_t i = 0; i < cluster_.size(); ++i) {
     if (nemesis_.lost().contains(i) || !cluster_.is_up(i)) continue;
     const auto gate = cluster_.node(i)->store().Gate(store::kFirstUserRegion);
     if (!gate || gate->region->IsWaiting()) continue;
-    const auto stored = ReadTransactions(*cluster_.node(i)->engine().GetSnapshot());
+    const auto snapshot = cluster_.node(i)->engine().GetSnapshot();
+    const auto stored = records_.Read(*snapshot);
     if (!stored.ok()) return Violate("transactions: " + stored.status().ToString());
     for (const std::string& what : FindAnomalies(transactions_.history(), stored.value())) {
       Violate(what);
     }
+    const auto safe_point = store::SafePointOf({.snapshot = *snapshot, .region = *gate->region});
+    if (!safe_point.ok()) return Violate("transactions: " + safe_point.status().ToString());
+    const auto missing = FindMissing(stored.value(), *snapshot, safe_point.value().value());
+    if (!missing.ok()) return Violate("transactions: " + missing.status().ToString());
+    for (const std::string& what : missing.value()) Violate(what);
     return;  // All members hold the same.
   }
 }
@@ -300,6 +322,7 @@ void Simulation::Finish() {
   outcome_.calls = registers_.completed();
   outcome_.timestamps = timestamps_.completed();
   outcome_.transactions = transactions_.counts();
+  outcome_.safe_points = garbage_.raised();
   outcome_.states = monitor_.states();
   for (const FaultKind& kind : kFaultKinds) outcome_.faults.push_back(nemesis_.count(kind.fault));
   outcome_.simulated = world_.Now();

@@ -9,9 +9,11 @@
 
 #include "base/time.h"
 #include "sim/cluster.h"
+#include "sim/garbage_workload.h"
 #include "sim/monitor.h"
 #include "sim/nemesis.h"
 #include "sim/options.h"
+#include "sim/transaction_records.h"
 #include "sim/transaction_workload.h"
 #include "sim/workload.h"
 
@@ -51,7 +53,8 @@ struct SimulationOutcome {
   std::uint64_t calls = 0;       // Answered, of registers.
   std::uint64_t timestamps = 0;  // Likewise.
   TransactionWorkload::Counts transactions = {};
-  std::uint64_t states = 0;  // Different states of replicas that were compared.
+  std::uint64_t safe_points = 0;  // To which the safe point was raised.
+  std::uint64_t states = 0;       // Different states of replicas that were compared.
   std::uint64_t boots = 0;
   std::uint64_t member_changes = 0;  // Applied, of the group of the user's data.
   std::uint64_t transfers = 0;       // Leaderships of that group that went where they were told.
@@ -105,6 +108,7 @@ class Simulation {
   void AwaitNormalLatency();
   void AwaitMoves();
   void AwaitAgreement();
+  bool IsCollected();
   void CheckSet();
   void CheckTransactions();
   void Finish();
@@ -118,6 +122,8 @@ class Simulation {
   RegisterWorkload registers_;
   TimestampWorkload timestamps_;
   TransactionWorkload transactions_;
+  TransactionRecords records_;
+  GarbageWorkload garbage_;
   Nemesis nemesis_;
   std::vector<std::unique_ptr<SimulationObserver>> observers_;
   const CoreOracle* oracle_ = nullptr;  // One of them.

@@ -6,11 +6,6 @@
 #include <string_view>
 #include <utility>
 
-#include "base/status.h"
-#include "mvcc/keys.h"
-#include "mvcc/reader.h"
-#include "mvcc/records.h"
-
 namespace rutile::sim {
 namespace {
 
@@ -239,33 +234,6 @@ std::string ToString(const TransactionRecord& transaction) {
     case Fate::kUnknown: text += " (fate unknown)"; break;
   }
   return text;
-}
-
-Result<StoredTransactions> ReadTransactions(const engine::Snapshot& snapshot) {
-  StoredTransactions stored;
-  mvcc::Reader reader(snapshot);
-  const auto writes = snapshot.NewIterator(engine::Family::kWrite, {});
-  for (writes->Seek(""); writes->Valid(); writes->Next()) {
-    const auto parts = mvcc::SplitVersionKey(writes->key());
-    if (!parts) return Status(Code::kCorruption, "a write record without a timestamp");
-    RUTILE_ASSIGN_OR_RETURN(const std::string key, mvcc::UserKeyOf(parts->lock_key));
-    RUTILE_ASSIGN_OR_RETURN(const mvcc::Write write, mvcc::DecodeWrite(writes->value()));
-    if (write.kind == mvcc::Write::Kind::kRollback) continue;
-    Version version{.commit = parts->timestamp.value(),
-                    .start = write.start.value(),
-                    .is_lock_only = write.kind == mvcc::Write::Kind::kLock};
-    if (write.kind == mvcc::Write::Kind::kPut) {
-      RUTILE_ASSIGN_OR_RETURN(version.value, reader.LoadValue(key, write));
-    }
-    stored.keys[key].versions.push_back(std::move(version));
-  }
-  const auto locks = snapshot.NewIterator(engine::Family::kLock, {});
-  for (locks->Seek(""); locks->Valid(); locks->Next()) {
-    RUTILE_ASSIGN_OR_RETURN(const std::string key, mvcc::UserKeyOf(locks->key()));
-    RUTILE_ASSIGN_OR_RETURN(const mvcc::Lock lock, mvcc::DecodeLock(locks->value()));
-    stored.keys[key].locked_by = lock.start.value();
-  }
-  return stored;
 }
 
 std::vector<std::string> FindAnomalies(const std::vector<TransactionRecord>& history,

@@ -6,9 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "base/status.h"
 #include "base/time.h"
-#include "engine/kv_engine.h"
 
 namespace rutile::sim {
 
@@ -49,7 +47,7 @@ struct TransactionRecord {
 
 std::string ToString(const TransactionRecord& transaction);
 
-// What a store holds of transactions.
+// What stores have held of transactions.
 struct StoredTransactions {
   struct Version {
     std::uint64_t commit = 0;
@@ -58,13 +56,11 @@ struct StoredTransactions {
     std::optional<std::string> value = {};  // Nothing: a deletion, if it is no lock.
   };
   struct Key {
-    std::vector<Version> versions = {};
-    std::uint64_t locked_by = 0;  // The start of a transaction.
+    std::vector<Version> versions = {};  // The newest first.
+    std::uint64_t locked_by = 0;         // The start of a transaction.
   };
   std::map<std::string, Key> keys = {};
 };
-// kCorruption for records that cannot be read.
-Result<StoredTransactions> ReadTransactions(const engine::Snapshot& snapshot);
 
 // What is not as snapshot isolation has it, a line each. The state that a transaction may see is
 // known from what has been committed: the commits are replayed in the order of their timestamps.
@@ -75,8 +71,6 @@ Result<StoredTransactions> ReadTransactions(const engine::Snapshot& snapshot);
 //     than the primary; and nothing else is stored. That also tells the fate of those whose
 //     clients do not know it.
 //   - No timestamp is used twice, and who begins after a commit was answered sees it.
-//
-// Nothing of what is stored may have been collected yet.
 std::vector<std::string> FindAnomalies(const std::vector<TransactionRecord>& history,
                                        const StoredTransactions& stored);
 

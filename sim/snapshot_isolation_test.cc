@@ -5,12 +5,6 @@
 
 #include <algorithm>
 
-#include "engine/kv_engine.h"
-#include "engine/memory/memory_engine.h"
-#include "env/sim/sim_files.h"
-#include "mvcc/keys.h"
-#include "mvcc/records.h"
-
 namespace rutile::sim {
 namespace {
 
@@ -151,40 +145,6 @@ TEST_F(SnapshotIsolationTest, AStartBelowACommitThatWasAnsweredIsFound) {
   Of(25).invoked = Seconds(60);
   Of(25).returned = Seconds(61);
   EXPECT_THAT(Find(), ElementsAre(HasSubstr("25 begins after a commit at 40 was answered")));
-}
-
-TEST(StoredTransactions, AreReadFromAnEngine) {
-  World world(1);
-  SimFileSystem files(world);
-  auto engine = engine::OpenMemoryEngine(files, "kv").value();
-  engine::WriteBatch batch;
-  const auto add = [&](const std::string& key, std::uint64_t commit, const mvcc::Write& write) {
-    batch.Put(engine::Family::kWrite, mvcc::VersionKey(key, mvcc::Timestamp(commit)),
-              mvcc::EncodeWrite(write));
-  };
-  using mvcc::Timestamp;
-  add("a", 20, {.kind = mvcc::Write::Kind::kPut, .start = Timestamp(10), .short_value = "1"});
-  add("a", 40, {.kind = mvcc::Write::Kind::kPut, .start = Timestamp(30)});
-  add("a", 50, {.kind = mvcc::Write::Kind::kRollback, .start = Timestamp(50)});
-  add("b", 20, {.kind = mvcc::Write::Kind::kDelete, .start = Timestamp(10)});
-  batch.Put(engine::Family::kDefault, mvcc::VersionKey("a", Timestamp(30)), "long");
-  batch.Put(engine::Family::kLock, mvcc::LockKey("b"),
-            mvcc::EncodeLock({.primary = "a", .start = Timestamp(30)}));
-  ASSERT_TRUE(engine->Write(batch).ok());
-
-  const auto stored = ReadTransactions(*engine->GetSnapshot());
-  ASSERT_TRUE(stored.ok()) << stored.status().ToString();
-  const StoredTransactions::Key& a = stored.value().keys.at("a");
-  ASSERT_EQ(2u, a.versions.size());
-  EXPECT_EQ("long", a.versions[0].value);
-  EXPECT_EQ(40u, a.versions[0].commit);
-  EXPECT_EQ("1", a.versions[1].value);
-  EXPECT_EQ(0u, a.locked_by);
-  const StoredTransactions::Key& b = stored.value().keys.at("b");
-  ASSERT_EQ(1u, b.versions.size());
-  EXPECT_FALSE(b.versions[0].value.has_value());
-  EXPECT_FALSE(b.versions[0].is_lock_only);
-  EXPECT_EQ(30u, b.locked_by);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "base/probe.h"
+#include "sim/transaction_records.h"
 
 namespace rutile::sim {
 namespace {
@@ -23,8 +24,8 @@ constexpr std::int64_t kFirstBalance = 100;
 constexpr Duration kCalmTimeout = Seconds(5);
 constexpr Duration kCalmTtl = Seconds(10);
 constexpr std::size_t kLongBytes = 300;  // Not kept in the write record.
-const std::string kAccountPrefix = "txn-account-";
-const std::string kKeyPrefix = "txn-key-";
+const std::string kAccountPrefix = std::string(kTransactionPrefix) + "account-";
+const std::string kKeyPrefix = std::string(kTransactionPrefix) + "key-";
 
 // An account's value is its balance and what makes it unique.
 std::int64_t BalanceOf(const Pairs& pairs, const std::string& key) {

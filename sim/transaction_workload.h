@@ -21,7 +21,7 @@ namespace rutile::sim {
 // they saw. Some die between any two of the calls that they make, and leave behind what is locked;
 // another takes their place.
 //
-// Their keys begin with "txn-", and stand in the engine in a form that no raw key has.
+// Their keys begin with kTransactionPrefix, and stand in the engine in a form that no raw key has.
 class TransactionWorkload {
  public:
   struct Options {

@@ -35,6 +35,7 @@ SimReport ReportOf(std::uint64_t seed, const SimulationOutcome& outcome) {
                               {"transactions failed", outcome.transactions.failed},
                               {"transactions undetermined", outcome.transactions.undetermined},
                               {"clients died", outcome.transactions.died},
+                              {"safe points", outcome.safe_points},
                               {"facts compared", outcome.facts},
                               {"trace events", outcome.trace_events},
                               {"elements of sets", outcome.set_elements},
