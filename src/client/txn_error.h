@@ -23,9 +23,10 @@ constexpr std::uint64_t PhysicalMillis(Timestamp timestamp) {
 enum class TxnCode : std::uint8_t {
   kWriteConflict = 1,  // Another committed one of the keys after this one's start. Start anew.
   kAlreadyExists = 2,  // A key that was to be inserted is there. Nothing is committed.
-  kRolledBack = 3,     // Somebody has ended this transaction: its locks were too old. Start anew.
-  kLocked = 4,         // A lock of a transaction that lives was in the way for too long.
-  kUnavailable = 5,    // No answer in time. Nothing is committed.
+  kRolledBack =
+      3,        // Somebody has ended this transaction: it, or its locks, were too old. Start anew.
+  kLocked = 4,  // A lock of a transaction that lives was in the way for too long.
+  kUnavailable = 5,  // No answer in time. Nothing is committed.
   kUndetermined =
       6,          // The answer to the commit was lost: it may have been carried out, or may yet.
   kRefused = 7,   // The request can never succeed.

@@ -44,6 +44,9 @@ class Read {
   // Of a key, not a lock.
   static TxnError Unexpected(const kvrpcpb::KeyError& error) {
     if (!error.abort().empty()) return {.code = TxnCode::kRefused, .message = error.abort()};
+    if (!error.retryable().empty()) {
+      return {.code = TxnCode::kRolledBack, .message = error.retryable()};
+    }
     return {.code = TxnCode::kInternal, .message = "a read: " + error.ShortDebugString()};
   }
 
