@@ -47,6 +47,8 @@ void DrawLimits(Random& random, Cluster::Options* options) {
   replica.cached_log_bytes = OneOf<std::size_t>(random, {1024, 1 << 20});
   replica.max_append_bytes = OneOf<std::size_t>(random, {512, 1 << 16});
   replica.max_inflight_messages = OneOf<std::size_t>(random, {1, 4, 256});
+  // Where an entry takes a round trip a leader must not gather what nobody waits for any more.
+  replica.max_waiting_writes = 100;
   replica.max_apply_batch_bytes = OneOf<std::size_t>(random, {1, 4096, 4 << 20});
   // Smaller parts would make a snapshot take longer than a run: each waits for its answer.
   replica.snapshot_part_bytes = OneOf<std::size_t>(random, {2048, 8192});
@@ -172,12 +174,6 @@ SimulationOptions DrawOptions(std::uint64_t seed, std::function<void(const std::
   options.cluster.replica.quiet_groups = SeededRandom(seed ^ 0x5133Bu).OneIn(2);  // Likewise.
   DrawTransactions(seed, &options.transactions);
   DrawGarbage(seed, &options);
-  if (options.cluster.replica.max_append_bytes == 1) {
-    // An entry takes about a round trip. Clients that ask again before it was their turn only make
-    // the leader's log longer, of what nobody waits for any more, and it has no end.
-    options.registers.timeout = Seconds(2);
-    options.transactions.timeout = Seconds(2);
-  }
   DrawLogMemory(seed, &options);
   SeededRandom compression(seed ^ 0x124C4u);  // Likewise.
   options.cluster.wal.compress_from_bytes = OneOf<std::size_t>(compression, {0, 1, 64, 4096});

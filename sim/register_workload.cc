@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "client/raw_client.h"
 #include "sim/workload.h"
 
 namespace rutile::sim {
@@ -11,6 +10,7 @@ using Kind = RegisterCall::Kind;
 struct RegisterWorkload::Client {
   std::size_t index = 0;
   std::unique_ptr<client::RawClient> raw = {};
+  bool is_calm = false;
   bool is_calling = false;
   std::string key = {};
   RegisterCall call = {};
@@ -26,16 +26,20 @@ RegisterWorkload::RegisterWorkload(World& world, Cluster& cluster, const Options
     clients_.push_back(std::make_unique<Client>());
     Client& client = *clients_.back();
     client.index = i;
-    // What a repeated write does is not what a history of registers says of it.
-    client.raw = std::make_unique<client::RawClient>(
-        client::RawClientOptions{.endpoints = network_.Endpoints(i),
-                                 .timeout = 4 * options_.timeout,
-                                 .attempt_timeout = options_.timeout,
-                                 .repeat_writes = false,
-                                 .follower_reads = options_.follower_reads},
-        network_.Connector([&client](StoreId store) { client.call.store = store.value(); }),
-        network_.clock(), network_.executor());
+    client.raw = NewLibrary(client, options_.timeout);
   }
+}
+
+std::unique_ptr<client::RawClient> RegisterWorkload::NewLibrary(Client& client, Duration timeout) {
+  // What a repeated write does is not what a history of registers says of it.
+  return std::make_unique<client::RawClient>(
+      client::RawClientOptions{.endpoints = network_.Endpoints(client.index),
+                               .timeout = 4 * timeout,
+                               .attempt_timeout = timeout,
+                               .repeat_writes = false,
+                               .follower_reads = options_.follower_reads},
+      network_.Connector([&client](StoreId store) { client.call.store = store.value(); }),
+      network_.clock(), network_.executor());
 }
 
 RegisterWorkload::~RegisterWorkload() = default;
@@ -85,6 +89,9 @@ void RegisterWorkload::BeginFresh(Client& client) {
 }
 
 void RegisterWorkload::Begin(Client& client) {
+  if (is_calm_ && !std::exchange(client.is_calm, true) && options_.timeout < kCalmTimeout) {
+    client.raw = NewLibrary(client, kCalmTimeout);
+  }
   ++under_way_;
   client.is_calling = true;
   if (random_.Below(100) < options_.fresh_percent) return BeginFresh(client);

@@ -39,7 +39,7 @@ Duration NormalLatency(const SimulationOptions& options) {
   // for good. Who reads there waits in vain, and turns to the leader.
   const bool behind =
       options.registers.follower_reads && options.cluster.replica.max_inflight_messages == 1;
-  return behind ? normal + options.registers.timeout : normal;
+  return behind ? normal + RegisterWorkload::kCalmTimeout : normal;
 }
 
 // Of all that the nodes hold which are up.
@@ -159,6 +159,7 @@ void Simulation::RunFaultyPhase() {
 
 void Simulation::RunRecovery() {
   nemesis_.Stop(options_.dead);
+  registers_.CalmDown();
   transactions_.CalmDown();
   // On the slowest disks a commit may take longer than versions live.
   garbage_.Stop();

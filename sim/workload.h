@@ -10,6 +10,7 @@
 
 #include "base/random.h"
 #include "base/time.h"
+#include "client/raw_client.h"
 #include "env/sim/world.h"
 #include "sim/client_network.h"
 #include "sim/cluster.h"
@@ -35,6 +36,9 @@ class RegisterWorkload {
     std::uint64_t fresh_percent = 20;
   };
 
+  // Of an attempt by a client that is calm.
+  static constexpr Duration kCalmTimeout = Seconds(2);
+
   // Both outlive the workload, which must not be destroyed before the world has stopped.
   RegisterWorkload(World& world, Cluster& cluster, const Options& options);
   ~RegisterWorkload();
@@ -42,6 +46,9 @@ class RegisterWorkload {
   RegisterWorkload& operator=(const RegisterWorkload&) = delete;
 
   void Start();
+  // From now on clients wait for their turn: where a cluster is slow by nature, those that ask
+  // again before it has come outrun it for ever.
+  void CalmDown() { is_calm_ = true; }
   // Calls under way are finished or time out; none begins.
   void Stop() { stopped_ = true; }
   bool is_idle() const { return under_way_ == 0; }
@@ -66,6 +73,7 @@ class RegisterWorkload {
  private:
   struct Client;
 
+  std::unique_ptr<client::RawClient> NewLibrary(Client& client, Duration timeout);
   void Begin(Client& client);
   void BeginFresh(Client& client);
   void Attempt(Client& client);
@@ -88,6 +96,7 @@ class RegisterWorkload {
   std::uint64_t next_value_ = 1;
   std::uint64_t completed_ = 0;
   std::size_t under_way_ = 0;
+  bool is_calm_ = false;
   bool stopped_ = false;
   Duration longest_ = {};
   Duration longest_since_ = {};
