@@ -23,7 +23,7 @@ struct Flags {
   std::string log_level = "info";
   std::int64_t election_timeout_ms = 1000;
   std::uint32_t late_log_ms = 500;
-  std::int64_t gc_interval_ms = 60'000;
+  std::int64_t gc_interval_ms = 600'000;
   std::int64_t gc_life_ms = 600'000;
   bool check_config = false;
 };

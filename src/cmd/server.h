@@ -30,8 +30,8 @@ struct ServerOptions {
   wal::Options log = {};
   std::size_t log_streams = 1;  // Each with a thread and a directory.
   store::ReplicaOptions replica = {};
-  Duration gc_interval = Seconds(60);  // Between rounds of collection; zero: there are none.
-  Duration gc_life = Seconds(600);     // For how long versions are kept that were overwritten.
+  Duration gc_interval = Seconds(600);  // Between rounds of collection; zero: there are none.
+  Duration gc_life = Seconds(600);      // For how long versions are kept that were overwritten.
   store::RawLimits raw = {};
 };
 

@@ -99,7 +99,7 @@ TEST_F(HttpStatusTest, MetricsAreInPrometheusForm) {
                                  HasSubstr("\nrutile_log_memory_limit_bytes 268435456\n"),
                                  HasSubstr("\ntikv_raft_entries_caches "),
                                  HasSubstr("\nrutile_poisoned_replicas 0\n"),
-                                 HasSubstr("\nrutile_gc_safe_point 0\n"),
+                                 HasSubstr("\ntikv_gcworker_autogc_safe_point 0\n"),
                                  HasSubstr("tikv_raftstore_entry_fetches{type=\"hit\"} 0\n"),
                                  HasSubstr("\ntikv_raftstore_apply_log_duration_seconds_count ")));
 }

@@ -99,11 +99,11 @@ class Rounds(ClusterTest):
             with urllib.request.urlopen(f'http://{pages[name]}/metrics') as page:
                 text = page.read().decode()
             return {sample: float(value) for sample, value in
-                    re.findall(r'^(rutile_gc\S+) (\S+)$', text, re.M)}
+                    re.findall(r'^((?:rutile_gc|tikv_gcworker)\S+) (\S+)$', text, re.M)}
         wait_until('the locks to be resolved', lambda: sum(
             numbers(node.name)['rutile_gc_locks_resolved_total'] for node in nodes) == 2)
         wait_until('the safe point on all nodes', lambda: all(
-            numbers(node.name)['rutile_gc_safe_point'] >= start for node in nodes))
+            numbers(node.name)['tikv_gcworker_autogc_safe_point'] >= start for node in nodes))
         self.assertTrue(any(numbers(node.name)['rutile_gc_rounds_total{outcome="raised"}'] for node in nodes))
         self.assertTrue(any('the safe point was raised' in node.output() for node in nodes))
         # And it ends, in the middle of a round or not.
