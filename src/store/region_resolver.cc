@@ -15,8 +15,8 @@ constexpr std::size_t kBatchLocks = 256;
 }  // namespace
 
 void RegionResolver::Run(TxnKv& kv, const RequestHeader& header, Fates fates,
-                         TxnDone<Resolved> done) {
-  if (fates.empty()) return done(Resolved{});
+                         TxnDone<txn::Outcome> done) {
+  if (fates.empty()) return done(txn::Outcome());
   const std::shared_ptr<RegionResolver> self(
       new RegionResolver(kv, header, std::move(fates), std::move(done)));
   self->Look();
@@ -24,7 +24,7 @@ void RegionResolver::Run(TxnKv& kv, const RequestHeader& header, Fates fates,
 
 void RegionResolver::RollBackPessimistic(TxnKv& kv, const RequestHeader& header,
                                          mvcc::Timestamp start, mvcc::Timestamp for_update,
-                                         TxnDone<Resolved> done) {
+                                         TxnDone<txn::Outcome> done) {
   const std::shared_ptr<RegionResolver> self(
       new RegionResolver(kv, header, {{start, mvcc::Timestamp()}}, std::move(done)));
   self->pessimistic_up_to_ = for_update;
@@ -55,14 +55,13 @@ void RegionResolver::OnLocks(const std::vector<mvcc::KeyIsLocked>& locks) {
     if (pessimistic_up_to_ && !is_pessimistic) continue;
     found_[locked.lock.start].push_back(locked.key);
   }
-  resolved_.locks += locks.size();
   ResolveNext();
 }
 
 void RegionResolver::ResolveNext() {
   if (found_.empty()) {
     if (!at_end_) return Look();
-    return done_(std::move(resolved_));
+    return done_(txn::Outcome());
   }
   auto one = found_.extract(found_.begin());
   auto done = [self = shared_from_this()](TxnReply<txn::Outcome> reply) {
@@ -82,11 +81,8 @@ void RegionResolver::ResolveNext() {
 void RegionResolver::OnResolved(TxnReply<txn::Outcome> reply) {
   if (auto* error = std::get_if<RegionError>(&reply)) return done_(std::move(*error));
   if (auto* status = std::get_if<Status>(&reply)) return done_(std::move(*status));
-  auto& errors = std::get<txn::Outcome>(reply).errors;
-  if (!errors.empty()) {
-    resolved_.errors = std::move(errors);
-    return done_(std::move(resolved_));
-  }
+  auto& outcome = std::get<txn::Outcome>(reply);
+  if (!outcome.errors.empty()) return done_(std::move(outcome));
   ResolveNext();
 }
 

@@ -23,22 +23,18 @@ using Fates = std::map<mvcc::Timestamp, mvcc::Timestamp>;
 // Owns itself until `done` has run, once. `kv` outlives that.
 class RegionResolver : public std::enable_shared_from_this<RegionResolver> {
  public:
-  struct Resolved {
-    std::size_t locks = 0;                   // That were found.
-    std::vector<txn::KeyError> errors = {};  // Why it ended early: a commit that cannot be.
-  };
-
-  static void Run(TxnKv& kv, const RequestHeader& header, Fates fates, TxnDone<Resolved> done);
+  // With errors it ended early: a commit that cannot be.
+  static void Run(TxnKv& kv, const RequestHeader& header, Fates fates, TxnDone<txn::Outcome> done);
   // Gives up the pessimistic locks that one transaction has in a region, up to those of its
   // statement at `for_update`. Other locks of it stay.
   static void RollBackPessimistic(TxnKv& kv, const RequestHeader& header, mvcc::Timestamp start,
-                                  mvcc::Timestamp for_update, TxnDone<Resolved> done);
+                                  mvcc::Timestamp for_update, TxnDone<txn::Outcome> done);
 
  private:
   // Of one transaction, in the order of their keys.
   using KeysOf = std::map<mvcc::Timestamp, std::vector<std::string>>;
 
-  RegionResolver(TxnKv& kv, const RequestHeader& header, Fates fates, TxnDone<Resolved> done)
+  RegionResolver(TxnKv& kv, const RequestHeader& header, Fates fates, TxnDone<txn::Outcome> done)
       : kv_(kv), header_(header), fates_(std::move(fates)), done_(std::move(done)) {}
 
   void Look();
@@ -50,11 +46,10 @@ class RegionResolver : public std::enable_shared_from_this<RegionResolver> {
   const RequestHeader header_;
   const Fates fates_;
   std::optional<mvcc::Timestamp> pessimistic_up_to_ = {};  // Else all locks, to their fates.
-  TxnDone<Resolved> done_;
+  TxnDone<txn::Outcome> done_;
   std::string next_;  // Locks below are done with.
   bool at_end_ = false;
   KeysOf found_;
-  Resolved resolved_;
 };
 
 }  // namespace rutile::store

@@ -39,8 +39,8 @@ Status CommitKey(mvcc::Reader& reader, const CommitRequest& request, const std::
   const Timestamp seen = lock->for_update.IsZero() ? Timestamp() : lock->for_update.Next();
   const Timestamp least = std::max(lock->min_commit, seen);
   if (request.commit < least) {
-    outcome->errors.emplace_back(
-        CommitTooEarly{.key = key, .commit = request.commit, .min_commit = least});
+    outcome->errors.emplace_back(CommitTooEarly{
+        .key = key, .start = request.start, .commit = request.commit, .min_commit = least});
     return {};
   }
   Write write = {.kind = KindOf(lock->kind),

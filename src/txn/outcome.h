@@ -41,6 +41,7 @@ struct AlreadyExists {
 // Readers were told that the commit would not come below `min_commit`. Commit at a later one.
 struct CommitTooEarly {
   std::string key = {};
+  Timestamp start = {};
   Timestamp commit = {};
   Timestamp min_commit = {};
 };

@@ -47,6 +47,7 @@ struct KeyErrorWriter {
   }
   void operator()(const txn::CommitTooEarly& e) const {
     auto* expired = out->mutable_commit_ts_expired();
+    expired->set_start_ts(e.start.value());
     expired->set_attempted_commit_ts(e.commit.value());
     expired->set_key(e.key);
     expired->set_min_commit_ts(e.min_commit.value());

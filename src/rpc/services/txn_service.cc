@@ -64,6 +64,14 @@ void FillErrors(const std::vector<txn::KeyError>& errors, Response* response) {
   }
 }
 
+// Of an outcome that has no more to tell than errors.
+template <class Response>
+store::TxnDone<txn::Outcome> AnswerErrors(Response* response, TxnService::Finished done) {
+  return Answer<txn::Outcome>(
+      response, std::move(done),
+      [](const txn::Outcome& outcome, Response* out) { FillErrors(outcome.errors, out); });
+}
+
 template <class Strings>
 std::vector<std::string> ToVector(const Strings& strings) {
   return {strings.begin(), strings.end()};
@@ -321,17 +329,12 @@ void TxnService::Commit(const kvrpcpb::CommitRequest& request, kvrpcpb::CommitRe
               {.keys = ToVector(request.keys()),
                .start = Timestamp(request.start_version()),
                .commit = Timestamp(request.commit_version())},
-              Answer<txn::Outcome>(
-                  response, std::move(done),
-                  [start = request.start_version(), commit = request.commit_version()](
-                      const txn::Outcome& outcome, kvrpcpb::CommitResponse* out) {
-                    FillErrors(outcome.errors, out);
-                    if (outcome.errors.empty()) {
-                      out->set_commit_version(commit);
-                    } else if (out->error().has_commit_ts_expired()) {
-                      out->mutable_error()->mutable_commit_ts_expired()->set_start_ts(start);
-                    }
-                  }));
+              Answer<txn::Outcome>(response, std::move(done),
+                                   [commit = request.commit_version()](
+                                       const txn::Outcome& outcome, kvrpcpb::CommitResponse* out) {
+                                     FillErrors(outcome.errors, out);
+                                     if (outcome.errors.empty()) out->set_commit_version(commit);
+                                   }));
 }
 
 void TxnService::Cleanup(const kvrpcpb::CleanupRequest& request, kvrpcpb::CleanupResponse* response,
@@ -356,13 +359,9 @@ void TxnService::Cleanup(const kvrpcpb::CleanupRequest& request, kvrpcpb::Cleanu
 void TxnService::BatchRollback(const kvrpcpb::BatchRollbackRequest& request,
                                kvrpcpb::BatchRollbackResponse* response, Finished done) {
   if (Refused(request, cluster_, response, done)) return;
-  txn_.Rollback(
-      ToHeader(request.context()),
-      {.keys = ToVector(request.keys()), .start = Timestamp(request.start_version())},
-      Answer<txn::Outcome>(response, std::move(done),
-                           [](const txn::Outcome& outcome, kvrpcpb::BatchRollbackResponse* out) {
-                             FillErrors(outcome.errors, out);
-                           }));
+  txn_.Rollback(ToHeader(request.context()),
+                {.keys = ToVector(request.keys()), .start = Timestamp(request.start_version())},
+                AnswerErrors(response, std::move(done)));
 }
 
 void TxnService::ScanLock(const kvrpcpb::ScanLockRequest& request,
@@ -386,23 +385,14 @@ void TxnService::ResolveLock(const kvrpcpb::ResolveLockRequest& request,
                              kvrpcpb::ResolveLockResponse* response, Finished done) {
   if (Refused(request, cluster_, response, done)) return;
   if (request.keys_size() > 0) {
-    return txn_.Resolve(
-        ToHeader(request.context()),
-        {.keys = ToVector(request.keys()),
-         .start = Timestamp(request.start_version()),
-         .commit = Timestamp(request.commit_version())},
-        Answer<txn::Outcome>(response, std::move(done),
-                             [](const txn::Outcome& outcome, kvrpcpb::ResolveLockResponse* out) {
-                               FillErrors(outcome.errors, out);
-                             }));
+    return txn_.Resolve(ToHeader(request.context()),
+                        {.keys = ToVector(request.keys()),
+                         .start = Timestamp(request.start_version()),
+                         .commit = Timestamp(request.commit_version())},
+                        AnswerErrors(response, std::move(done)));
   }
-  using Resolved = store::RegionResolver::Resolved;
-  store::RegionResolver::Run(
-      txn_, ToHeader(request.context()), ToFates(request),
-      Answer<Resolved>(response, std::move(done),
-                       [](const Resolved& resolved, kvrpcpb::ResolveLockResponse* out) {
-                         FillErrors(resolved.errors, out);
-                       }));
+  store::RegionResolver::Run(txn_, ToHeader(request.context()), ToFates(request),
+                             AnswerErrors(response, std::move(done)));
 }
 
 void TxnService::CheckTxnStatus(const kvrpcpb::CheckTxnStatusRequest& request,
@@ -452,24 +442,15 @@ void TxnService::PessimisticRollback(const kvrpcpb::PessimisticRollbackRequest& 
                                      Finished done) {
   if (Refused(request, cluster_, response, done)) return;
   if (request.keys_size() == 0) {
-    using Resolved = store::RegionResolver::Resolved;
     return store::RegionResolver::RollBackPessimistic(
         txn_, ToHeader(request.context()), Timestamp(request.start_version()),
-        Timestamp(request.for_update_ts()),
-        Answer<Resolved>(response, std::move(done),
-                         [](const Resolved& resolved, kvrpcpb::PessimisticRollbackResponse* out) {
-                           FillErrors(resolved.errors, out);
-                         }));
+        Timestamp(request.for_update_ts()), AnswerErrors(response, std::move(done)));
   }
   txn_.PessimisticRollback(ToHeader(request.context()),
                            {.keys = ToVector(request.keys()),
                             .start = Timestamp(request.start_version()),
                             .for_update = Timestamp(request.for_update_ts())},
-                           Answer<txn::Outcome>(response, std::move(done),
-                                                [](const txn::Outcome& outcome,
-                                                   kvrpcpb::PessimisticRollbackResponse* out) {
-                                                  FillErrors(outcome.errors, out);
-                                                }));
+                           AnswerErrors(response, std::move(done)));
 }
 
 void TxnService::CheckSecondaryLocks(const kvrpcpb::CheckSecondaryLocksRequest& request,
