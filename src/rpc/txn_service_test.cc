@@ -285,6 +285,31 @@ TEST_F(TxnServiceTest, WhoMeetsALockIsToldWhoseItIs) {
   EXPECT_TRUE(Call(&TxnService::Get, get).not_found());
 }
 
+TEST_F(TxnServiceTest, ARangeIsRemovedWithItsLocks) {
+  const std::string a = Key("a"), b = Key("b"), c = Key("c");
+  const std::uint64_t start = Now();
+  Lock({a, b, c}, start);
+  Commit({a, c}, start, Now());
+  kvrpcpb::DeleteRangeRequest range;
+  range.set_start_key(a);
+  range.set_end_key(c);
+  range.set_notify_only(true);
+  EXPECT_EQ(Call(&TxnService::DeleteRange, range).ByteSizeLong(), 0u);
+  EXPECT_EQ(Get(a, Now()).value(), "of " + a);
+  range.set_notify_only(false);
+  EXPECT_EQ(Call(&TxnService::DeleteRange, range).ByteSizeLong(), 0u);
+  EXPECT_TRUE(Get(a, Now()).not_found());
+  EXPECT_TRUE(Get(b, Now()).not_found());
+  EXPECT_EQ(Get(c, Now()).value(), "of " + c);
+
+  range.set_end_key(a);
+  EXPECT_EQ(Call(&TxnService::DeleteRange, range).error(),
+            "the range is empty: both borders are the same");
+  range.mutable_context()->set_region_id(99);
+  range.set_end_key(c);
+  EXPECT_TRUE(Call(&TxnService::DeleteRange, range).region_error().has_region_not_found());
+}
+
 TEST_F(TxnServiceTest, WhoCameSecondIsToldOfTheConflict) {
   const std::string key = Key("k");
   const std::uint64_t late = Now(), start = Now(), commit = Now();

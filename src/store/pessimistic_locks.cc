@@ -203,6 +203,12 @@ void PessimisticLocks::Tell(const std::vector<Notice>& notices) {
   }
 }
 
+void PessimisticLocks::OnLocksRemoved(RegionId region) {
+  // Who has looked before that and does not wait yet notices when it is about to.
+  ++removals_;
+  OnRegionChanged(region);
+}
+
 void PessimisticLocks::OnRegionChanged(RegionId region) {
   const Office office = OfficeIn(region);
   std::vector<PendingPtr> moved;
@@ -338,7 +344,10 @@ void PessimisticLocks::OnVerdicts(std::vector<DeadlockVerdict> verdicts) {
 PessimisticLocks::Office PessimisticLocks::OfficeIn(RegionId region) const {
   const std::optional<GateState> gate = store_.Gate(region);
   if (!gate) return {};
-  return {.term = gate->term, .is_leader = gate->is_leader, .epoch = gate->region->epoch};
+  return {.term = gate->term,
+          .is_leader = gate->is_leader,
+          .epoch = gate->region->epoch,
+          .removals = removals_};
 }
 
 Duration PessimisticLocks::WaitOf(const LockRequest& request) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -85,6 +86,9 @@ class PessimisticLocks final : public Store::Watcher {
   // when the changes are applied and it has them still.
   std::vector<Notice> Concerning(const engine::WriteBatch& changes) const;
   void Tell(const std::vector<Notice>& notices);
+  // Locks of the region went without anybody having had their keys' latches: all of the region who
+  // wait look again. To be told when they are gone.
+  void OnLocksRemoved(RegionId region);
 
   std::size_t waiting() const;
 
@@ -98,6 +102,7 @@ class PessimisticLocks final : public Store::Watcher {
     Term term = {};
     bool is_leader = false;
     std::optional<RegionEpoch> epoch = {};
+    std::uint64_t removals = 0;
 
     friend bool operator==(const Office&, const Office&) = default;
   };
@@ -159,6 +164,7 @@ class PessimisticLocks final : public Store::Watcher {
   txn::ConcurrencyManager& concurrency_;
   Executor& executor_;
   const Options options_;
+  std::atomic<std::uint64_t> removals_ = 0;  // Calls of OnLocksRemoved.
 
   mutable Mutex mutex_;
   LockWaits waits_ GUARDED_BY(mutex_);

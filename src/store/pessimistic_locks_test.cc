@@ -77,6 +77,30 @@ TEST_F(PessimisticLocksTest, EveryWayToGiveUpALockWakes) {
   });
 }
 
+TEST_F(PessimisticLocksTest, WhoWaitsHasTheKeyWhenItsRangeIsRemoved) {
+  const Timestamp first = Now(), second = Now();
+  EXPECT_EQ("locked, absent", Await(Ask(Key("a"), first)));
+  EXPECT_EQ("locked, absent", Await(Ask(Key("x"), first)));
+  const Answer waits = Ask(Key("a"), second), elsewhere = Ask(Key("x"), second);
+  EXPECT_EQ("waits", Await(waits, Milliseconds(100)));
+  kv().DeleteRange(Header(), Key("a"), Key("b"), false, [](const TxnReply<RangeRemoved>&) {});
+  EXPECT_EQ("locked, absent", Await(waits, Milliseconds(100)));
+  EXPECT_EQ("waits", Await(elsewhere, Milliseconds(100)));
+  EXPECT_EQ(1u, kv().locks().waiting());
+}
+
+// Wherever the removal comes while somebody is about to wait: it is not waited for the lock's end.
+TEST_F(PessimisticLocksTest, ARangeThatIsRemovedWhileSomebodyBeginsToWaitIsNotMissed) {
+  for (int delay = 0; delay < 20; ++delay) {
+    const std::string key = Key("k" + std::to_string(delay));
+    const Timestamp first = Now(), second = Now();
+    EXPECT_EQ("locked, absent", Await(Ask(key, first)));
+    kv().DeleteRange(Header(), key, key + "~", false, [](const TxnReply<RangeRemoved>&) {});
+    world_.RunFor(Microseconds(100) * delay);
+    EXPECT_EQ("locked, absent", Await(Ask(key, second), Milliseconds(500))) << delay;
+  }
+}
+
 TEST_F(PessimisticLocksTest, WhoHasWaitedLongEnoughIsToldOfTheLock) {
   const Timestamp first = Now(), second = Now();
   EXPECT_EQ("locked, absent", Await(Ask(Key("a"), first)));

@@ -150,6 +150,33 @@ std::vector<mvcc::KeyIsLocked> Merge(const Region& region, std::vector<mvcc::Key
   return locks;
 }
 
+// The part of the keys that a command names, in the form of region borders.
+struct Borders {
+  std::string lower = {};
+  std::string upper = {};  // Exclusive; empty: the end of all keys.
+};
+
+// Whether a command may remove it; as the store has it.
+std::optional<RegionError> RangeOutside(const Region& region, const Borders& range) {
+  if (region.Contains(range.lower) &&
+      (region.end_key.empty() || (!range.upper.empty() && range.upper <= region.end_key))) {
+    return std::nullopt;
+  }
+  return NotIn(region, range.lower);
+}
+
+Command Removal(const Borders& range) {
+  Command command;
+  for (const engine::Family family :
+       {engine::Family::kLock, engine::Family::kWrite, engine::Family::kDefault}) {
+    command.mutations.push_back({.kind = Mutation::Kind::kDeleteRange,
+                                 .family = family,
+                                 .key = range.lower,
+                                 .value = range.upper});
+  }
+  return command;
+}
+
 Status CheckTimestamp(const mvcc::View& view) {
   if (!view.at.IsZero()) return {};
   return Status(Code::kInvalidArgument, "a read at timestamp zero");
@@ -163,6 +190,16 @@ Status TxnKv::CheckKey(std::string_view key) const {
   return Status(Code::kInvalidArgument,
                 "the key has " + std::to_string(key.size()) + " bytes, the limit is " +
                     std::to_string(limits_.max_key_bytes) + " (option max-key-bytes)");
+}
+
+Status TxnKv::CheckRange(std::string_view start, std::string_view end) const {
+  for (const std::string_view border : {start, end}) {
+    if (!border.empty()) RUTILE_RETURN_IF_ERROR(CheckKey(border));
+  }
+  if (end.empty() || start < end) return {};
+  return Status(Code::kInvalidArgument,
+                start == end ? "the range is empty: both borders are the same"
+                             : "the range is reversed: its lower border lies above its upper one");
 }
 
 Status TxnKv::CheckLimit(std::uint64_t limit) const {
@@ -415,6 +452,32 @@ void TxnKv::CheckSecondaryLocks(const RequestHeader& header, txn::SecondaryLocks
 void TxnKv::Heartbeat(const RequestHeader& header, txn::HeartbeatRequest request,
                       TxnDone<txn::HeartbeatOutcome> done) {
   Act(header, std::move(request), txn::Heartbeat, std::move(done));
+}
+
+void TxnKv::DeleteRange(const RequestHeader& header, std::string_view start, std::string_view end,
+                        bool notify_only, TxnDone<RangeRemoved> done) {
+  if (Status status = CheckRange(start, end); !status.ok()) return done(std::move(status));
+  Borders range{.lower = codec::EncodeMemcomparable(start),
+                .upper = end.empty() ? "" : codec::EncodeMemcomparable(end)};
+  if (notify_only) {
+    using Reply = TxnReply<RangeRemoved>;
+    return Read<RangeRemoved>(header, mvcc::kMaxTimestamp, std::move(done),
+                              [range = std::move(range)](const ReadView& data) -> Reply {
+                                if (auto error = RangeOutside(data.region, range)) {
+                                  return *std::move(error);
+                                }
+                                return RangeRemoved{};
+                              });
+  }
+  store_.Write(header, Removal(range),
+               [locks = locks_, region = header.region,
+                done = std::move(done)](WriteOutcome outcome) mutable {
+                 if (auto* error = std::get_if<RegionError>(&outcome)) {
+                   return done(std::move(*error));
+                 }
+                 locks->OnLocksRemoved(region);
+                 done(RangeRemoved{});
+               });
 }
 
 }  // namespace rutile::store

@@ -62,6 +62,8 @@ struct TxnScan {
   std::uint32_t sample_step = 0;  // As in mvcc::Scanner::Options.
 };
 
+struct RangeRemoved {};
+
 // The transactional calls of one store: reads at a timestamp, and the actions of src/txn run by a
 // TxnScheduler. Checks arguments. The changes of an answered outcome are empty: they are applied.
 // What started below the safe point of its region (see safe_point.h) neither reads nor locks.
@@ -117,6 +119,20 @@ class TxnKv {
                            TxnDone<txn::SecondaryLocksOutcome> done);
   void Heartbeat(const RequestHeader& header, txn::HeartbeatRequest request,
                  TxnDone<txn::HeartbeatOutcome> done);
+  // Removes all records of the keys in [start, end), which lies in the region: locks, writes and
+  // values, whoever's they are, at once on each replica. An empty `end` is the end of all keys.
+  // With `notify_only` the range is checked and nothing else: that announces a removal by other
+  // means (UnsafeDestroyRange), for which nothing is prepared here.
+  //
+  // For data that nobody uses any more: it takes no latches and does not look at transactions.
+  // What of one is proposed before it goes, what comes after it stays, so a transaction that is
+  // under way may be left with half of its records; a lock in memory goes with its prewrite. Who
+  // waits for a lock in the region looks again.
+  //
+  // Raw keys share the family of values. One whose bytes lie between the borders in
+  // memory-comparable form goes with the range: who uses both kinds keeps their ranges apart.
+  void DeleteRange(const RequestHeader& header, std::string_view start, std::string_view end,
+                   bool notify_only, TxnDone<RangeRemoved> done);
 
   const TxnScheduler& scheduler() const { return scheduler_; }
   TxnScheduler& scheduler() { return scheduler_; }
@@ -130,6 +146,7 @@ class TxnKv {
     for (const auto& key : keys) RUTILE_RETURN_IF_ERROR(CheckKey(key));
     return {};
   }
+  Status CheckRange(std::string_view start, std::string_view end) const;
   Status CheckLimit(std::uint64_t limit) const;
   // Runs `read` on a view that has all that is seen at `at`, and hands on what it returns.
   template <class T, class F>

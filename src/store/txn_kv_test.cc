@@ -129,6 +129,76 @@ TEST_F(TxnKvTest, AReadSaysWhenItsValueWasCommitted) {
   EXPECT_THAT(commits, ElementsAre(commit, commit, commit, commit));
 }
 
+class DeleteRangeTest : public testing::TxnStores {
+ protected:
+  std::string Delete(const std::string& start, const std::string& end, bool notify_only = false) {
+    std::optional<TxnReply<RangeRemoved>> answer;
+    kv().DeleteRange(Header(), start, end, notify_only,
+                     [&](TxnReply<RangeRemoved> reply) { answer = std::move(reply); });
+    EXPECT_TRUE(world_.RunUntil([&] { return answer.has_value(); }, Seconds(10)));
+    if (auto* status = std::get_if<Status>(&*answer)) return status->ToString();
+    if (auto* error = std::get_if<RegionError>(&*answer)) return ToString(*error);
+    return "removed";
+  }
+  // Records of all families that a store has.
+  std::size_t RecordsOn(std::size_t i) {
+    std::size_t count = 0;
+    const auto snapshot = processes_[i].engine->GetSnapshot();
+    for (const auto family :
+         {engine::Family::kLock, engine::Family::kWrite, engine::Family::kDefault}) {
+      const auto iterator = snapshot->NewIterator(family, {});
+      for (iterator->Seek(""); iterator->Valid(); iterator->Next()) ++count;
+    }
+    return count;
+  }
+};
+
+TEST_F(DeleteRangeTest, AllRecordsOfTheRangeGoFromAllReplicas) {
+  const std::string large(mvcc::kShortValueMaxBytes + 1, 'x');
+  Write({Key("a"), Key("b"), Key("c"), Key("d")}, large);
+  Write({Key("b")}, "2");
+  Must(Await(&TxnKv::Prewrite, Puts({Key("c"), Key("d")}, large, Now())));
+  EXPECT_EQ("removed", Delete(Key("b"), Key("d")));
+  EXPECT_EQ("absent", Read(Key("b"), Now()));
+  EXPECT_EQ("absent", Read(Key("c"), Now()));
+  EXPECT_EQ(large, Read(Key("a"), Now()));
+  EXPECT_EQ("locked: " + Key("d"), Read(Key("d"), Now()));
+  world_.RunFor(Seconds(1));
+  // A write and a value of "a" and of "d", and the lock of "d" with its value.
+  for (std::size_t i = 0; i < kStores; ++i) EXPECT_EQ(6u, RecordsOn(i)) << i;
+}
+
+// What locks of the dead kept from writers is theirs again.
+TEST_F(DeleteRangeTest, AKeyOfTheRangeIsWrittenAnew) {
+  Must(Await(&TxnKv::Prewrite, Puts({Key("a")}, "1", Now())));
+  EXPECT_EQ("removed", Delete(Key("a"), Key("b")));
+  Write({Key("a")}, "2");
+  EXPECT_EQ("2", Read(Key("a"), Now()));
+}
+
+TEST_F(DeleteRangeTest, TheRangeLiesInTheRegion) {
+  Write({Key("a")}, "1");
+  for (const bool notify_only : {false, true}) {
+    const auto not_here = HasSubstr("not in region");
+    EXPECT_THAT(Delete(KeyOf(1), KeyOf(2), notify_only), not_here);
+    EXPECT_THAT(Delete(Key("a"), KeyOf(1) + "a", notify_only), not_here);
+    EXPECT_THAT(Delete(Key("a"), "", notify_only), not_here);
+    EXPECT_THAT(Delete("", Key("b"), notify_only), not_here);
+    EXPECT_THAT(Delete(Key("b"), Key("a"), notify_only), HasSubstr("the range is reversed"));
+    EXPECT_THAT(Delete(Key("a"), Key("a"), notify_only), HasSubstr("the range is empty"));
+    EXPECT_THAT(Delete(std::string(10'000, 'k'), "", notify_only), HasSubstr("max-key-bytes"));
+  }
+  EXPECT_EQ("1", Read(Key("a"), Now()));
+  EXPECT_EQ("removed", Delete(KeyOf(0), KeyOf(1)));
+  EXPECT_EQ("absent", Read(Key("a"), Now()));
+}
+
+TEST_F(DeleteRangeTest, NothingGoesWhenItIsOnlyAnnounced) {
+  Write({Key("a")}, "1");
+  EXPECT_EQ("removed", Delete(Key("a"), Key("b"), true));
+  EXPECT_EQ("1", Read(Key("a"), Now()));
+}
+
 // Each sees what the one before it has left, though all were asked for at once.
 TEST_F(TxnKvTest, CommandsOfOneKeyComeOneAfterTheOther) {
   constexpr std::size_t kWriters = 50;

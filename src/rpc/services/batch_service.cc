@@ -201,6 +201,8 @@ bool BatchStream::DispatchTxn(const Request& all, std::uint64_t id) {
                   &Answer::mutable_checksecondarylocks);
     case Request::kTxnHeartBeat:
       return call(&Service::TxnHeartBeat, all.txnheartbeat(), &Answer::mutable_txnheartbeat);
+    case Request::kDeleteRange:
+      return call(&Service::DeleteRange, all.deleterange(), &Answer::mutable_deleterange);
     default: return false;
   }
 }

@@ -17,13 +17,18 @@ using mvcc::Timestamp;
 using store::TxnReply;
 
 // Where a response keeps an error that is not about the region: most have one, some one for each
-// key.
+// key. Those of calls that are not a transaction's have a text.
 template <class Response>
-kvrpcpb::KeyError* NewError(Response* response) {
-  if constexpr (requires { response->mutable_error(); }) {
-    return response->mutable_error();
+concept HasErrorText = requires(Response r) { r.set_error(std::string()); };
+
+template <class Response>
+void SetError(const Status& status, Response* response) {
+  if constexpr (HasErrorText<Response>) {
+    response->set_error(std::string(status.message()));
+  } else if constexpr (requires { response->mutable_error(); }) {
+    ToProto(status, response->mutable_error());
   } else {
-    return response->add_errors();
+    ToProto(status, response->add_errors());
   }
 }
 
@@ -33,7 +38,7 @@ bool Refused(const Request& request, ClusterId cluster, Response* response,
              TxnService::Finished& done) {
   const std::optional<std::string> why = Unserved(request.context(), cluster);
   if (!why) return false;
-  NewError(response)->set_abort(*why);
+  SetError(Status(Code::kInvalidArgument, *why), response);
   done();
   return true;
 }
@@ -45,7 +50,7 @@ store::TxnDone<T> Answer(Response* response, TxnService::Finished done, Fill fil
     if (auto* error = std::get_if<store::RegionError>(&reply)) {
       ToProto(*error, response->mutable_region_error());
     } else if (const auto* status = std::get_if<Status>(&reply)) {
-      ToProto(*status, NewError(response));
+      SetError(*status, response);
     } else {
       fill(std::get<T>(std::move(reply)), response);
     }
@@ -483,6 +488,15 @@ void TxnService::TxnHeartBeat(const kvrpcpb::TxnHeartBeatRequest& request,
                      }));
 }
 
+void TxnService::DeleteRange(const kvrpcpb::DeleteRangeRequest& request,
+                             kvrpcpb::DeleteRangeResponse* response, Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  txn_.DeleteRange(
+      ToHeader(request.context()), request.start_key(), request.end_key(), request.notify_only(),
+      Answer<store::RangeRemoved>(response, std::move(done),
+                                  [](store::RangeRemoved, kvrpcpb::DeleteRangeResponse*) {}));
+}
+
 void TxnService::Register(Methods* methods) {
   const auto add = [this, methods]<class Request, class Response>(
                        const char* name,
@@ -507,6 +521,7 @@ void TxnService::Register(Methods* methods) {
   add("KVPessimisticRollback", &TxnService::PessimisticRollback);
   add("KvCheckSecondaryLocks", &TxnService::CheckSecondaryLocks);
   add("KvTxnHeartBeat", &TxnService::TxnHeartBeat);
+  add("KvDeleteRange", &TxnService::DeleteRange);
 }
 
 }  // namespace rutile::rpc

@@ -43,6 +43,8 @@ class TxnService {
                            kvrpcpb::CheckSecondaryLocksResponse*, Finished done);
   void TxnHeartBeat(const kvrpcpb::TxnHeartBeatRequest&, kvrpcpb::TxnHeartBeatResponse*,
                     Finished done);
+  void DeleteRange(const kvrpcpb::DeleteRangeRequest&, kvrpcpb::DeleteRangeResponse*,
+                   Finished done);
 
  private:
   store::TxnKv& txn_;
