@@ -310,6 +310,68 @@ TEST_F(TxnServiceTest, ARangeIsRemovedWithItsLocks) {
   EXPECT_TRUE(Call(&TxnService::DeleteRange, range).region_error().has_region_not_found());
 }
 
+TEST_F(TxnServiceTest, AllRecordsOfAKeyAreShown) {
+  const std::string key = Key("k");
+  const std::uint64_t first = Now(), commit = Now(), rolled_back = Now(), second = Now();
+  kvrpcpb::PrewriteRequest large = Prewrite({key}, first);
+  large.mutable_mutations(0)->set_value(std::string(1000, 'x'));
+  Call(&TxnService::Prewrite, large);
+  Commit({key}, first, commit);
+  kvrpcpb::BatchRollbackRequest rollback;
+  rollback.add_keys(key);
+  rollback.set_start_version(rolled_back);
+  Call(&TxnService::BatchRollback, rollback);
+  Lock({key}, second);
+
+  kvrpcpb::MvccGetByKeyRequest request;
+  request.set_key(key);
+  const auto answer = Call(&TxnService::MvccGetByKey, request);
+  const kvrpcpb::MvccInfo& info = answer.info();
+  EXPECT_EQ(info.lock().type(), kvrpcpb::Put);
+  EXPECT_EQ(info.lock().start_ts(), second);
+  EXPECT_EQ(info.lock().primary(), key);
+  EXPECT_EQ(info.lock().short_value(), "of " + key);
+  EXPECT_EQ(info.lock().ttl(), 3000u);
+  EXPECT_EQ(info.lock().txn_size(), 1u);
+  ASSERT_THAT(info.writes(), SizeIs(2)) << "the newest first";
+  EXPECT_EQ(info.writes(0).type(), kvrpcpb::Rollback);
+  EXPECT_EQ(info.writes(0).start_ts(), rolled_back);
+  EXPECT_EQ(info.writes(0).commit_ts(), rolled_back);
+  EXPECT_EQ(info.writes(1).type(), kvrpcpb::Put);
+  EXPECT_EQ(info.writes(1).start_ts(), first);
+  EXPECT_EQ(info.writes(1).commit_ts(), commit);
+  EXPECT_EQ(info.writes(1).short_value(), "");
+  ASSERT_THAT(info.values(), SizeIs(1));
+  EXPECT_EQ(info.values(0).start_ts(), first);
+  EXPECT_EQ(info.values(0).value(), std::string(1000, 'x'));
+
+  request.set_key(Key("absent"));
+  EXPECT_EQ(Call(&TxnService::MvccGetByKey, request).info().ByteSizeLong(), 0u);
+  request.set_key("");
+  EXPECT_EQ(Call(&TxnService::MvccGetByKey, request).error(), "the key is empty");
+}
+
+TEST_F(TxnServiceTest, TheFirstKeyOfATransactionIsShown) {
+  const std::string a = Key("a"), b = Key("b"), c = Key("c");
+  const std::uint64_t start = Now();
+  Lock({b, c}, start);
+  kvrpcpb::MvccGetByStartTsRequest request;
+  request.set_start_ts(start);
+  auto answer = Call(&TxnService::MvccGetByStartTs, request);
+  EXPECT_EQ(answer.key(), b);
+  EXPECT_EQ(answer.info().lock().start_ts(), start);
+  Commit({b}, start, Now());
+  answer = Call(&TxnService::MvccGetByStartTs, request);
+  EXPECT_EQ(answer.key(), b) << "its write is before the other's lock";
+  EXPECT_FALSE(answer.info().has_lock());
+  EXPECT_THAT(answer.info().writes(), SizeIs(1));
+
+  request.set_start_ts(start + 1);
+  EXPECT_EQ(Call(&TxnService::MvccGetByStartTs, request).ByteSizeLong(), 0u);
+  request.set_start_ts(0);
+  EXPECT_THAT(Call(&TxnService::MvccGetByStartTs, request).error(), HasSubstr("timestamp zero"));
+}
+
 TEST_F(TxnServiceTest, WhoCameSecondIsToldOfTheConflict) {
   const std::string key = Key("k");
   const std::uint64_t late = Now(), start = Now(), commit = Now();

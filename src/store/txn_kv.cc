@@ -328,6 +328,37 @@ void TxnKv::ScanLocks(const RequestHeader& header, mvcc::LockScan scan,
       });
 }
 
+void TxnKv::Inspect(const RequestHeader& header, std::string key, TxnDone<mvcc::KeyRecords> done) {
+  if (Status status = CheckKey(key); !status.ok()) return done(std::move(status));
+  using Reply = TxnReply<mvcc::KeyRecords>;
+  Read<mvcc::KeyRecords>(
+      header, mvcc::kMaxTimestamp, std::move(done),
+      [key = std::move(key), limits = limits_.inspect](const ReadView& data) -> Reply {
+        if (auto error = KeyOutside(data.region, key)) return *std::move(error);
+        Result<mvcc::KeyRecords> found = mvcc::RecordsOf(data.snapshot, key, limits);
+        if (!found.ok()) return found.status();
+        return std::move(found).value();
+      });
+}
+
+void TxnKv::InspectFirst(const RequestHeader& header, mvcc::Timestamp start,
+                         TxnDone<std::optional<InspectedKey>> done) {
+  if (start.IsZero())
+    return done(Status(Code::kInvalidArgument, "a transaction of timestamp zero"));
+  using Reply = TxnReply<std::optional<InspectedKey>>;
+  Read<std::optional<InspectedKey>>(
+      header, mvcc::kMaxTimestamp, std::move(done),
+      [start, limits = limits_.inspect](const ReadView& data) -> Reply {
+        auto key = mvcc::FirstKeyOf(data.snapshot, start, BoundsOf(data.region), limits);
+        if (!key.ok()) return key.status();
+        if (!key.value()) return std::optional<InspectedKey>();
+        Result<mvcc::KeyRecords> found = mvcc::RecordsOf(data.snapshot, *key.value(), limits);
+        if (!found.ok()) return found.status();
+        return std::optional(
+            InspectedKey{.key = *std::move(key).value(), .records = std::move(found).value()});
+      });
+}
+
 // --- Writes.
 
 template <class T, class Request, class F>

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "base/status.h"
 #include "base/task.h"
 #include "env/env.h"
+#include "mvcc/inspect.h"
 #include "mvcc/lock_scan.h"
 #include "mvcc/reader.h"
 #include "mvcc/scanner.h"
@@ -39,6 +41,8 @@ struct TxnLimits {
   std::size_t max_key_bytes = std::size_t{8} << 10;
   std::size_t max_value_bytes = std::size_t{6} << 20;
   std::uint32_t max_scan_limit = 100'000;  // Pairs and locks of one scan.
+  // Of one look into the records. A fraction of a second, and less than a message may have.
+  mvcc::InspectLimits inspect = {.records = 250'000, .bytes = std::size_t{16} << 20};
   TxnScheduler::Options scheduler = {};
   PessimisticLocks::Options locks = {};
 };
@@ -63,6 +67,10 @@ struct TxnScan {
 };
 
 struct RangeRemoved {};
+struct InspectedKey {
+  std::string key = {};
+  mvcc::KeyRecords records = {};
+};
 
 // The transactional calls of one store: reads at a timestamp, and the actions of src/txn run by a
 // TxnScheduler. Checks arguments. The changes of an answered outcome are empty: they are applied.
@@ -119,6 +127,14 @@ class TxnKv {
                            TxnDone<txn::SecondaryLocksOutcome> done);
   void Heartbeat(const RequestHeader& header, txn::HeartbeatRequest request,
                  TxnDone<txn::HeartbeatOutcome> done);
+  // All records of a key, for whoever looks for what went wrong: no read in the sense of others, it
+  // does not wait for locks and has no timestamp. On the leader, as all reads. At most
+  // `inspect` of the limits.
+  void Inspect(const RequestHeader& header, std::string key, TxnDone<mvcc::KeyRecords> done);
+  // The first key of the region with a record of the transaction, and all its records; nothing
+  // where there is none. Walks over the region's locks and writes on the caller's thread.
+  void InspectFirst(const RequestHeader& header, mvcc::Timestamp start,
+                    TxnDone<std::optional<InspectedKey>> done);
   // Removes all records of the keys in [start, end), which lies in the region: locks, writes and
   // values, whoever's they are, at once on each replica. An empty `end` is the end of all keys.
   // With `notify_only` the range is checked and nothing else: that announces a removal by other

@@ -199,6 +199,65 @@ TEST_F(DeleteRangeTest, NothingGoesWhenItIsOnlyAnnounced) {
   EXPECT_EQ("1", Read(Key("a"), Now()));
 }
 
+class InspectTest : public testing::TxnStores {
+ protected:
+  void SetUp() override {
+    limits_.inspect = {.records = 6, .bytes = 1000};
+    TxnStores::SetUp();
+  }
+  // How many records a key has, or why that is not told.
+  std::string Count(const std::string& key) {
+    const auto reply = Await<mvcc::KeyRecords>(&TxnKv::Inspect, key);
+    const auto* records = std::get_if<mvcc::KeyRecords>(&reply);
+    if (records == nullptr) return Why(reply);
+    return std::to_string(records->writes.size()) + " writes, " +
+           std::to_string(records->values.size()) + " values" + (records->lock ? ", locked" : "");
+  }
+  // The first key of a transaction.
+  std::string First(Timestamp start) {
+    const auto reply = Await<std::optional<InspectedKey>>(&TxnKv::InspectFirst, start);
+    const auto* found = std::get_if<std::optional<InspectedKey>>(&reply);
+    if (found == nullptr) return Why(reply);
+    return *found ? (*found)->key : "none";
+  }
+  template <class T>
+  static std::string Why(const TxnReply<T>& reply) {
+    const auto* error = std::get_if<RegionError>(&reply);
+    return error != nullptr ? ToString(*error) : std::get<Status>(reply).ToString();
+  }
+};
+
+TEST_F(InspectTest, ALookIsAtOneKeyOfTheRegionAndHasABound) {
+  const std::string large(mvcc::kShortValueMaxBytes + 1, 'x');
+  Write({Key("a"), Key("aa")}, large);
+  Write({Key("a")}, "2");
+  Must(Await(&TxnKv::Prewrite, Puts({Key("a")}, "3", Now())));
+  EXPECT_EQ("2 writes, 1 values, locked", Count(Key("a")));
+  EXPECT_EQ("0 writes, 0 values", Count(Key("b")));
+  EXPECT_THAT(Count(KeyOf(1)), HasSubstr("not in region"));
+  for (int i = 0; i < 5; ++i) Write({Key("c")}, "1");
+  EXPECT_EQ("5 writes, 0 values", Count(Key("c")));
+  for (int i = 0; i < 2; ++i) Write({Key("c")}, "1");
+  EXPECT_THAT(Count(Key("c")), HasSubstr("more than 6 records"));
+  for (int i = 0; i < 3; ++i) Write({Key("d")}, large + large);
+  EXPECT_THAT(Count(Key("d")), HasSubstr("more than 1000 bytes"));
+}
+
+TEST_F(InspectTest, TheFirstKeyOfATransactionIsLookedForInTheRegionOnly) {
+  const Timestamp locked = Now(), rolled_back = Now();
+  Write({Key("b")}, "1");
+  Must(Await(&TxnKv::Prewrite, Puts({Key("c"), Key("d")}, "2", locked)));
+  Must(Await(&TxnKv::Rollback, txn::RollbackRequest{.keys = {Key("e")}, .start = rolled_back}));
+  SurroundRegion();
+  EXPECT_EQ(Key("c"), First(locked));
+  EXPECT_EQ(Key("e"), First(rolled_back));
+  // Those of others.
+  EXPECT_EQ("none", First(Timestamp(1)));
+  EXPECT_EQ("none", First(Timestamp(3)));
+  for (int i = 0; i < 5; ++i) Write({Key("f")}, "1");
+  EXPECT_THAT(First(Timestamp(1)), HasSubstr("more than 6 records"));
+}
+
 // Each sees what the one before it has left, though all were asked for at once.
 TEST_F(TxnKvTest, CommandsOfOneKeyComeOneAfterTheOther) {
   constexpr std::size_t kWriters = 50;

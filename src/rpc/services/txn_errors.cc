@@ -19,6 +19,28 @@ kvrpcpb::Op OpOf(mvcc::Lock::Kind kind) {
   RUTILE_UNREACHABLE();
 }
 
+kvrpcpb::Op OpOf(mvcc::Write::Kind kind) {
+  switch (kind) {
+    case mvcc::Write::Kind::kPut: return kvrpcpb::Put;
+    case mvcc::Write::Kind::kDelete: return kvrpcpb::Del;
+    case mvcc::Write::Kind::kLock: return kvrpcpb::Lock;
+    case mvcc::Write::Kind::kRollback: return kvrpcpb::Rollback;
+  }
+  RUTILE_UNREACHABLE();
+}
+
+void FillLock(const mvcc::Lock& lock, kvrpcpb::MvccLock* out) {
+  out->set_type(OpOf(lock.kind));
+  out->set_start_ts(lock.start.value());
+  out->set_primary(lock.primary);
+  out->set_short_value(lock.short_value.value_or(""));
+  out->set_ttl(lock.ttl_ms);
+  out->set_for_update_ts(lock.for_update.value());
+  out->set_txn_size(lock.transaction_keys);
+  out->set_use_async_commit(lock.is_async_commit);
+  *out->mutable_secondaries() = {lock.secondaries.begin(), lock.secondaries.end()};
+}
+
 kvrpcpb::WriteConflict::Reason ReasonOf(txn::WriteConflict::Reason reason) {
   using Reason = txn::WriteConflict::Reason;
   switch (reason) {
@@ -108,6 +130,23 @@ void ToProto(const mvcc::KeyIsLocked& locked, kvrpcpb::LockInfo* out) {
   out->set_use_async_commit(lock.is_async_commit);
   *out->mutable_secondaries() = {lock.secondaries.begin(), lock.secondaries.end()};
   out->set_lock_for_update_ts(lock.for_update.value());
+}
+
+void ToProto(const mvcc::KeyRecords& records, kvrpcpb::MvccInfo* out) {
+  if (records.lock) FillLock(*records.lock, out->mutable_lock());
+  for (const mvcc::Version& version : records.writes) {
+    kvrpcpb::MvccWrite* write = out->add_writes();
+    write->set_type(OpOf(version.write.kind));
+    write->set_start_ts(version.write.start.value());
+    write->set_commit_ts(version.commit.value());
+    write->set_short_value(version.write.short_value.value_or(""));
+    write->set_has_overlapped_rollback(version.write.has_overlapped_rollback);
+  }
+  for (const mvcc::StoredValue& stored : records.values) {
+    kvrpcpb::MvccValue* value = out->add_values();
+    value->set_start_ts(stored.start.value());
+    value->set_value(stored.value);
+  }
 }
 
 void ToProto(const txn::KeyError& error, kvrpcpb::KeyError* out) {

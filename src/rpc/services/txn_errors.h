@@ -1,12 +1,14 @@
 #pragma once
 
 #include "base/status.h"
+#include "mvcc/inspect.h"
 #include "mvcc/types.h"
 #include "txn/outcome.h"
 
 namespace kvrpcpb {
 class KeyError;
 class LockInfo;
+class MvccInfo;
 }  // namespace kvrpcpb
 
 namespace rutile::rpc {
@@ -15,6 +17,8 @@ namespace rutile::rpc {
 // table of what a client does about each.
 
 void ToProto(const mvcc::KeyIsLocked& locked, kvrpcpb::LockInfo* out);
+// A key's records as they are, for whoever looks into them.
+void ToProto(const mvcc::KeyRecords& records, kvrpcpb::MvccInfo* out);
 void ToProto(const txn::KeyError& error, kvrpcpb::KeyError* out);
 // A request that cannot be carried out whoever sends it, and again: final.
 void ToProto(const Status& status, kvrpcpb::KeyError* out);

@@ -497,6 +497,30 @@ void TxnService::DeleteRange(const kvrpcpb::DeleteRangeRequest& request,
                                   [](store::RangeRemoved, kvrpcpb::DeleteRangeResponse*) {}));
 }
 
+void TxnService::MvccGetByKey(const kvrpcpb::MvccGetByKeyRequest& request,
+                              kvrpcpb::MvccGetByKeyResponse* response, Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  txn_.Inspect(ToHeader(request.context()), request.key(),
+               Answer<mvcc::KeyRecords>(
+                   response, std::move(done),
+                   [](const mvcc::KeyRecords& records, kvrpcpb::MvccGetByKeyResponse* out) {
+                     ToProto(records, out->mutable_info());
+                   }));
+}
+
+void TxnService::MvccGetByStartTs(const kvrpcpb::MvccGetByStartTsRequest& request,
+                                  kvrpcpb::MvccGetByStartTsResponse* response, Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  using Found = std::optional<store::InspectedKey>;
+  txn_.InspectFirst(ToHeader(request.context()), Timestamp(request.start_ts()),
+                    Answer<Found>(response, std::move(done),
+                                  [](const Found& found, kvrpcpb::MvccGetByStartTsResponse* out) {
+                                    if (!found) return;
+                                    out->set_key(found->key);
+                                    ToProto(found->records, out->mutable_info());
+                                  }));
+}
+
 void TxnService::Register(Methods* methods) {
   const auto add = [this, methods]<class Request, class Response>(
                        const char* name,
@@ -522,6 +546,8 @@ void TxnService::Register(Methods* methods) {
   add("KvCheckSecondaryLocks", &TxnService::CheckSecondaryLocks);
   add("KvTxnHeartBeat", &TxnService::TxnHeartBeat);
   add("KvDeleteRange", &TxnService::DeleteRange);
+  add("MvccGetByKey", &TxnService::MvccGetByKey);
+  add("MvccGetByStartTs", &TxnService::MvccGetByStartTs);
 }
 
 }  // namespace rutile::rpc

@@ -43,6 +43,10 @@ class TxnService {
                            kvrpcpb::CheckSecondaryLocksResponse*, Finished done);
   void TxnHeartBeat(const kvrpcpb::TxnHeartBeatRequest&, kvrpcpb::TxnHeartBeatResponse*,
                     Finished done);
+  void MvccGetByKey(const kvrpcpb::MvccGetByKeyRequest&, kvrpcpb::MvccGetByKeyResponse*,
+                    Finished done);
+  void MvccGetByStartTs(const kvrpcpb::MvccGetByStartTsRequest&, kvrpcpb::MvccGetByStartTsResponse*,
+                        Finished done);
   void DeleteRange(const kvrpcpb::DeleteRangeRequest&, kvrpcpb::DeleteRangeResponse*,
                    Finished done);
 
