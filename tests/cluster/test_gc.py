@@ -16,7 +16,10 @@ class Rounds(ClusterTest):
 
     def leave_locks(self, at, node, start, ttl_ms, *keys):
         """What a client leaves that dies before its commit; the first key is the primary."""
-        found = wire.fields(wire.call(node, '/pdpb.PD/GetRegion', b''))
+        def route():
+            answer = wire.fields(wire.call(node, '/pdpb.PD/GetRegion', b''))
+            return answer if 3 in answer else None
+        found = wait_until('placement to know who leads the region', route)
         region = wire.fields(found[2][0])
         context = wire.message((1, region[1][0]), (2, region[4][0]), (3, found[3][0]))
         address = self.address_of(at, wire.fields(found[3][0])[2][0])
