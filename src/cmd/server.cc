@@ -83,6 +83,8 @@ class Server::Parts {
  private:
   Status OpenNode(const std::function<void(const Status&)>& on_failure);
   Status OpenNodeOnceThereIsSpace(const Process& process);
+  // Of the disk with the data; where that cannot be told, as much as it takes to try.
+  std::uint64_t FreeBytes();
   Status Listen();
   void MakeTransport();
   void StartGarbageKeeper();
@@ -164,21 +166,30 @@ void Server::Parts::MakeTransport() {
 
 // A node that died beside a full disk comes back by itself, as one that kept running does.
 Status Server::Parts::OpenNodeOnceThereIsSpace(const Process& process) {
+  int unexplained = 0;  // Failures in a row after which there was enough.
   for (Duration waited{0};; waited += kSpacePoll) {
-    const Result<std::uint64_t> free_bytes = files_.FreeBytes();
-    const std::uint64_t free = free_bytes.ok() ? free_bytes.value() : kSpaceToOpen;
+    const std::uint64_t free = FreeBytes();
     Status status =
         free < kSpaceToOpen ? NoSpaceToOpen(options_.data, free) : OpenNode(process.on_failure);
     if (status.code() != Code::kResourceExhausted || !process.pause) return status;
-    // Limits of other kinds do not go away by waiting.
-    if (free >= options_.replica.disk_reserve_bytes + options_.log.segment_bytes) return status;
+    // Looked at again: others fill the disk, too, and it may have been enough at first. Limits of
+    // other kinds do not go away by waiting; but once it may be that the space has just come back.
+    const bool is_enough =
+        FreeBytes() >= options_.replica.disk_reserve_bytes + options_.log.segment_bytes;
+    unexplained = is_enough ? unexplained + 1 : 0;
+    if (unexplained > 1) return status;
     if (waited % kSpaceReminder == Duration(0)) {
       RUTILE_LOG(logger_, kWarn, "the disk is full, the node starts when there is space",
-                 {"directory", options_.data}, {"free_bytes", std::to_string(free)},
+                 {"directory", options_.data}, {"free_bytes", std::to_string(FreeBytes())},
                  {"error", status.ToString()});
     }
     if (!process.pause(kSpacePoll)) return status;
   }
+}
+
+std::uint64_t Server::Parts::FreeBytes() {
+  const Result<std::uint64_t> free = files_.FreeBytes();
+  return free.ok() ? free.value() : kSpaceToOpen;
 }
 
 Status Server::Parts::OpenNode(const std::function<void(const Status&)>& on_failure) {

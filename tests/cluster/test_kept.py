@@ -19,12 +19,12 @@ class Kept(ClusterTest):
         node.start().await_listening()
         self.assert_ok(run('scan', 'key', 'kez', '--limit', '1000', at=node.address), pairs)
 
-    def small_disk(self):
+    def small_disk(self, size='230m'):
         if os.geteuid() != 0:
             self.skipTest('needs root to mount a small file system')
         disk = self.path('disk')
         os.mkdir(disk)
-        if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=230m', 'tmpfs', disk],
+        if subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', disk],
                           capture_output=True).returncode:
             self.skipTest('no right to mount here')
         self.addCleanup(lambda: subprocess.run(['umount', '-l', disk], check=False))
@@ -60,6 +60,23 @@ class Kept(ClusterTest):
         os.remove(filler)
         node.await_listening()
         self.assert_ok(run('get', 'key', at=node.address), 'value\n')
+
+    def test_by_a_node_whose_disk_is_filled_while_it_starts(self):
+        disk = self.small_disk('400m')
+        node = self.serving('disk/data', '--disk-reserve-bytes', '4000000')
+        self.assert_ok(run('put', 'key', 'value', at=node.address))
+        node.log = self.path('node.log')
+        for delay in (0, 0.03, 0.06, 0.1, 0.15):
+            node.kill()
+            node.start()
+            time.sleep(delay)
+            filler = self.fill(disk)
+            # It waits, or was faster and serves.
+            time.sleep(0.5)
+            self.assertTrue(node.running(), f'after {delay} s: {node.output()}')
+            os.remove(filler)
+            node.await_listening()
+            self.assert_ok(run('get', 'key', at=node.address), 'value\n')
 
     def test_on_a_disk_that_was_full(self):
         disk = self.small_disk()
