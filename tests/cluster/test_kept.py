@@ -30,13 +30,13 @@ class Kept(ClusterTest):
         self.addCleanup(lambda: subprocess.run(['umount', '-l', disk], check=False))
         return disk
 
-    def fill(self, disk):
-        """The file that takes all that was free."""
-        filler = os.path.join(disk, 'filler')
-        with open(filler, 'wb') as file:
+    def fill(self, disk, name='filler', leave=0):
+        """The file that takes all that was free, or all but `leave` bytes."""
+        filler = os.path.join(disk, name)
+        with open(filler, 'wb', buffering=0) as file:  # Its end must find nothing left to write.
             try:
-                while True:
-                    file.write(b'\0' * 65536)
+                while not leave or os.statvfs(disk).f_bavail * 4096 > leave:
+                    file.write(b'\0' * (1 << 20))
             except OSError:
                 pass
         return filler
@@ -62,12 +62,13 @@ class Kept(ClusterTest):
         self.assert_ok(run('get', 'key', at=node.address), 'value\n')
 
     def test_by_a_node_whose_disk_is_filled_while_it_starts(self):
-        disk = self.small_disk('400m')
+        disk = self.small_disk('700m')
         node = self.serving('disk/data', '--disk-reserve-bytes', '4000000')
         self.assert_ok(run('put', 'key', 'value', at=node.address))
         node.log = self.path('node.log')
-        for delay in (0, 0.03, 0.06, 0.1, 0.15):
+        for delay in (0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12):
             node.kill()
+            ballast = self.fill(disk, 'ballast', leave=100 << 20)  # What is left is gone in no time.
             node.start()
             time.sleep(delay)
             filler = self.fill(disk)
@@ -75,6 +76,7 @@ class Kept(ClusterTest):
             time.sleep(0.5)
             self.assertTrue(node.running(), f'after {delay} s: {node.output()}')
             os.remove(filler)
+            os.remove(ballast)
             node.await_listening()
             self.assert_ok(run('get', 'key', at=node.address), 'value\n')
 
