@@ -15,9 +15,6 @@
 
 #include "client/garbage_keeper.h"
 #include "client/testing/fake_stores.h"
-#include "env/sim/sim_clock.h"
-#include "env/sim/sim_executor.h"
-#include "env/sim/world.h"
 #include "proto/errorpb.pb.h"
 #include "proto/kvrpcpb.pb.h"
 #include "proto/pdpb.pb.h"
@@ -36,7 +33,7 @@ constexpr std::uint64_t kNowMs = 10'000'000;
 constexpr std::uint64_t kLifeMs = 600'000;
 constexpr std::uint64_t At(std::uint64_t ms) { return ms << kTimestampCountBits; }
 
-class GarbageRoundsTest : public ::testing::Test {
+class GarbageRoundsTest : public WithFakeStores {
  protected:
   void SetUp() override {
     stores_.clock_ms = kNowMs;
@@ -64,18 +61,7 @@ class GarbageRoundsTest : public ::testing::Test {
   void Lock(const std::string& key, std::uint64_t start_ms) {
     stores_.locks[key] = LockOf(key, At(start_ms), 3000);
   }
-  template <class Request>
-  Request Last(const std::string& method) {
-    Request request;
-    EXPECT_TRUE(request.ParseFromString(stores_.last[method]));
-    return request;
-  }
 
-  sim::World world_{1};
-  sim::SimClock clock_{world_};
-  sim::SimExecutor executor_{world_, clock_, "client"};
-  SeededRandom random_{1};
-  FakeStores stores_;
   std::unique_ptr<GarbageRounds> rounds_;
   std::string error_;
 };

@@ -12,9 +12,6 @@
 #include <vector>
 
 #include "client/testing/fake_stores.h"
-#include "env/sim/sim_clock.h"
-#include "env/sim/sim_executor.h"
-#include "env/sim/world.h"
 #include "proto/errorpb.pb.h"
 #include "proto/kvrpcpb.pb.h"
 #include "proto/pdpb.pb.h"
@@ -51,7 +48,7 @@ std::string ReadLocked(const kvrpcpb::LockInfo& lock) {
   *response.add_pairs()->mutable_error()->mutable_locked() = lock;
   return response.SerializeAsString();
 }
-class TxnClientTest : public ::testing::Test {
+class TxnClientTest : public WithFakeStores {
  protected:
   void SetUp() override { Connect({}); }
   void Connect(TxnClientOptions options) {
@@ -97,18 +94,7 @@ class TxnClientTest : public ::testing::Test {
   }
   // What goes on in the background comes to its end.
   void Settle() { world_.RunFor(Seconds(60)); }
-  template <class Request>
-  Request Last(const std::string& method) {
-    Request request;
-    EXPECT_TRUE(request.ParseFromString(stores_.last[method]));
-    return request;
-  }
 
-  sim::World world_{1};
-  sim::SimClock clock_{world_};
-  sim::SimExecutor executor_{world_, clock_, "client"};
-  SeededRandom random_{1};
-  FakeStores stores_;
   std::unique_ptr<TxnClient> client_;
   TxnError error_;
   Timestamp commit_;

@@ -7,22 +7,13 @@
 #include <utility>
 
 #include "mvcc/keys.h"
+#include "mvcc/reader.h"
 #include "mvcc/records.h"
 
 namespace rutile::mvcc {
 namespace {
 
 using engine::Family;
-
-// Whether a transaction that started below the safe point has a lock on the key.
-Result<bool> HasOldLock(const engine::Snapshot& snapshot, const std::string& lock_key,
-                        Timestamp safe_point) {
-  RUTILE_ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
-                          snapshot.Get(Family::kLock, lock_key));
-  if (!bytes) return false;
-  RUTILE_ASSIGN_OR_RETURN(const Lock lock, DecodeLock(*bytes));
-  return lock.start < safe_point;
-}
 
 // Takes the records of one key, the newest first, and keeps what is garbage.
 class Sieve {
@@ -53,6 +44,7 @@ Result<GarbageFound> FindGarbage(const engine::Snapshot& snapshot, const Garbage
                                  engine::Bounds within) {
   if (!scan.lower.empty()) within.lower = std::max(within.lower, LockKey(scan.lower));
   GarbageFound found;
+  Reader reader(snapshot);
   if (!within.upper.empty() && within.lower >= within.upper) return found;
   const std::unique_ptr<engine::Iterator> iterator =
       snapshot.NewIterator(Family::kWrite, std::move(within));
@@ -76,9 +68,8 @@ Result<GarbageFound> FindGarbage(const engine::Snapshot& snapshot, const Garbage
     }
     std::vector<GarbageRecord> garbage = sieve.Take();
     if (garbage.empty()) continue;
-    RUTILE_ASSIGN_OR_RETURN(const bool is_undecided,
-                            HasOldLock(snapshot, lock_key, scan.safe_point));
-    if (is_undecided) continue;
+    RUTILE_ASSIGN_OR_RETURN(const std::optional<Lock> lock, reader.LoadLock(key));
+    if (lock && lock->start < scan.safe_point) continue;  // Its transaction is not over.
     found.keys.push_back({.key = std::move(key), .records = std::move(garbage)});
   }
   RUTILE_RETURN_IF_ERROR(iterator->status());

@@ -1,7 +1,6 @@
 #include "store/garbage_collector.h"
 
 #include <algorithm>
-#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -11,7 +10,7 @@
 namespace rutile::store {
 
 void GarbageCollector::Start() {
-  if (options_.interval > Duration()) parts_.executor.Post([this] { Next(); });
+  if (options_.interval > Duration()) parts_.executor.Post([this] { Look(); });
 }
 
 GarbageCollector::Totals GarbageCollector::totals() const {
@@ -19,57 +18,63 @@ GarbageCollector::Totals GarbageCollector::totals() const {
   return totals_;
 }
 
-void GarbageCollector::Next() {
-  const mvcc::Timestamp safe_point = parts_.safe_point();
-  std::optional<RegionId> next;
+void GarbageCollector::Look() {
+  safe_point_ = parts_.safe_point();
   std::size_t waiting = 0;
   std::map<RegionId, mvcc::Timestamp> done;
   for (const GateState& gate : parts_.store.Gates()) {
     const RegionId region = gate.region->id;
     if (region < kFirstUserRegion) continue;
-    const mvcc::Timestamp reached = done_[region];
+    const auto known = done_.find(region);
+    const mvcc::Timestamp reached = known == done_.end() ? mvcc::Timestamp() : known->second;
     done.emplace(region, reached);
-    if (!gate.is_leader || reached >= safe_point) continue;
+    if (!gate.is_leader || reached >= safe_point_) continue;
     ++waiting;
-    if (!next && !given_up_.contains(region)) next = region;
+    if (!given_up_.contains(region)) found_.push_back(region);
   }
   done_ = std::move(done);  // Without the regions that have gone.
   {
     MutexLock lock(mutex_);
-    totals_.safe_point = safe_point;
+    totals_.safe_point = safe_point_;
     totals_.waiting = waiting;
   }
-  if (next) return Collect(*next, safe_point);
+  if (!found_.empty()) return Next();
   given_up_.clear();
-  parts_.executor.PostAfter(options_.interval, [this] { Next(); });
+  parts_.executor.PostAfter(options_.interval, [this] { Look(); });
 }
 
-void GarbageCollector::Collect(RegionId region, mvcc::Timestamp safe_point) {
-  RegionCollection::Run(parts_.store, parts_.scheduler, parts_.executor, region, safe_point,
-                        options_.region,
-                        [this, region, safe_point](const RegionCollection::Ending& ending) {
-                          OnEnd(region, safe_point, ending);
-                        });
+void GarbageCollector::Next() {
+  if (found_.empty()) return Look();
+  const RegionId region = found_.front();
+  found_.pop_front();
+  Collect(region);
 }
 
-void GarbageCollector::OnEnd(RegionId region, mvcc::Timestamp safe_point,
-                             const RegionCollection::Ending& ending) {
+void GarbageCollector::Collect(RegionId region) {
+  RegionCollection::Run(
+      parts_.store, parts_.scheduler, parts_.executor, region, safe_point_, options_.region,
+      [this, region](const RegionCollection::Ending& ending) { OnEnd(region, ending); });
+}
+
+void GarbageCollector::OnEnd(RegionId region, const RegionCollection::Ending& ending) {
   const bool finished = std::holds_alternative<TxnScheduler::Finished>(ending.how);
   RUTILE_SOMETIMES(!finished, "store: a region's collection of garbage is given up");
+  const auto* broken = std::get_if<Status>(&ending.how);
+  // Of what is broken another look would find the same: until the safe point moves it is no use.
+  const bool is_over = finished || broken != nullptr;
   {
     MutexLock lock(mutex_);
     totals_.records += ending.progress.removed;
     totals_.looked_at += ending.progress.looked_at;
     ++(finished ? totals_.regions : totals_.failures);
+    if (is_over) --totals_.waiting;
   }
-  if (const auto* status = std::get_if<Status>(&ending.how)) {
+  if (broken != nullptr) {
     RUTILE_LOG(parts_.logger, kError, "garbage of a region cannot be collected",
-               {"region", ToString(region)}, {"why", status->ToString()});
+               {"region", ToString(region)}, {"why", broken->ToString()});
   }
-  // Another look would find the same records: until the safe point moves there is no use in it.
-  const bool is_hopeless = std::holds_alternative<Status>(ending.how);
-  if (finished || is_hopeless) {
-    done_[region] = safe_point;
+  if (is_over) {
+    done_[region] = safe_point_;
   } else {
     given_up_.insert(region);
   }

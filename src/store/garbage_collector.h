@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <set>
@@ -55,17 +56,22 @@ class GarbageCollector {
   Totals totals() const;
 
  private:
-  // Looks for a region to collect in; without one, later again.
+  // Looks for regions to collect in; without one, later again.
+  void Look();
+  // The next of those that were found.
   void Next();
-  void Collect(RegionId region, mvcc::Timestamp safe_point);
-  void OnEnd(RegionId region, mvcc::Timestamp safe_point, const RegionCollection::Ending& ending);
+  void Collect(RegionId region);
+  void OnEnd(RegionId region, const RegionCollection::Ending& ending);
 
   Parts parts_;
   const Options options_;
-  // Up to where each region led here was collected, by this store; on the executor.
+  // On the executor, as what follows: the safe point as of the last look, and the regions that were
+  // found then and are not begun.
+  mvcc::Timestamp safe_point_;
+  std::deque<RegionId> found_;
+  // Up to where this store has collected each region that is here.
   std::map<RegionId, mvcc::Timestamp> done_;
-  // Regions that were given up since the last pause; on the executor.
-  std::set<RegionId> given_up_;
+  std::set<RegionId> given_up_;  // Since the last pause.
 
   mutable Mutex mutex_;
   Totals totals_ GUARDED_BY(mutex_);

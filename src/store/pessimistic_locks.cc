@@ -13,13 +13,6 @@ namespace {
 
 constexpr Duration kBusyBackoff = Milliseconds(100);
 
-std::vector<std::string> KeysOf(const txn::PessimisticLockRequest& request) {
-  std::vector<std::string> keys;
-  keys.reserve(request.keys.size());
-  for (const auto& key : request.keys) keys.push_back(key.key);
-  return keys;
-}
-
 // What a request would wait for: nothing if it fails for another reason too.
 const txn::KeyIsLocked* LockInTheWay(const txn::Outcome& outcome) {
   const auto is_locked = [](const txn::KeyError& error) {
@@ -60,7 +53,7 @@ void PessimisticLocks::Run(const PendingPtr& pending, std::string woken_for) {
   // Before the snapshot: what changes after it is noticed when the request is to wait.
   const Office office = OfficeIn(pending->header.region);
   scheduler_.Run(
-      pending->header, KeysOf(pending->request.lock),
+      pending->header, txn::KeysOf(pending->request.lock),
       [this, pending, attempt, office](mvcc::Reader& reader) -> Result<TxnScheduler::Plan> {
         // What is told of the keys was read at that timestamp. Whoever writes one of them waits for
         // its latch.

@@ -514,26 +514,10 @@ class AsyncClients : public TxnAsyncTest {
 
   // --- The world.
 
-  void Disturb() {
-    const std::size_t i = random_.Below(kStores);
-    const std::uint64_t region = random_.Below(kRegions);
-    if (kv_[i] == nullptr) {
-      Restart(i);
-    } else if (random_.OneIn(8) &&
-               std::ranges::all_of(kv_, [](const auto& kv) { return kv != nullptr; })) {
-      Stop(i);
-    } else if (const auto leader = LeaderOf(region)) {
-      store(*leader).TransferLeadership(RegionOf(region), PeerOf(region, i));
-    }
-  }
-
   // Whatever is locked is ended by one more client, which lives.
   void Finish() {
     stopping_ = true;
-    for (std::size_t i = 0; i < kStores; ++i) {
-      if (kv_[i] == nullptr) Restart(i);
-    }
-    world_.RunFor(Seconds(5));
+    RestartAll();
     Client& last = clients_.emplace_back();
     for (std::uint64_t region = 0; region < kRegions; ++region) {
       for (int round = 0; round < 200; ++round) {
@@ -577,7 +561,7 @@ class AsyncClients : public TxnAsyncTest {
     }
     for (int i = 0; i < 40; ++i) {
       world_.RunFor(Milliseconds(50 + static_cast<std::int64_t>(random_.Below(400))));
-      Disturb();
+      Disturb(random_, 8, random_.Below(kRegions));
     }
     Finish();
     Check();

@@ -26,17 +26,13 @@ txn::Outcome& OutcomeOf(T& result) {
 // All that an action reads or changes.
 template <class Request>
 std::vector<std::string> KeysOf(const Request& request) {
-  if constexpr (requires { request.keys; }) {
+  if constexpr (requires { request.mutations; }) {
+    return txn::KeysOf(request);
+  } else if constexpr (requires { request.keys; }) {
     return request.keys;
   } else {
     return {request.primary};
   }
-}
-std::vector<std::string> KeysOf(const txn::PrewriteRequest& request) {
-  std::vector<std::string> keys;
-  keys.reserve(request.mutations.size());
-  for (const txn::Mutation& mutation : request.mutations) keys.push_back(mutation.key);
-  return keys;
 }
 
 // Why a scan down from `upper` does not begin in the region: the keys right below it are another's.

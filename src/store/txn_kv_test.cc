@@ -472,41 +472,6 @@ class Counters : public TxnKvTest {
         });
   }
 
-  void Disturb() {
-    const std::size_t i = random_.Below(kStores);
-    if (kv_[i] == nullptr) {
-      Restart(i);
-    } else if (random_.OneIn(3) &&
-               std::ranges::all_of(kv_, [](const auto& kv) { return kv != nullptr; })) {
-      Stop(i);
-    } else if (const auto leader = LeaderOf(0)) {
-      store(*leader).TransferLeadership(kRegion, PeerOf(0, i));
-    }
-  }
-
-  // All locks are resolved, by whoever leads in the end.
-  void Finish() {
-    stopping_ = true;
-    for (std::size_t i = 0; i < kStores; ++i) {
-      if (kv_[i] == nullptr) Restart(i);
-    }
-    world_.RunFor(Seconds(5));
-    leader_ = AwaitLeaderOf(0);
-    const auto locks = std::get<std::vector<mvcc::KeyIsLocked>>(
-        Await(&TxnKv::ScanLocks, mvcc::LockScan{.lower = Key("")}));
-    for (const mvcc::KeyIsLocked& lock : locks) {
-      const auto status = std::get<txn::StatusOutcome>(
-          Await(&TxnKv::CheckStatus, txn::StatusRequest{.primary = lock.lock.primary,
-                                                        .start = lock.lock.start,
-                                                        .now = Now(),
-                                                        .rollback_if_absent = true}));
-      ASSERT_FALSE(status.status.lock);
-      Must(Await(&TxnKv::Resolve, txn::ResolveRequest{.keys = {lock.key},
-                                                      .start = lock.lock.start,
-                                                      .commit = status.status.commit}));
-    }
-  }
-
   SeededRandom random_{1};
   std::array<Client, kClients> clients_;
   std::set<std::string> acknowledged_;
@@ -520,9 +485,11 @@ TEST_F(Counters, NothingIsLostWhileLeadersChange) {
     for (Client& client : clients_) Again(client);
     for (int i = 0; i < 15; ++i) {
       world_.RunFor(Milliseconds(100 + static_cast<std::int64_t>(random_.Below(1000))));
-      Disturb();
+      Disturb(random_, 3);
     }
-    Finish();
+    stopping_ = true;
+    RestartAll();
+    ResolveAllLocks();
     std::map<std::string, std::uint64_t> marks;
     std::set<std::string> found;
     kv().Scan(Header(), {.start = Key("mark"), .end = Key("mark~"), .limit = 100'000},

@@ -26,10 +26,7 @@ Status CheckRequest(const PessimisticLockRequest& request, Timestamp safe_point)
   if (request.lock_only_if_exists && !request.return_values) {
     return invalid("a lock of what exists only is asked for without its value");
   }
-  std::vector<std::string> keys;
-  keys.reserve(request.keys.size());
-  for (const auto& key : request.keys) keys.push_back(key.key);
-  return CheckKeys(keys, "pessimistic lock");
+  return CheckKeys(KeysOf(request), "pessimistic lock");
 }
 
 KeyError ConflictWith(const PessimisticLockRequest& request, const std::string& key,
@@ -152,6 +149,13 @@ class KeyLocker {
 };
 
 }  // namespace
+
+std::vector<std::string> KeysOf(const PessimisticLockRequest& request) {
+  std::vector<std::string> keys;
+  keys.reserve(request.keys.size());
+  for (const auto& key : request.keys) keys.push_back(key.key);
+  return keys;
+}
 
 Result<PessimisticLockOutcome> PessimisticLock(mvcc::Reader& reader,
                                                const PessimisticLockRequest& request) {

@@ -29,6 +29,9 @@ struct PessimisticLockRequest {
   bool allow_lock_with_conflict = false;
 };
 
+// Which are asked for, in the order of the request.
+std::vector<std::string> KeysOf(const PessimisticLockRequest& request);
+
 // What is told of a key that is locked.
 struct LockedKey {
   bool exists = false;                     // As far as it was asked for.

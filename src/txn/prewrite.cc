@@ -22,10 +22,7 @@ Status CheckRequest(const PrewriteRequest& request, Timestamp safe_point) {
   if (request.primary.empty()) return Status(Code::kInvalidArgument, "prewrite without a primary");
   // What it would conflict with, or its own rollback, may have been removed.
   RUTILE_RETURN_IF_ERROR(mvcc::CheckNotCollected(request.start, safe_point));
-  std::vector<std::string> keys;
-  keys.reserve(request.mutations.size());
-  for (const Mutation& mutation : request.mutations) keys.push_back(mutation.key);
-  return CheckKeys(keys, "prewrite");
+  return CheckKeys(KeysOf(request), "prewrite");
 }
 
 // How the keys get to their commit.
@@ -287,6 +284,13 @@ void TellCommit(const PrewriteRequest& request, const Plan& plan, const Progress
 }
 
 }  // namespace
+
+std::vector<std::string> KeysOf(const PrewriteRequest& request) {
+  std::vector<std::string> keys;
+  keys.reserve(request.mutations.size());
+  for (const Mutation& mutation : request.mutations) keys.push_back(mutation.key);
+  return keys;
+}
 
 Result<PrewriteOutcome> Prewrite(mvcc::Reader& reader, const PrewriteRequest& request,
                                  std::optional<Timestamp> max_ts) {

@@ -62,6 +62,9 @@ struct PrewriteOutcome {
   Timestamp one_phase_commit = {};
 };
 
+// Of the mutations, in their order.
+std::vector<std::string> KeysOf(const PrewriteRequest& request);
+
 // The first phase of a commit: locks the keys and leaves the values beside them. (Peng and Dabek:
 // "Large-scale incremental processing using distributed transactions and notifications", 2010.)
 //

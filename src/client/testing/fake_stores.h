@@ -13,10 +13,14 @@
 #include <variant>
 #include <vector>
 
+#include "base/random.h"
 #include "base/status.h"
 #include "client/channel.h"
 #include "client/connections.h"
 #include "codec/memcomparable.h"
+#include "env/sim/sim_clock.h"
+#include "env/sim/sim_executor.h"
+#include "env/sim/world.h"
 #include "proto/errorpb.pb.h"
 #include "proto/kvrpcpb.pb.h"
 #include "proto/pdpb.pb.h"
@@ -236,6 +240,23 @@ class FakeStores {
     pair->set_key(key);
     pair->set_value(data.at(key));
   }
+};
+
+// A test of a client that has these stores, in a world of its own.
+class WithFakeStores : public ::testing::Test {
+ protected:
+  template <class Request>
+  Request Last(const std::string& method) {
+    Request request;
+    EXPECT_TRUE(request.ParseFromString(stores_.last[method]));
+    return request;
+  }
+
+  sim::World world_{1};
+  sim::SimClock clock_{world_};
+  sim::SimExecutor executor_{world_, clock_, "client"};
+  SeededRandom random_{1};
+  FakeStores stores_;
 };
 
 inline errorpb::Error Busy() {

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "store/region.h"
 #include "store/region_error.h"
@@ -26,6 +27,12 @@ void ToProto(const store::Peer& peer, metapb::Peer* out);
 void ToProto(const store::Region& region, metapb::Region* out);
 // `message` is always set: some clients show nothing else.
 void ToProto(const store::RegionError& error, errorpb::Error* out);
+
+// Of a repeated field.
+template <class Strings>
+std::vector<std::string> ToVector(const Strings& strings) {
+  return {strings.begin(), strings.end()};
+}
 
 // What the store needs to know of a request's context.
 store::RequestHeader ToHeader(const kvrpcpb::Context& context);

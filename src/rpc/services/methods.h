@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "base/status.h"
+#include "base/task.h"
 #include "rpc/services/stream.h"
 
 namespace rutile::rpc {
@@ -66,6 +67,16 @@ class Methods {
                 handler(static_cast<const Request&>(request), static_cast<Response*>(response),
                         std::move(done));
               }});
+  }
+
+  // Likewise for a member of a service that fills the response and then runs what it is given.
+  template <class Service, class Request, class Response>
+  void HandleMember(std::string name, Service* service,
+                    void (Service::*call)(const Request&, Response*, UniqueFunction<void()>)) {
+    Handle<Request, Response>(
+        std::move(name), [service, call](const Request& request, Response* response, Done done) {
+          (service->*call)(request, response, [done = std::move(done)]() mutable { done(); });
+        });
   }
 
   // The handlers that `open` makes receive messages of type Received.

@@ -75,11 +75,6 @@ void FillPairs(std::vector<store::KeyValue> found, Pairs* pairs) {
   }
 }
 
-template <class Strings>
-std::vector<std::string> ToVector(const Strings& strings) {
-  return {strings.begin(), strings.end()};
-}
-
 // The field is deprecated for clients, not for servers: old ones still set it.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
@@ -254,14 +249,8 @@ void RawService::Coprocessor(const kvrpcpb::RawCoprocessorRequest& request,
 }
 
 void RawService::Register(Methods* methods) {
-  const auto add = [this, methods]<class Request, class Response>(
-                       const char* name,
-                       void (RawService::*call)(const Request&, Response*, Finished)) {
-    methods->Handle<Request, Response>(
-        std::string("/tikvpb.Tikv/") + name,
-        [this, call](const Request& request, Response* response, Done done) {
-          (this->*call)(request, response, [done = std::move(done)]() mutable { done(); });
-        });
+  const auto add = [this, methods](const char* name, auto call) {
+    methods->HandleMember(std::string("/tikvpb.Tikv/") + name, this, call);
   };
   add("RawGet", &RawService::Get);
   add("RawBatchGet", &RawService::BatchGet);

@@ -77,11 +77,6 @@ store::TxnDone<txn::Outcome> AnswerErrors(Response* response, TxnService::Finish
       [](const txn::Outcome& outcome, Response* out) { FillErrors(outcome.errors, out); });
 }
 
-template <class Strings>
-std::vector<std::string> ToVector(const Strings& strings) {
-  return {strings.begin(), strings.end()};
-}
-
 // How the request looks at the data at `version`.
 mvcc::View ToView(const kvrpcpb::Context& context, std::uint64_t version) {
   mvcc::View view{.at = Timestamp(version)};
@@ -522,14 +517,8 @@ void TxnService::MvccGetByStartTs(const kvrpcpb::MvccGetByStartTsRequest& reques
 }
 
 void TxnService::Register(Methods* methods) {
-  const auto add = [this, methods]<class Request, class Response>(
-                       const char* name,
-                       void (TxnService::*call)(const Request&, Response*, Finished)) {
-    methods->Handle<Request, Response>(
-        std::string("/tikvpb.Tikv/") + name,
-        [this, call](const Request& request, Response* response, Done done) {
-          (this->*call)(request, response, [done = std::move(done)]() mutable { done(); });
-        });
+  const auto add = [this, methods](const char* name, auto call) {
+    methods->HandleMember(std::string("/tikvpb.Tikv/") + name, this, call);
   };
   add("KvGet", &TxnService::Get);
   add("KvBatchGet", &TxnService::BatchGet);

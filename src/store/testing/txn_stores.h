@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/random.h"
 #include "codec/memcomparable.h"
 #include "mvcc/keys.h"
 #include "mvcc/records.h"
@@ -144,6 +148,43 @@ class TxnStores : public SimulatedStores {
                 mvcc::EncodeLock({.primary = key, .start = mvcc::Timestamp(3)}));
     }
     ASSERT_TRUE(processes_[leader_].engine->Write(batch).ok());
+  }
+
+  // A store of three dies, one time in so many; one that is dead comes back; or the leadership of a
+  // region moves.
+  void Disturb(Random& random, std::uint64_t death_one_in, std::uint64_t region = 0) {
+    const std::size_t i = random.Below(kStores);
+    if (kv_[i] == nullptr) {
+      Restart(i);
+    } else if (random.OneIn(death_one_in) &&
+               std::ranges::all_of(kv_, [](const auto& kv) { return kv != nullptr; })) {
+      Stop(i);
+    } else if (const auto leader = LeaderOf(region)) {
+      store(*leader).TransferLeadership(RegionOf(region), PeerOf(region, i));
+    }
+  }
+  void RestartAll() {
+    for (std::size_t i = 0; i < kStores; ++i) {
+      if (kv_[i] == nullptr) Restart(i);
+    }
+    world_.RunFor(Seconds(5));
+  }
+  // All locks of the first region are resolved, by whoever leads it now.
+  void ResolveAllLocks() {
+    leader_ = AwaitLeaderOf(0);
+    const auto locks = std::get<std::vector<mvcc::KeyIsLocked>>(
+        Await(&TxnKv::ScanLocks, mvcc::LockScan{.lower = Key("")}));
+    for (const mvcc::KeyIsLocked& lock : locks) {
+      const auto status = std::get<txn::StatusOutcome>(
+          Await(&TxnKv::CheckStatus, txn::StatusRequest{.primary = lock.lock.primary,
+                                                        .start = lock.lock.start,
+                                                        .now = Now(),
+                                                        .rollback_if_absent = true}));
+      ASSERT_FALSE(status.status.lock);
+      Must(Await(&TxnKv::Resolve, txn::ResolveRequest{.keys = {lock.key},
+                                                      .start = lock.lock.start,
+                                                      .commit = status.status.commit}));
+    }
   }
 
   std::uint64_t regions_ = 1;
