@@ -63,6 +63,8 @@ class Script {
   View ViewOf() const {
     View view = {.at = Time("at")};
     if (Has("bypass")) view.bypassed.insert(Time("bypass"));
+    if (Has("committed")) view.committed.insert(Time("committed"));
+    view.ignores_locks = Has("ignore-locks");
     return view;
   }
 
@@ -173,10 +175,12 @@ struct PlainKey {
 
   // What a transaction reads, by the rule alone: "value at commit", "absent" or "locked".
   std::string ReadAt(const View& view) const {
-    if (lock && lock->kind != Lock::Kind::kLock && lock->kind != Lock::Kind::kPessimistic &&
-        lock->start <= view.at && lock->min_commit <= view.at &&
-        !view.bypassed.contains(lock->start)) {
-      return "locked";
+    if (lock && !view.ignores_locks && lock->kind != Lock::Kind::kLock &&
+        lock->kind != Lock::Kind::kPessimistic && lock->start <= view.at &&
+        lock->min_commit <= view.at && !view.bypassed.contains(lock->start)) {
+      if (!view.committed.contains(lock->start)) return "locked";
+      if (lock->kind == Lock::Kind::kDelete) return "absent";
+      return fmt::format("{} at 0", lock->start.value());
     }
     std::string value = "absent";
     for (const auto& [commit, write] : writes) {
@@ -219,6 +223,12 @@ std::map<std::string, PlainKey> Fill(Random& random, EngineUnderTest& engine) {
       records.lock = Lock{.kind = kKinds[random.Below(4)],
                           .start = Timestamp(random.Below(60)),
                           .min_commit = Timestamp(random.Below(60))};
+      const std::string value = ToString(records.lock->start);
+      if (records.lock->kind == Lock::Kind::kPut && random.OneIn(2)) {
+        records.lock->short_value = value;
+      } else if (records.lock->kind == Lock::Kind::kPut) {
+        batch.Put(Family::kDefault, VersionKey(key, records.lock->start), value);
+      }
       batch.Put(Family::kLock, LockKey(key), EncodeLock(*records.lock));
     }
   }
@@ -274,8 +284,12 @@ TEST_P(MvccRandom, ReaderAndScannersAnswerByTheRule) {
       const auto some_key = [&] {
         return std::string(random.Below(10), static_cast<char>('a' + random.Below(3)));
       };
-      const View view = {.at = Timestamp(random.Below(62)),
-                         .bypassed = {Timestamp(random.Below(60))}};
+      View view = {.at = Timestamp(random.Below(62)),
+                   .bypassed = {Timestamp(random.Below(60))},
+                   .ignores_locks = random.OneIn(8)};
+      for (const auto& [key, records] : plain) {
+        if (records.lock && random.OneIn(3)) view.committed.insert(records.lock->start);
+      }
       Scanner::Options options = {.lower = some_key(), .upper = some_key(), .view = view};
       std::vector<std::string> expected;
       for (const auto& [key, records] : plain) {

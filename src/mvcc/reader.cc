@@ -11,7 +11,7 @@ using engine::Family;
 
 bool Blocks(const Lock& lock, const View& view) {
   const bool hides = lock.kind != Lock::Kind::kLock && lock.kind != Lock::Kind::kPessimistic;
-  return hides && lock.start <= view.at && lock.min_commit <= view.at &&
+  return hides && !view.ignores_locks && lock.start <= view.at && lock.min_commit <= view.at &&
          !view.bypassed.contains(lock.start);
 }
 
@@ -26,7 +26,12 @@ Status CheckNotCollected(Timestamp at, Timestamp safe_point) {
 Result<ReadAnswer> Reader::Get(std::string_view key, const View& view) {
   RUTILE_ASSIGN_OR_RETURN(std::optional<Lock> lock, LoadLock(key));
   if (lock && Blocks(*lock, view)) {
-    return ReadAnswer(KeyIsLocked{.key = std::string(key), .lock = *std::move(lock)});
+    if (!view.committed.contains(lock->start)) {
+      return ReadAnswer(KeyIsLocked{.key = std::string(key), .lock = *std::move(lock)});
+    }
+    RUTILE_ASSIGN_OR_RETURN(std::optional<std::string> value, LoadValue(key, *lock));
+    if (!value) return ReadAnswer(std::optional<Found>());
+    return ReadAnswer(std::optional(Found{.value = *std::move(value)}));
   }
   RUTILE_ASSIGN_OR_RETURN(const std::optional<Version> version, NewestVersion(key, view.at));
   if (!version || version->write.kind == Write::Kind::kDelete) {
@@ -96,11 +101,22 @@ Result<Fate> Reader::FateOf(std::string_view key, Timestamp start) {
 
 Result<std::string> Reader::LoadValue(std::string_view key, const Write& write) {
   if (write.short_value) return *write.short_value;
+  return LoadLongValue(key, write.start);
+}
+
+Result<std::optional<std::string>> Reader::LoadValue(std::string_view key, const Lock& lock) {
+  if (lock.kind != Lock::Kind::kPut) return std::optional<std::string>();
+  if (lock.short_value) return std::optional(*lock.short_value);
+  RUTILE_ASSIGN_OR_RETURN(std::string value, LoadLongValue(key, lock.start));
+  return std::optional(std::move(value));
+}
+
+Result<std::string> Reader::LoadLongValue(std::string_view key, Timestamp start) {
   RUTILE_ASSIGN_OR_RETURN(std::optional<std::string> value,
-                          snapshot_.Get(Family::kDefault, VersionKey(key, write.start)));
+                          snapshot_.Get(Family::kDefault, VersionKey(key, start)));
   if (!value) {
     return Status(Code::kCorruption,
-                  "the value of a put that started at " + ToString(write.start) + " is missing");
+                  "the value of a put that started at " + ToString(start) + " is missing");
   }
   return *std::move(value);
 }

@@ -19,10 +19,15 @@ struct View {
   // Transactions that the reader knows to be rolled back, or to commit after `at`: their locks
   // hide nothing.
   std::set<Timestamp> bypassed = {};
+  // Transactions that the reader knows to be committed at or below `at`: it reads what their locks
+  // are about to write.
+  std::set<Timestamp> committed = {};
+  // What is committed, and no questions asked: no lock hides anything.
+  bool ignores_locks = false;
 };
 
-// Whether a reader must wait for the lock's transaction, since that may yet commit at or below
-// `view.at`.
+// Whether a reader cannot go by what is committed to the key, since the lock's transaction may yet
+// commit at or below `view.at`. He must wait for it, unless it is one of `view.committed`.
 bool Blocks(const Lock& lock, const View& view);
 
 // A write record and where it stands.
@@ -43,7 +48,8 @@ using Fate = std::variant<Unknown, RolledBack, Committed>;
 // What a transaction reads of a key that is present.
 struct Found {
   std::string value = {};
-  Timestamp commit = {};  // Of the transaction that wrote it.
+  // Of the transaction that wrote it; zero when it was read from the lock of one that is committed.
+  Timestamp commit = {};
 
   friend bool operator==(const Found&, const Found&) = default;
 };
@@ -80,8 +86,12 @@ class Reader {
   Result<Fate> FateOf(std::string_view key, Timestamp start);
   // The value of a put.
   Result<std::string> LoadValue(std::string_view key, const Write& write);
+  // What the lock's transaction will have written when it is committed; nothing: no value.
+  Result<std::optional<std::string>> LoadValue(std::string_view key, const Lock& lock);
 
  private:
+  Result<std::string> LoadLongValue(std::string_view key, Timestamp start);
+
   const engine::Snapshot& snapshot_;
   const Timestamp safe_point_;
   std::unique_ptr<engine::Iterator> writes_;  // Made when first needed.

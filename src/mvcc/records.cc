@@ -10,6 +10,7 @@ constexpr char kShortValue = 'v';
 constexpr char kAsyncCommit = 'a';
 constexpr char kOverlappedRollback = 'r';
 constexpr char kForUpdate = 'f';
+constexpr char kGeneration = 'g';
 
 Status NotARecord(std::string_view what) {
   return Status(Code::kCorruption, std::string(what) + ": the bytes are not a record");
@@ -57,6 +58,10 @@ std::string EncodeLock(const Lock& lock) {
     out.push_back(kForUpdate);
     codec::PutVarint(&out, lock.for_update.value());
   }
+  if (lock.generation != 0) {
+    out.push_back(kGeneration);
+    codec::PutVarint(&out, lock.generation);
+  }
   return out;
 }
 
@@ -77,6 +82,8 @@ Result<Lock> DecodeLock(std::string_view bytes) {
       ReadAsyncCommit(&reader, &lock);
     } else if (field == kForUpdate) {
       lock.for_update = Timestamp(reader.Varint());
+    } else if (field == kGeneration) {
+      lock.generation = reader.Varint();
     } else {
       return UnknownField("lock", field);
     }

@@ -66,6 +66,11 @@ TEST(MvccRecords, GoldenBytes) {
                         .start = Timestamp(300),
                         .for_update = Timestamp(301)}),
             "S\x02pk\xac\x02\x00\x00\x00\x66\xad\x02"s);
+  EXPECT_EQ(EncodeLock({.kind = Lock::Kind::kDelete,
+                        .primary = "pk",
+                        .start = Timestamp(300),
+                        .generation = 130}),
+            "D\x02pk\xac\x02\x00\x00\x00g\x82\x01"s);
   EXPECT_EQ(EncodeWrite(FullWrite()), "P\xac\x02rv\x00"s);
   EXPECT_EQ(EncodeWrite({.kind = Write::Kind::kRollback, .start = Timestamp(5)}), "R\x05"s);
 }
@@ -77,6 +82,8 @@ TEST(MvccRecords, ComeBack) {
     lock.kind = kind;
     EXPECT_EQ(DecodeLock(EncodeLock(lock)).value(), lock);
     lock.for_update = Timestamp(302);
+    EXPECT_EQ(DecodeLock(EncodeLock(lock)).value(), lock);
+    lock.generation = 1;
     EXPECT_EQ(DecodeLock(EncodeLock(lock)).value(), lock);
     lock.short_value.reset();
     EXPECT_EQ(DecodeLock(EncodeLock(lock)).value(), lock);

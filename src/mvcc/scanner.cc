@@ -39,6 +39,11 @@ Result<std::optional<Scanner::Item>> Scanner::Next() {
     RUTILE_ASSIGN_OR_RETURN(std::optional<Lock> lock, TakeLock(lock_key));
     if (lock && Blocks(*lock, options_.view)) {
       SkipVersions(lock_key);
+      if (options_.view.committed.contains(lock->start)) {
+        RUTILE_ASSIGN_OR_RETURN(std::optional<Item> pair, ReadLock(lock_key, *lock));
+        if (!pair) continue;
+        return pair;
+      }
       RUTILE_ASSIGN_OR_RETURN(std::string key, UserKeyOf(lock_key));
       return std::optional<Item>(KeyIsLocked{.key = std::move(key), .lock = *std::move(lock)});
     }
@@ -83,6 +88,18 @@ Result<std::optional<Lock>> Scanner::TakeLock(std::string_view lock_key) {
   RUTILE_ASSIGN_OR_RETURN(Lock lock, DecodeLock(locks_->value()));
   direction_ == Direction::kForward ? locks_->Next() : locks_->Prev();
   return std::optional(std::move(lock));
+}
+
+Result<std::optional<Scanner::Item>> Scanner::ReadLock(std::string_view lock_key,
+                                                       const Lock& lock) {
+  if (lock.kind != Lock::Kind::kPut || !IsSampled()) return std::optional<Item>();
+  Pair pair;
+  RUTILE_ASSIGN_OR_RETURN(pair.key, UserKeyOf(lock_key));
+  if (!options_.key_only) {
+    RUTILE_ASSIGN_OR_RETURN(std::optional<std::string> value, reader_.LoadValue(pair.key, lock));
+    pair.value = std::move(value).value_or("");
+  }
+  return std::optional<Item>(std::move(pair));
 }
 
 bool Scanner::IsSampled() {

@@ -39,7 +39,7 @@ class Scanner {
   struct Pair {
     std::string key = {};
     std::string value = {};
-    Timestamp commit = {};  // Of the transaction that wrote it.
+    Timestamp commit = {};  // As in Found.
   };
   using Item = std::variant<Pair, KeyIsLocked>;
 
@@ -72,6 +72,9 @@ class Scanner {
   Result<std::string> NextLockKey() const;
   // If the key has a lock, moves past it and returns it.
   Result<std::optional<Lock>> TakeLock(std::string_view lock_key);
+  // The pair that a lock leads to, of a transaction that the reader knows to be committed; nothing
+  // if it leaves none, or one that is not shown.
+  Result<std::optional<Item>> ReadLock(std::string_view lock_key, const Lock& lock);
   // Whether the next pair is one of those to be shown.
   bool IsSampled();
 

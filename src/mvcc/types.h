@@ -44,6 +44,9 @@ struct Lock {
   // Of a pessimistic transaction, else zero: as of when it knows the key. Nobody has committed
   // between then and the lock.
   Timestamp for_update = {};
+  // Of a pipelined transaction, else zero: which of its flushes has left the lock. A later one may
+  // write the key again.
+  std::uint64_t generation = 0;
   std::optional<std::string> short_value = {};  // kPut only; without it the value is in default.
 
   // Whether its client has been silent for so long that others may end the transaction.

@@ -43,17 +43,27 @@ void PessimisticLocks::Lock(const RequestHeader& header, LockRequest request, Do
     MutexLock lock(mutex_);
     id = WaitId(++last_id_);
   }
-  Run(std::make_shared<Pending>(Pending{
-          .id = id, .header = header, .request = std::move(request), .done = std::move(done)}),
+  Run(std::make_shared<Pending>(Pending{.id = id,
+                                        .header = header,
+                                        .request = std::move(request),
+                                        .done = std::move(done),
+                                        .since = store_.clock().Now()}),
       "");
 }
 
 void PessimisticLocks::Run(const PendingPtr& pending, std::string woken_for) {
+  RequestHeader header = pending->header;
+  const std::optional<Duration> time_left = TimeLeft(*pending);
+  if (!time_left) {
+    std::exchange(pending->done, {})(RegionError(TimeIsUp()));
+    return WakeSoon(std::move(woken_for));
+  }
+  header.time_limit = *time_left;
   const auto attempt = std::make_shared<Attempt>();
   // Before the snapshot: what changes after it is noticed when the request is to wait.
   const Office office = OfficeIn(pending->header.region);
   scheduler_.Run(
-      pending->header, txn::KeysOf(pending->request.lock),
+      header, txn::KeysOf(pending->request.lock),
       [this, pending, attempt, office](mvcc::Reader& reader) -> Result<TxnScheduler::Plan> {
         // What is told of the keys was read at that timestamp. Whoever writes one of them waits for
         // its latch.
@@ -68,11 +78,14 @@ void PessimisticLocks::Run(const PendingPtr& pending, std::string woken_for) {
       },
       [this, pending, attempt, woken_for = std::move(woken_for)](TxnScheduler::Ending ending) {
         if (!attempt->is_waiting) End(pending, *attempt, std::move(ending));
-        // Others wait for the key too. By then it should have found somebody.
-        if (woken_for.empty()) return;
-        executor_.PostAfter(options_.wake_delay, [this, woken_for] { WakeNext(woken_for); });
+        WakeSoon(woken_for);
       },
       [this, attempt] { Tell(attempt->notices); });
+}
+
+void PessimisticLocks::WakeSoon(std::string key) {
+  if (key.empty()) return;
+  executor_.PostAfter(options_.wake_delay, [this, key = std::move(key)] { WakeNext(key); });
 }
 
 void PessimisticLocks::End(const PendingPtr& pending, Attempt& attempt,
@@ -108,7 +121,10 @@ void PessimisticLocks::Park(const PendingPtr& pending, const Office& office, Att
   }
   Settle(std::move(circles));
   if (needs_timer) {
-    executor_.PostAfter(WaitOf(pending->request), [this, pending] { OnTimeout(pending); });
+    const Duration limit = TimeLeft(*pending).value_or(Duration(1));
+    const Duration wait = WaitOf(pending->request);
+    executor_.PostAfter(limit == Duration::zero() ? wait : std::min(wait, limit),
+                        [this, pending] { OnTimeout(pending); });
   }
   // What has changed since was told while it did not wait yet.
   if (OfficeIn(pending->header.region) != office) Wake(pending->id);
@@ -235,13 +251,15 @@ std::optional<txn::Deadlock> PessimisticLocks::NoteWait(WaitId id) {
     reporter_.Forget(id);
     return std::nullopt;
   }
-  return reporter_.Note(id,
-                        {.waiter = wait.start,
-                         .holder = holder,
-                         .key = wait.key,
-                         .key_hash = codec::Crc64(wait.key),
-                         .tag = parked_.at(id)->request.tag},
-                        store_.clock().Now());
+  return reporter_.Note(id, WaitForOf(id, wait), store_.clock().Now());
+}
+
+txn::WaitFor PessimisticLocks::WaitForOf(WaitId id, const LockWaits::Wait& wait) const {
+  return {.waiter = wait.start,
+          .holder = waits_.HolderOf(wait.key),
+          .key = wait.key,
+          .key_hash = codec::Crc64(wait.key),
+          .tag = parked_.at(id)->request.tag};
 }
 
 void PessimisticLocks::Settle(std::vector<Circle> circles) {
@@ -346,6 +364,26 @@ PessimisticLocks::Office PessimisticLocks::OfficeIn(RegionId region) const {
 Duration PessimisticLocks::WaitOf(const LockRequest& request) const {
   if (request.wait_ms == 0) return std::min(options_.default_wait, options_.max_wait);
   return std::min(Milliseconds(request.wait_ms), options_.max_wait);
+}
+
+std::optional<Duration> PessimisticLocks::TimeLeft(const Pending& pending) const {
+  const Duration limit = pending.header.time_limit;
+  if (limit == Duration::zero()) return limit;
+  const Duration left = pending.since + limit - store_.clock().Now();
+  if (left <= Duration::zero()) return std::nullopt;
+  return left;
+}
+
+std::vector<PessimisticLocks::WaitInfo> PessimisticLocks::Waits() const {
+  const Instant now = store_.clock().Now();
+  std::vector<WaitInfo> waits;
+  MutexLock lock(mutex_);
+  waits.reserve(parked_.size());
+  for (const auto& [id, pending] : parked_) {
+    const LockWaits::Wait& wait = *waits_.Find(id);
+    waits.push_back({.wait = WaitForOf(id, wait), .waited = now - pending->since});
+  }
+  return waits;
 }
 
 std::size_t PessimisticLocks::waiting() const {

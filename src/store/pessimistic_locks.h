@@ -49,6 +49,8 @@ struct LockRequest {
 // wait on this store, else by the store that leads the placement group, to which all stores tell
 // their waits.
 //
+// A request whose header limits its time is refused when that is up, whatever it waits for.
+//
 // Nothing is missed: who is to wait is queued while it has its keys' latches, in which whoever
 // gives a key up comes later.
 //
@@ -91,6 +93,12 @@ class PessimisticLocks final : public Store::Watcher {
   void OnLocksRemoved(RegionId region);
 
   std::size_t waiting() const;
+  // Who waits here, for whom and since when, in the order of arrival. For people.
+  struct WaitInfo {
+    txn::WaitFor wait = {};
+    Duration waited = {};
+  };
+  std::vector<WaitInfo> Waits() const;
 
   // Store::Watcher.
   void OnRegionChanged(RegionId region) override;
@@ -115,6 +123,7 @@ class PessimisticLocks final : public Store::Watcher {
     bool has_timer = false;  // Under the mutex, as the next.
     bool is_late = false;    // It looks once more and does not wait.
     Office office = {};      // As of when it last looked.
+    Instant since = {};      // Of its arrival.
   };
   using PendingPtr = std::shared_ptr<Pending>;
   // One look at the keys.
@@ -134,6 +143,8 @@ class PessimisticLocks final : public Store::Watcher {
   // If it waits it looks again.
   void Wake(WaitId id);
   void WakeNext(const std::string& key);
+  // Others wait for the key that somebody was woken for. By then it should have found him.
+  void WakeSoon(std::string key);
   // Those that no longer wait: null for one that did not.
   PendingPtr Take(WaitId id) REQUIRES(mutex_);
   PendingPtr TakeNext(const std::string& key) REQUIRES(mutex_);
@@ -149,6 +160,7 @@ class PessimisticLocks final : public Store::Watcher {
   // Tells the reporter for whom requests wait now. One that closes a circle waits no more.
   void NoteWaits(const std::vector<WaitId>& ids, std::vector<Circle>* circles) REQUIRES(mutex_);
   std::optional<txn::Deadlock> NoteWait(WaitId id) REQUIRES(mutex_);
+  txn::WaitFor WaitForOf(WaitId id, const LockWaits::Wait& wait) const REQUIRES(mutex_);
   // Answers those in circles, and has the judge told of the others.
   void Settle(std::vector<Circle> circles);
   void OnVerdicts(std::vector<DeadlockVerdict> verdicts);
@@ -158,6 +170,8 @@ class PessimisticLocks final : public Store::Watcher {
 
   Office OfficeIn(RegionId region) const;
   Duration WaitOf(const LockRequest& request) const;
+  // What is left of its time; zero: it has no limit. Nothing: it is up.
+  std::optional<Duration> TimeLeft(const Pending& pending) const;
 
   Store& store_;
   TxnScheduler& scheduler_;

@@ -54,6 +54,8 @@ KeyNotInRegion NotIn(const Region& region, std::string key) {
           .end_key = region.end_key};
 }
 
+ServerIsBusy TimeIsUp() { return {.reason = "deadline is exceeded"}; }
+
 std::string ToString(const RegionError& error) { return std::visit(Describe{}, error); }
 
 }  // namespace rutile::store

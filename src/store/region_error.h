@@ -61,6 +61,10 @@ using RegionError = std::variant<NotLeader, RegionNotFound, EpochNotMatch, KeyNo
                                  StoreNotMatch, MismatchPeerId, ServerIsBusy, StaleCommand,
                                  RaftEntryTooLarge, DiskFull, Undetermined>;
 
+// A request has waited for longer than it may: nothing of it was executed. The reason is the one by
+// which clients know it, and that tells them not to wait before they ask again.
+ServerIsBusy TimeIsUp();
+
 // That `key`, in the form that borders have or as the user knows it, is not the region's.
 KeyNotInRegion NotIn(const Region& region, std::string key);
 

@@ -47,6 +47,9 @@ struct RequestHeader {
   StoreId store = {};
   Term term = {};
   bool from_follower = false;  // Reads: a follower may serve it after asking its leader.
+  // Transactional calls: for how long from its arrival the request may wait; zero: for as long as
+  // it takes.
+  Duration time_limit = {};
 };
 
 // What a reader sees: the engine at a moment at which it holds every write acknowledged before the

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/mutex.h"
 #include "base/probe.h"
 #include "codec/keys.h"
 #include "codec/memcomparable.h"
@@ -146,14 +147,8 @@ std::vector<mvcc::KeyIsLocked> Merge(const Region& region, std::vector<mvcc::Key
   return locks;
 }
 
-// The part of the keys that a command names, in the form of region borders.
-struct Borders {
-  std::string lower = {};
-  std::string upper = {};  // Exclusive; empty: the end of all keys.
-};
-
 // Whether a command may remove it; as the store has it.
-std::optional<RegionError> RangeOutside(const Region& region, const Borders& range) {
+std::optional<RegionError> RangeOutside(const Region& region, const KeyBorders& range) {
   if (region.Contains(range.lower) &&
       (region.end_key.empty() || (!range.upper.empty() && range.upper <= region.end_key))) {
     return std::nullopt;
@@ -161,7 +156,42 @@ std::optional<RegionError> RangeOutside(const Region& region, const Borders& ran
   return NotIn(region, range.lower);
 }
 
-Command Removal(const Borders& range) {
+// What the region has of it.
+std::optional<KeyBorders> Overlap(const Region& region, const KeyBorders& range) {
+  KeyBorders part{.lower = std::max(range.lower, region.start_key), .upper = range.upper};
+  if (!region.end_key.empty()) part.upper = std::min(part.upper, region.end_key);
+  if (part.lower >= part.upper) return std::nullopt;
+  return part;
+}
+
+// Answers when so many parts of a removal have ended.
+class RangeRemoval {
+ public:
+  RangeRemoval(std::size_t parts, TxnDone<RangeRemoved> done)
+      : left_(parts), done_(std::move(done)) {}
+
+  void End(RegionId region, TxnReply<RangeRemoved> reply) {
+    {
+      MutexLock lock(mutex_);
+      if (const auto* error = std::get_if<RegionError>(&reply)) {
+        failed_ =
+            Status(Code::kUnavailable, "region " + ToString(region) + ": " + ToString(*error));
+      }
+      if (--left_ > 0) return;
+    }
+    if (failed_.ok()) return done_(RangeRemoved{});
+    done_(failed_);
+  }
+
+ private:
+  Mutex mutex_;
+  std::size_t left_ GUARDED_BY(mutex_);
+  // Nobody writes them any more when the last part has ended.
+  Status failed_;
+  TxnDone<RangeRemoved> done_;
+};
+
+Command Removal(const KeyBorders& range) {
   Command command;
   for (const engine::Family family :
        {engine::Family::kLock, engine::Family::kWrite, engine::Family::kDefault}) {
@@ -211,9 +241,11 @@ template <class T, class F>
 void TxnKv::Read(const RequestHeader& header, mvcc::Timestamp at, TxnDone<T> done, F read) {
   RequestHeader at_leader = header;
   at_leader.from_follower = false;
-  store_.Read(at_leader, [at, done = std::move(done), read = std::move(read)](
+  const std::optional<Instant> deadline = DeadlineOf(header, store_.clock());
+  store_.Read(at_leader, [this, at, deadline, done = std::move(done), read = std::move(read)](
                              const ReadView* view, const RegionError* error) mutable {
     if (view == nullptr) return done(*error);
+    if (deadline && store_.clock().Now() >= *deadline) return done(RegionError(TimeIsUp()));
     const Result<mvcc::Timestamp> safe_point = SafePointOf(*view);
     if (!safe_point.ok()) return done(safe_point.status());
     Status status = mvcc::CheckNotCollected(at, safe_point.value());
@@ -321,6 +353,32 @@ void TxnKv::ScanLocks(const RequestHeader& header, mvcc::LockScan scan,
         if (!found.ok()) return found.status();
         if (in_memory.empty()) return std::move(found).value();
         return Merge(region, std::move(found).value(), in_memory, scan.limit);
+      });
+}
+
+void TxnKv::GetFlushed(const RequestHeader& header, std::vector<std::string> keys,
+                       mvcc::Timestamp start, TxnDone<std::vector<FlushedKey>> done) {
+  Status status = CheckKeys(keys);
+  if (status.ok()) status = CheckTimestamp({.at = start});
+  if (!status.ok()) return done(std::move(status));
+  using Reply = TxnReply<std::vector<FlushedKey>>;
+  Read<std::vector<FlushedKey>>(
+      header, start, std::move(done),
+      [keys = std::move(keys), start](const ReadView& data) -> Reply {
+        mvcc::Reader reader(data.snapshot);
+        std::vector<FlushedKey> found;
+        for (const std::string& key : keys) {
+          if (auto error = KeyOutside(data.region, key)) return *std::move(error);
+          Result<std::optional<mvcc::Lock>> lock = reader.LoadLock(key);
+          if (!lock.ok()) return lock.status();
+          if (!lock.value() || lock.value()->start != start) continue;
+          const mvcc::Lock::Kind kind = lock.value()->kind;
+          if (kind != mvcc::Lock::Kind::kPut && kind != mvcc::Lock::Kind::kDelete) continue;
+          Result<std::optional<std::string>> value = reader.LoadValue(key, *lock.value());
+          if (!value.ok()) return value.status();
+          found.push_back({.key = key, .value = std::move(value).value()});
+        }
+        return found;
       });
 }
 
@@ -484,8 +542,8 @@ void TxnKv::Heartbeat(const RequestHeader& header, txn::HeartbeatRequest request
 void TxnKv::DeleteRange(const RequestHeader& header, std::string_view start, std::string_view end,
                         bool notify_only, TxnDone<RangeRemoved> done) {
   if (Status status = CheckRange(start, end); !status.ok()) return done(std::move(status));
-  Borders range{.lower = codec::EncodeMemcomparable(start),
-                .upper = end.empty() ? "" : codec::EncodeMemcomparable(end)};
+  KeyBorders range{.lower = codec::EncodeMemcomparable(start),
+                   .upper = end.empty() ? "" : codec::EncodeMemcomparable(end)};
   if (notify_only) {
     using Reply = TxnReply<RangeRemoved>;
     return Read<RangeRemoved>(header, mvcc::kMaxTimestamp, std::move(done),
@@ -496,6 +554,11 @@ void TxnKv::DeleteRange(const RequestHeader& header, std::string_view start, std
                                 return RangeRemoved{};
                               });
   }
+  Remove(header, range, std::move(done));
+}
+
+void TxnKv::Remove(const RequestHeader& header, const KeyBorders& range,
+                   TxnDone<RangeRemoved> done) {
   store_.Write(header, Removal(range),
                [locks = locks_, region = header.region,
                 done = std::move(done)](WriteOutcome outcome) mutable {
@@ -505,6 +568,36 @@ void TxnKv::DeleteRange(const RequestHeader& header, std::string_view start, std
                  locks->OnLocksRemoved(region);
                  done(RangeRemoved{});
                });
+}
+
+void TxnKv::DestroyRange(std::string_view start, std::string_view end, TxnDone<RangeRemoved> done) {
+  Status status = CheckRange(start, end);
+  // Whoever means everything makes a mistake, mostly.
+  if (start.empty() || end.empty()) {
+    status = Status(Code::kInvalidArgument, "a range to destroy needs both of its borders");
+  }
+  if (!status.ok()) return done(std::move(status));
+  const KeyBorders range{.lower = codec::EncodeMemcomparable(start),
+                         .upper = codec::EncodeMemcomparable(end)};
+  std::vector<std::pair<RequestHeader, KeyBorders>> parts;
+  for (const GateState& gate : store_.Gates()) {
+    const Region& region = *gate.region;
+    std::optional<KeyBorders> part = Overlap(region, range);
+    if (region.id == kPlacementRegion || !part) continue;
+    if (!gate.is_leader && gate.leader.IsZero()) {
+      return done(Status(Code::kUnavailable,
+                         "region " + ToString(region.id) + " has no leader; try again"));
+    }
+    if (!gate.is_leader) continue;
+    parts.emplace_back(RequestHeader{.region = region.id, .epoch = region.epoch}, *std::move(part));
+  }
+  const auto removal = std::make_shared<RangeRemoval>(parts.size() + 1, std::move(done));
+  for (const auto& [header, part] : parts) {
+    Remove(header, part, [removal, region = header.region](TxnReply<RangeRemoved> reply) {
+      removal->End(region, std::move(reply));
+    });
+  }
+  removal->End({}, RangeRemoved{});
 }
 
 }  // namespace rutile::store

@@ -54,6 +54,12 @@ using TxnReply = std::variant<T, RegionError, Status>;
 template <class T>
 using TxnDone = UniqueFunction<void(TxnReply<T>)>;
 
+// A range of keys, in the form of region borders.
+struct KeyBorders {
+  std::string lower = {};
+  std::string upper = {};  // Exclusive; empty: the end of all keys.
+};
+
 // Forward: [start, end) with `start` in the region; an empty `end` is no bound. Reverse: from below
 // `start` down to `end`, both as the protocol has them: start is the exclusive upper bound, in the
 // region or its end, and empty for that; end is the inclusive lower one.
@@ -67,6 +73,11 @@ struct TxnScan {
 };
 
 struct RangeRemoved {};
+// What a pipelined transaction has flushed to a key; nothing: that it is deleted.
+struct FlushedKey {
+  std::string key = {};
+  std::optional<std::string> value = {};
+};
 struct InspectedKey {
   std::string key = {};
   mvcc::KeyRecords records = {};
@@ -111,6 +122,10 @@ class TxnKv {
 
   void Prewrite(const RequestHeader& header, txn::PrewriteRequest request,
                 TxnDone<txn::PrewriteOutcome> done);
+  // Of a pipelined transaction, for itself: what it has prewritten to those of the keys that it
+  // has, in the order asked for. Others' locks and what is committed do not show.
+  void GetFlushed(const RequestHeader& header, std::vector<std::string> keys, mvcc::Timestamp start,
+                  TxnDone<std::vector<FlushedKey>> done);
   // Waits for keys that others have, as long as the request says.
   void PessimisticLock(const RequestHeader& header, LockRequest request,
                        TxnDone<txn::PessimisticLockOutcome> done);
@@ -137,8 +152,8 @@ class TxnKv {
                     TxnDone<std::optional<InspectedKey>> done);
   // Removes all records of the keys in [start, end), which lies in the region: locks, writes and
   // values, whoever's they are, at once on each replica. An empty `end` is the end of all keys.
-  // With `notify_only` the range is checked and nothing else: that announces a removal by other
-  // means (UnsafeDestroyRange), for which nothing is prepared here.
+  // With `notify_only` the range is checked and nothing else: that announces a removal from all
+  // regions (DestroyRange), for which nothing is prepared here.
   //
   // For data that nobody uses any more: it takes no latches and does not look at transactions.
   // What of one is proposed before it goes, what comes after it stays, so a transaction that is
@@ -149,6 +164,10 @@ class TxnKv {
   // memory-comparable form goes with the range: who uses both kinds keeps their ranges apart.
   void DeleteRange(const RequestHeader& header, std::string_view start, std::string_view end,
                    bool notify_only, TxnDone<RangeRemoved> done);
+  // Likewise for a range over any number of regions, with both borders: removes what lies in the
+  // regions that this store leads. Who asks all stores reaches all regions. Where the answer is an
+  // error some of the range may be removed; a region that nobody leads at the moment is one, too.
+  void DestroyRange(std::string_view start, std::string_view end, TxnDone<RangeRemoved> done);
 
   const TxnScheduler& scheduler() const { return scheduler_; }
   TxnScheduler& scheduler() { return scheduler_; }
@@ -164,6 +183,8 @@ class TxnKv {
   }
   Status CheckRange(std::string_view start, std::string_view end) const;
   Status CheckLimit(std::uint64_t limit) const;
+  // Removes what the region has in `range`, which is in it.
+  void Remove(const RequestHeader& header, const KeyBorders& range, TxnDone<RangeRemoved> done);
   // Runs `read` on a view that has all that is seen at `at`, and hands on what it returns.
   template <class T, class F>
   void Read(const RequestHeader& header, mvcc::Timestamp at, TxnDone<T> done, F read);

@@ -35,6 +35,11 @@ engine::Bounds BoundsOf(const Region& region) {
   return {.lower = codec::DataKey(region.start_key), .upper = codec::DataEndKey(region.end_key)};
 }
 
+std::optional<Instant> DeadlineOf(const RequestHeader& header, const Clock& clock) {
+  if (header.time_limit == Duration::zero()) return std::nullopt;
+  return clock.Now() + header.time_limit;
+}
+
 std::optional<RegionError> KeyOutside(const Region& region, const std::string& key) {
   if (region.Contains(codec::EncodeMemcomparable(key))) return std::nullopt;
   return NotIn(region, key);
@@ -46,7 +51,8 @@ void TxnScheduler::Run(const RequestHeader& header, std::vector<std::string> key
                   .keys = std::move(keys),
                   .action = std::move(action),
                   .done = std::move(done),
-                  .finished = std::move(finished)};
+                  .finished = std::move(finished),
+                  .deadline = DeadlineOf(header, store_.clock())};
   const std::optional<Admitted> admitted = Admit(command);
   if (!admitted) {
     return command.done(
@@ -55,7 +61,10 @@ void TxnScheduler::Run(const RequestHeader& header, std::vector<std::string> key
                                  .backoff = kBusyBackoff}));
   }
   RUTILE_SOMETIMES(!admitted->has_keys, "store: a transaction's command waits for another");
-  if (admitted->has_keys) Begin(admitted->id);
+  if (admitted->has_keys) return Begin(admitted->id);
+  if (header.time_limit > Duration::zero()) {
+    executor_.PostAfter(header.time_limit, [this, id = admitted->id] { GiveUp(id); });
+  }
 }
 
 std::optional<TxnScheduler::Admitted> TxnScheduler::Admit(Command& command) {
@@ -72,7 +81,39 @@ TxnScheduler::Command& TxnScheduler::Find(txn::CommandId id) {
   return commands_.at(id);
 }
 
+void TxnScheduler::BeginSoon(const std::vector<txn::CommandId>& commands) {
+  // Not from here: a queue of commands that all end at once would be as deep as it is long.
+  for (const txn::CommandId id : commands) {
+    executor_.Post([this, id] { Begin(id); });
+  }
+}
+
+void TxnScheduler::GiveUp(txn::CommandId id) {
+  Command command;
+  std::vector<txn::CommandId> next;
+  {
+    MutexLock lock(mutex_);
+    const auto found = commands_.find(id);
+    if (found == commands_.end() || !found->second.waits_for_keys) return;
+    command = std::move(found->second);
+    commands_.erase(found);
+    next = latches_.Release(id);
+  }
+  BeginSoon(next);
+  command.done(RegionError(TimeIsUp()));
+}
+
+bool TxnScheduler::IsLate(const Command& command) const {
+  return command.deadline && store_.clock().Now() >= *command.deadline;
+}
+
 void TxnScheduler::Begin(txn::CommandId id) {
+  {
+    MutexLock lock(mutex_);
+    const auto found = commands_.find(id);
+    if (found == commands_.end()) return;
+    found->second.waits_for_keys = false;
+  }
   Command& command = Find(id);
   // Before the snapshot: see the class.
   const std::optional<GateState> gate = store_.Gate(command.header.region);
@@ -87,6 +128,7 @@ void TxnScheduler::Begin(txn::CommandId id) {
 
 void TxnScheduler::Evaluate(txn::CommandId id, const ReadView& view) {
   Command& command = Find(id);
+  if (IsLate(command)) return Finish(id, TimeIsUp());
   for (const std::string& key : command.keys) {
     if (std::optional<RegionError> error = KeyOutside(view.region, key)) {
       return Finish(id, *std::move(error));
@@ -141,10 +183,7 @@ void TxnScheduler::Finish(txn::CommandId id, Ending ending) {
     commands_.erase(id);
     next = latches_.Release(id);
   }
-  // Not from here: a queue of commands that all end at once would be as deep as it is long.
-  for (const txn::CommandId waiter : next) {
-    executor_.Post([this, waiter] { Begin(waiter); });
-  }
+  BeginSoon(next);
   done(std::move(ending));
 }
 

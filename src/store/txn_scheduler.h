@@ -30,6 +30,9 @@ namespace rutile::store {
 //     into the log in the term in which its snapshot was taken or not at all. The first snapshot of
 //     a later term holds all that earlier ones have proposed.
 //
+// A command that has waited for its keys or for its snapshot for longer than its header allows is
+// refused, and takes no effect. Once its changes are proposed it is carried to its end.
+//
 // Safe from any thread. Actions that need not wait run on the caller's thread or on one of the
 // store, the others on `executor`.
 class TxnScheduler {
@@ -70,6 +73,8 @@ class TxnScheduler {
     Done done = {};
     txn::KeyLocks locks = {};
     Task finished = {};
+    std::optional<Instant> deadline = {};
+    bool waits_for_keys = true;  // Under the mutex.
   };
 
   struct Admitted {
@@ -79,8 +84,12 @@ class TxnScheduler {
   // Takes the command in, if there is room.
   std::optional<Admitted> Admit(Command& command);
   Command& Find(txn::CommandId id);
-  // It has its keys.
+  // It has its keys, unless it has given up.
   void Begin(txn::CommandId id);
+  // Its time is up: if it still waits for its keys, it waits no more.
+  void GiveUp(txn::CommandId id);
+  bool IsLate(const Command& command) const;
+  void BeginSoon(const std::vector<txn::CommandId>& commands);
   void Evaluate(txn::CommandId id, const ReadView& view);
   void Propose(txn::CommandId id, const engine::WriteBatch& changes);
   void Finish(txn::CommandId id, Ending ending);
@@ -96,6 +105,8 @@ class TxnScheduler {
   std::uint64_t last_id_ GUARDED_BY(mutex_) = 0;
 };
 
+// When the time of a request that has just come is up; nothing: never.
+std::optional<Instant> DeadlineOf(const RequestHeader& header, const Clock& clock);
 // All that the region has, in families of data.
 engine::Bounds BoundsOf(const Region& region);
 // Why a transactional key does not belong to the region, whose borders are in comparable form.

@@ -73,6 +73,12 @@ std::string Show(const KeyError& error) {
     return fmt::format("{} is not the primary of {}: {} is", e->key, ShowTime(e->lock.start),
                        e->lock.primary);
   }
+  if (const auto* e = std::get_if<AssertionFailed>(&error)) {
+    const std::string claim = e->assertion == Assertion::kExists ? "exist" : "be absent";
+    if (e->existing_commit.IsZero()) return e->key + " was said to " + claim + ": nothing is there";
+    return fmt::format("{} was said to {}: {} has committed at {}", e->key, claim,
+                       ShowTime(e->existing_start), ShowTime(e->existing_commit));
+  }
   if (const auto* e = std::get_if<Deadlock>(&error)) return e->key + " would never be free";
   const auto& e = std::get<AlreadyCommitted>(error);
   return fmt::format("{} is committed at {}", e.key, ShowTime(e.commit));
@@ -149,7 +155,8 @@ class Script {
 
   // Words are kind:key or kind:key:value; a value "long" stands for one of 300 bytes. Of a
   // pessimistic transaction the kind may have the key's check behind it: "put+locked", or
-  // "put+locked@12" with the timestamp of the lock, or "put+constraint".
+  // "put+locked@12" with the timestamp of the lock, or "put+constraint". Any kind may have an
+  // assertion behind it: "put+exists", "put+locked+absent".
   static Mutation ToMutation(const std::string& word) {
     static const std::map<std::string, Mutation::Kind> kKinds = {
         {"put", Mutation::Kind::kPut},
@@ -168,6 +175,8 @@ class Script {
     } else if (kind.find("+locked") != std::string::npos) {
       mutation.check = Mutation::Check::kLocked;
     }
+    if (kind.ends_with("+exists")) mutation.assertion = Assertion::kExists;
+    if (kind.ends_with("+absent")) mutation.assertion = Assertion::kAbsent;
     if (const std::size_t at = kind.find('@'); at != std::string::npos) {
       mutation.locked_for_update = Timestamp(std::strtoull(kind.c_str() + at + 1, nullptr, 10));
     }
@@ -183,7 +192,14 @@ class Script {
                                .use_async_commit = directive_.args.contains("async"),
                                .try_one_phase = directive_.args.contains("one-phase"),
                                .max_commit = Time("max-commit"),
-                               .for_update = Time("for-update")};
+                               .for_update = Time("for-update"),
+                               .generation = Number("generation")};
+    if (directive_.args.contains("assertions")) {
+      request.assertions = directive_.args.at("assertions") == "fast"
+                               ? PrewriteRequest::Assertions::kFast
+                               : PrewriteRequest::Assertions::kStrict;
+    }
+    if (directive_.args.contains("ttl")) request.ttl_ms = Number("ttl");
     if (request.use_async_commit) request.secondaries = KeysIn(directive_.args.at("async"));
     const auto primary = directive_.args.find("primary");
     if (primary != directive_.args.end()) request.primary = primary->second;
@@ -363,6 +379,10 @@ class Script {
                       static_cast<char>(lock.kind), ShowTime(lock.start), lock.primary,
                       lock.short_value.value_or("-"));
       if (lock.is_async_commit) shown += " async, commits at " + ShowTime(lock.min_commit);
+      if (lock.generation != 0) {
+        shown += fmt::format(" generation={} ttl={} min-commit={}", lock.generation, lock.ttl_ms,
+                             ShowTime(lock.min_commit));
+      }
       for (const std::string& secondary : lock.secondaries) shown += " with " + secondary;
       if (lock.for_update.IsZero()) return shown;
       return shown + fmt::format(" for-update={} ttl={} min-commit={}", ShowTime(lock.for_update),
@@ -383,8 +403,8 @@ class Script {
 };
 
 TEST(TxnActions, Scripts) {
-  for (const char* name :
-       {"async_commit", "commit", "conflicts", "one_phase", "pessimistic", "rollback", "status"}) {
+  for (const char* name : {"assertions", "async_commit", "commit", "conflicts", "flush",
+                           "one_phase", "pessimistic", "rollback", "status"}) {
     Script script;
     EXPECT_EQ("", rutile::testing::RunDataDriven(
                       fmt::format("{}/src/txn/testdata/{}.txt", RUTILE_SOURCE_DIR, name),

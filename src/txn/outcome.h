@@ -36,7 +36,7 @@ struct WriteConflict {
 // The key was not to exist, and does.
 struct AlreadyExists {
   std::string key = {};
-  Timestamp existing_commit = {};
+  Timestamp existing_commit = {};  // Zero: by an earlier flush of this very transaction.
 };
 // Readers were told that the commit would not come below `min_commit`. Commit at a later one.
 struct CommitTooEarly {
@@ -46,7 +46,8 @@ struct CommitTooEarly {
   Timestamp min_commit = {};
 };
 // A prewrite of a key that its transaction should have locked, and that it has not, or at another
-// timestamp: somebody lost patience with the transaction, or a request for the lock was lost.
+// timestamp: somebody lost patience with the transaction, or a request for the lock was lost. And
+// the key may have been changed since.
 struct PessimisticLockNotFound {
   std::string key = {};
   Timestamp start = {};
@@ -75,6 +76,17 @@ struct PrimaryMismatch {
   mvcc::Lock lock = {};
 };
 
+// What a client claims to know of a key that it writes, and what is there instead.
+enum class Assertion : std::uint8_t { kNone, kExists, kAbsent };
+struct AssertionFailed {
+  std::string key = {};
+  Timestamp start = {};
+  Assertion assertion = Assertion::kNone;
+  // The newest put or deletion; zero: there is none.
+  Timestamp existing_start = {};
+  Timestamp existing_commit = {};
+};
+
 // One transaction waits for another.
 struct WaitFor {
   Timestamp waiter = {};
@@ -98,7 +110,7 @@ struct Deadlock {
 
 using KeyError = std::variant<KeyIsLocked, WriteConflict, AlreadyExists, CommitTooEarly,
                               LockNotFound, AlreadyCommitted, TransactionNotFound, PrimaryMismatch,
-                              PessimisticLockNotFound, Deadlock>;
+                              PessimisticLockNotFound, Deadlock, AssertionFailed>;
 
 // What an action comes to. With errors, nothing is to be written; otherwise `changes` (which may be
 // empty when all has been done before) are, in one step.

@@ -37,6 +37,17 @@ Result<std::optional<KeyError>> CheckRecords(mvcc::Reader& reader, const Prewrit
   return std::optional<KeyError>(std::move(conflict));
 }
 
+// A lock that is not there: it was lost, or somebody lost patience. If nobody has been at the key
+// since the transaction's start, what it read of it under the lock is still true.
+Result<std::optional<KeyError>> CheckWithoutLock(mvcc::Reader& reader,
+                                                 const PrewriteRequest& request,
+                                                 const Mutation& mutation) {
+  RUTILE_ASSIGN_OR_RETURN(const std::optional<mvcc::Version> newest,
+                          reader.NewestRecord(mutation.key, mvcc::kMaxTimestamp));
+  if (!newest || newest->commit < request.start) return std::optional<KeyError>();
+  return std::optional(NotFound(request, mutation));
+}
+
 Result<std::optional<KeyError>> FindError(mvcc::Reader& reader, const PrewriteRequest& request,
                                           const Mutation& mutation,
                                           const std::optional<Lock>& lock) {
@@ -45,8 +56,9 @@ Result<std::optional<KeyError>> FindError(mvcc::Reader& reader, const PrewriteRe
     return std::optional<KeyError>(KeyIsLocked{.key = mutation.key, .lock = *lock});
   }
   if (mutation.check != Check::kLocked) return CheckRecords(reader, request, mutation);
+  if (!lock) return CheckWithoutLock(reader, request, mutation);
   const std::optional<Timestamp>& expected = mutation.locked_for_update;
-  if (lock && (!expected || *expected == lock->for_update)) return std::optional<KeyError>();
+  if (!expected || *expected == lock->for_update) return std::optional<KeyError>();
   return std::optional(NotFound(request, mutation));
 }
 

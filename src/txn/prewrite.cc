@@ -20,6 +20,12 @@ using mvcc::Write;
 Status CheckRequest(const PrewriteRequest& request, Timestamp safe_point) {
   if (request.start.IsZero()) return Status(Code::kInvalidArgument, "prewrite at timestamp zero");
   if (request.primary.empty()) return Status(Code::kInvalidArgument, "prewrite without a primary");
+  const bool is_plain =
+      request.for_update.IsZero() && !request.use_async_commit && !request.try_one_phase;
+  if (request.generation != 0 && !is_plain) {
+    return Status(Code::kInvalidArgument,
+                  "a flush of a transaction that is pessimistic or does not commit in two phases");
+  }
   // What it would conflict with, or its own rollback, may have been removed.
   RUTILE_RETURN_IF_ERROR(mvcc::CheckNotCollected(request.start, safe_point));
   return CheckKeys(KeysOf(request), "prewrite");
@@ -62,6 +68,7 @@ Plan PlanOf(const PrewriteRequest& request, std::optional<Timestamp> max_ts, Tim
 // What the keys come to.
 struct Progress {
   Outcome outcome = {};
+  std::optional<AssertionFailed> failed_assertion = {};  // The first one.
   bool met_own_lock = false;
   bool has_two_phase_lock = false;  // Of this transaction, old or new; also the next.
   Timestamp min_commit = {};        // The highest of the asynchronous locks.
@@ -112,6 +119,31 @@ Result<std::optional<KeyError>> CheckAbsent(mvcc::Reader& reader, const std::str
   return std::optional<KeyError>(AlreadyExists{.key = key, .existing_commit = version->commit});
 }
 
+// Whether the records bear the mutation's assertion out, if they are to be looked at for it.
+// `have_been`: they were, for another reason. Else the failure is noted.
+Result<bool> BearsOutAssertion(mvcc::Reader& reader, const PrewriteRequest& request,
+                               const Mutation& mutation, bool have_been, Progress* progress) {
+  using Assertions = PrewriteRequest::Assertions;
+  if (mutation.assertion == Assertion::kNone || request.assertions == Assertions::kOff ||
+      (request.assertions == Assertions::kFast && !have_been)) {
+    return true;
+  }
+  RUTILE_ASSIGN_OR_RETURN(const std::optional<mvcc::Version> version,
+                          reader.NewestVersion(mutation.key, mvcc::kMaxTimestamp));
+  const bool exists = version && version->write.kind == Write::Kind::kPut;
+  if (exists == (mutation.assertion == Assertion::kExists)) return true;
+  if (!progress->failed_assertion) {
+    progress->failed_assertion = {.key = mutation.key,
+                                  .start = request.start,
+                                  .assertion = mutation.assertion,
+                                  .existing_start = version ? version->write.start : Timestamp(),
+                                  .existing_commit = version ? version->commit : Timestamp()};
+  }
+  return false;
+}
+
+bool HasValueBeside(const Lock& lock) { return lock.kind == Lock::Kind::kPut && !lock.short_value; }
+
 // Leaves a value that is too long for a record beside it; a short one is returned.
 std::optional<std::string> PlaceValue(const PrewriteRequest& request, const Mutation& mutation,
                                       Outcome* outcome) {
@@ -121,8 +153,8 @@ std::optional<std::string> PlaceValue(const PrewriteRequest& request, const Muta
   return std::nullopt;
 }
 
-// `replaced` is the transaction's own pessimistic lock. Its client may have prolonged it, and
-// others have been told of its least commit timestamp.
+// `replaced` is the transaction's own lock: a pessimistic one, or that of an earlier flush. Its
+// client may have prolonged it, and others have been told of its least commit timestamp.
 void AddLock(const PrewriteRequest& request, const Plan& plan, const Mutation& mutation,
              const std::optional<Lock>& replaced, Progress* progress) {
   Lock lock = {.primary = request.primary,
@@ -131,7 +163,8 @@ void AddLock(const PrewriteRequest& request, const Plan& plan, const Mutation& m
                .transaction_keys = request.transaction_keys,
                .min_commit = plan.min_commit,
                .is_async_commit = plan.kind == Plan::Kind::kAsync,
-               .for_update = request.for_update};
+               .for_update = request.for_update,
+               .generation = request.generation};
   if (replaced) {
     lock.ttl_ms = std::max(lock.ttl_ms, replaced->ttl_ms);
     lock.min_commit = std::max(lock.min_commit, replaced->min_commit);
@@ -149,6 +182,10 @@ void AddLock(const PrewriteRequest& request, const Plan& plan, const Mutation& m
       lock.kind = Lock::Kind::kPut;
       lock.short_value = PlaceValue(request, mutation, &progress->outcome);
       break;
+  }
+  if (replaced && HasValueBeside(*replaced) && !HasValueBeside(lock)) {
+    progress->outcome.changes.Delete(Family::kDefault,
+                                     mvcc::VersionKey(mutation.key, request.start));
   }
   progress->Count(lock);
   progress->outcome.changes.Put(Family::kLock, mvcc::LockKey(mutation.key), mvcc::EncodeLock(lock));
@@ -200,8 +237,34 @@ Status PrewritePessimistic(mvcc::Reader& reader, const PrewriteRequest& request,
   if (!check.error && MustBeAbsent(mutation) && mutation.check != Mutation::Check::kLocked) {
     RUTILE_ASSIGN_OR_RETURN(check.error, CheckAbsent(reader, mutation.key, request.for_update));
   }
-  if (!check.error) return AddChange(reader, request, plan, mutation, lock, progress);
-  progress->outcome.errors.push_back(*std::move(check.error));
+  if (check.error) {
+    progress->outcome.errors.push_back(*std::move(check.error));
+    return {};
+  }
+  const bool looked_at = mutation.check == Mutation::Check::kConstraint ||
+                         (mutation.check == Mutation::Check::kLocked && !lock);
+  RUTILE_ASSIGN_OR_RETURN(const bool is_borne_out,
+                          BearsOutAssertion(reader, request, mutation, looked_at, progress));
+  if (!is_borne_out) return {};
+  return AddChange(reader, request, plan, mutation, lock, progress);
+}
+
+// A flush of a key that an earlier one has locked. Nobody else has changed it since, and what the
+// client claimed to know of it was looked at then.
+Status FlushAgain(mvcc::Reader& reader, const PrewriteRequest& request, const Plan& plan,
+                  const Mutation& mutation, const Lock& own, Progress* progress) {
+  if (mutation.kind == Mutation::Kind::kLock) return {};  // It is locked, and keeps what it has.
+  if (MustBeAbsent(mutation) && own.kind != Lock::Kind::kDelete) {
+    std::optional<KeyError> error = AlreadyExists{.key = mutation.key};
+    if (own.kind != Lock::Kind::kPut) {
+      RUTILE_ASSIGN_OR_RETURN(error, CheckAbsent(reader, mutation.key, request.start));
+    }
+    if (error) {
+      progress->outcome.errors.push_back(*std::move(error));
+      return {};
+    }
+  }
+  AddLock(request, plan, mutation, own, progress);
   return {};
 }
 
@@ -225,6 +288,9 @@ Status PrewriteKey(mvcc::Reader& reader, const PrewriteRequest& request, const P
   RUTILE_ASSIGN_OR_RETURN(std::optional<Lock> lock, reader.LoadLock(mutation.key));
   const bool is_own = lock && lock->start == request.start;
   if (is_own && lock->kind != Lock::Kind::kPessimistic) {
+    if (request.generation > lock->generation) {
+      return FlushAgain(reader, request, plan, mutation, *lock, progress);
+    }
     progress->met_own_lock = true;
     progress->Count(*lock);
     return {};
@@ -251,6 +317,9 @@ Status PrewriteKey(mvcc::Reader& reader, const PrewriteRequest& request, const P
   if (newer.error) {
     return AddError(reader, request, mutation.key, *std::move(newer.error), progress);
   }
+  RUTILE_ASSIGN_OR_RETURN(const bool is_borne_out,
+                          BearsOutAssertion(reader, request, mutation, true, progress));
+  if (!is_borne_out) return {};
   return AddChange(reader, request, plan, mutation, std::nullopt, progress);
 }
 
@@ -259,6 +328,13 @@ Result<Progress> PrewriteKeys(mvcc::Reader& reader, const PrewriteRequest& reque
   Progress progress;
   for (const Mutation& mutation : request.mutations) {
     RUTILE_RETURN_IF_ERROR(PrewriteKey(reader, request, plan, mutation, &progress));
+  }
+  std::vector<KeyError>& errors = progress.outcome.errors;
+  const auto is_lock = [](const KeyError& error) {
+    return std::holds_alternative<KeyIsLocked>(error);
+  };
+  if (progress.failed_assertion && std::ranges::all_of(errors, is_lock)) {
+    errors.assign(1, *std::move(progress.failed_assertion));
   }
   return progress;
 }

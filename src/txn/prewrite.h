@@ -26,13 +26,15 @@ struct Mutation {
 
   // Of a pessimistic transaction: what keeps others from the key.
   enum class Check : std::uint8_t {
-    kNone,        // Another key: this one has no lock, and nobody else comes here.
-    kLocked,      // The lock, which must be there.
+    kNone,  // Another key: this one has no lock, and nobody else comes here.
+    // The lock. If there is none, that nobody has changed the key since the start stands in for it.
+    kLocked,
     kConstraint,  // Nothing yet: the key must not have changed since the start.
   };
   Check check = Check::kNone;
   // With kLocked, when it is known: the timestamp of the lock.
   std::optional<Timestamp> locked_for_update = {};
+  Assertion assertion = Assertion::kNone;
 };
 
 struct PrewriteRequest {
@@ -51,6 +53,13 @@ struct PrewriteRequest {
   // Asynchronously or in one phase only up to here; zero: there is no bound.
   Timestamp max_commit = {};
   Timestamp for_update = {};  // The last one of a pessimistic transaction; zero: an optimistic one.
+  // Whose assertions are looked at: nobody's; those of keys of which the newest record is looked at
+  // anyhow, which are not the ones that a lock protects, nor those with Check::kNone; or all.
+  enum class Assertions : std::uint8_t { kOff, kFast, kStrict };
+  Assertions assertions = Assertions::kOff;
+  // Not zero: one flush of a pipelined transaction, which prewrites while it still works and may
+  // write a key again in a flush of a higher number. Optimistic, and commits in two phases.
+  std::uint64_t generation = 0;
 };
 
 struct PrewriteOutcome {
@@ -72,6 +81,12 @@ std::vector<std::string> KeysOf(const PrewriteRequest& request);
 // transaction was rolled back before. Doing it again changes nothing, not even after the commit,
 // and gives the same answer. A pessimistic transaction's own locks are replaced; on how it is kept
 // apart from others see Mutation::Check.
+//
+// A failed assertion is told when nothing but locks stands against the keys, the first one instead
+// of them: it is a mistake of the client's, whatever becomes of the locks.
+//
+// A flush replaces what earlier ones of its transaction have left on its keys, and leaves what
+// later ones have.
 //
 // `max_ts`: no read of these keys above it was served, nor will be before the changes are applied
 // without waiting for them. Nothing: it is not known, and who asked for less than two phases gets

@@ -201,6 +201,12 @@ bool BatchStream::DispatchTxn(const Request& all, std::uint64_t id) {
                   &Answer::mutable_checksecondarylocks);
     case Request::kTxnHeartBeat:
       return call(&Service::TxnHeartBeat, all.txnheartbeat(), &Answer::mutable_txnheartbeat);
+    case Request::kFlush: return call(&Service::Flush, all.flush(), &Answer::mutable_flush);
+    case Request::kBufferBatchGet:
+      return call(&Service::BufferBatchGet, all.bufferbatchget(), &Answer::mutable_bufferbatchget);
+    case Request::kBroadcastTxnStatus:
+      return call(&Service::BroadcastTxnStatus, all.broadcasttxnstatus(),
+                  &Answer::mutable_broadcasttxnstatus);
     case Request::kDeleteRange:
       return call(&Service::DeleteRange, all.deleterange(), &Answer::mutable_deleterange);
     default: return false;

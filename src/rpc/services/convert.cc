@@ -63,6 +63,12 @@ struct ErrorWriter {
   }
 };
 
+// What is longer is no limit: a sum with the clock must not overflow.
+Duration ToTimeLimit(std::uint64_t millis) {
+  constexpr std::uint64_t kDay = std::uint64_t{24} * 60 * 60 * 1000;
+  return millis > kDay ? Duration() : Milliseconds(static_cast<std::int64_t>(millis));
+}
+
 metapb::PeerRole RoleOf(store::PeerRole role) {
   switch (role) {
     case store::PeerRole::kVoter: return metapb::Voter;
@@ -103,7 +109,8 @@ store::RequestHeader ToHeader(const kvrpcpb::Context& context) {
                               .peer = PeerId(context.peer().id()),
                               .store = StoreId(context.peer().store_id()),
                               .term = Term(context.term()),
-                              .from_follower = context.replica_read()};
+                              .from_follower = context.replica_read(),
+                              .time_limit = ToTimeLimit(context.max_execution_duration_ms())};
   if (context.has_region_epoch()) {
     header.epoch = store::RegionEpoch{.conf_version = context.region_epoch().conf_ver(),
                                       .version = context.region_epoch().version()};

@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "base/check.h"
+#include "proto/deadlock.pb.h"
 #include "proto/kvrpcpb.pb.h"
 
 namespace rutile::rpc {
@@ -99,20 +100,22 @@ struct KeyErrorWriter {
     conflict->set_key(e.key);
     conflict->set_reason(kvrpcpb::WriteConflict::NotLockedKeyConflict);
   }
+  void operator()(const txn::AssertionFailed& e) const {
+    auto* failed = out->mutable_assertion_failed();
+    failed->set_start_ts(e.start.value());
+    failed->set_key(e.key);
+    failed->set_assertion(e.assertion == txn::Assertion::kExists ? kvrpcpb::Exist
+                                                                 : kvrpcpb::NotExist);
+    failed->set_existing_start_ts(e.existing_start.value());
+    failed->set_existing_commit_ts(e.existing_commit.value());
+  }
   void operator()(const txn::Deadlock& e) const {
     auto* deadlock = out->mutable_deadlock();
     deadlock->set_lock_ts(e.holder.value());
     deadlock->set_lock_key(e.key);
     deadlock->set_deadlock_key_hash(e.closing.key_hash);
     deadlock->set_deadlock_key(e.closing.key);
-    for (const txn::WaitFor& wait : e.chain) {
-      auto* entry = deadlock->add_wait_chain();
-      entry->set_txn(wait.waiter.value());
-      entry->set_wait_for_txn(wait.holder.value());
-      entry->set_key_hash(wait.key_hash);
-      entry->set_key(wait.key);
-      entry->set_resource_group_tag(wait.tag);
-    }
+    for (const txn::WaitFor& wait : e.chain) ToProto(wait, deadlock->add_wait_chain());
   }
 };
 
@@ -147,6 +150,14 @@ void ToProto(const mvcc::KeyRecords& records, kvrpcpb::MvccInfo* out) {
     value->set_start_ts(stored.start.value());
     value->set_value(stored.value);
   }
+}
+
+void ToProto(const txn::WaitFor& wait, deadlock::WaitForEntry* out) {
+  out->set_txn(wait.waiter.value());
+  out->set_wait_for_txn(wait.holder.value());
+  out->set_key_hash(wait.key_hash);
+  out->set_key(wait.key);
+  out->set_resource_group_tag(wait.tag);
 }
 
 void ToProto(const txn::KeyError& error, kvrpcpb::KeyError* out) {

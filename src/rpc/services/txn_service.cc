@@ -8,6 +8,7 @@
 
 #include "rpc/services/convert.h"
 #include "rpc/services/txn_errors.h"
+#include "rpc/services/txn_requests.h"
 #include "store/region_resolver.h"
 
 namespace rutile::rpc {
@@ -77,13 +78,15 @@ store::TxnDone<txn::Outcome> AnswerErrors(Response* response, TxnService::Finish
       [](const txn::Outcome& outcome, Response* out) { FillErrors(outcome.errors, out); });
 }
 
-// How the request looks at the data at `version`.
-mvcc::View ToView(const kvrpcpb::Context& context, std::uint64_t version) {
-  mvcc::View view{.at = Timestamp(version)};
-  for (const std::uint64_t start : context.resolved_locks()) {
-    view.bypassed.insert(Timestamp(start));
-  }
-  return view;
+// How a reader looks at the data; nothing when he was refused.
+template <class Request, class Response>
+std::optional<mvcc::View> ViewFor(const Request& request, bool needs_commits, Response* response,
+                                  TxnService::Finished& done) {
+  Result<mvcc::View> view = ToView(request.context(), request.version(), needs_commits);
+  if (view.ok()) return std::move(view).value();
+  SetError(view.status(), response);
+  done();
+  return std::nullopt;
 }
 
 // Commit timestamps only when they are asked for.
@@ -102,72 +105,6 @@ void FillPairs(store::TxnKv::Items items, bool with_commits,
     out->set_value(std::move(pair.value));
     if (with_commits) out->set_commit_ts(pair.commit.value());
   }
-}
-
-std::optional<txn::Mutation::Kind> KindOf(kvrpcpb::Op op) {
-  using Kind = txn::Mutation::Kind;
-  switch (op) {
-    case kvrpcpb::Put: return Kind::kPut;
-    case kvrpcpb::Insert: return Kind::kInsert;
-    case kvrpcpb::Del: return Kind::kDelete;
-    case kvrpcpb::Lock: return Kind::kLock;
-    case kvrpcpb::CheckNotExists: return Kind::kCheckNotExists;
-    default: return std::nullopt;  // Of another call, or of another time.
-  }
-}
-
-// What keeps others from each key: clients say it key by key, or not at all.
-Status SetChecks(const kvrpcpb::PrewriteRequest& request, txn::PrewriteRequest* out) {
-  using Check = txn::Mutation::Check;
-  const int count = request.mutations_size(), actions = request.pessimistic_actions_size();
-  if (actions != 0 && actions != count) {
-    return Status(Code::kInvalidArgument, std::to_string(actions) + " pessimistic actions for " +
-                                              std::to_string(count) +
-                                              " mutations; give one for each, or none");
-  }
-  for (int i = 0; i < actions; ++i) {
-    Check& check = out->mutations[static_cast<std::size_t>(i)].check;
-    switch (request.pessimistic_actions(i)) {
-      case kvrpcpb::PrewriteRequest::DO_PESSIMISTIC_CHECK: check = Check::kLocked; break;
-      case kvrpcpb::PrewriteRequest::DO_CONSTRAINT_CHECK: check = Check::kConstraint; break;
-      default: break;
-    }
-  }
-  for (const auto& constraint : request.for_update_ts_constraints()) {
-    if (constraint.index() >= out->mutations.size()) {
-      return Status(Code::kInvalidArgument, "a constraint on mutation " +
-                                                std::to_string(constraint.index()) + " of " +
-                                                std::to_string(count));
-    }
-    out->mutations[constraint.index()].locked_for_update =
-        Timestamp(constraint.expected_for_update_ts());
-  }
-  return {};
-}
-
-Result<txn::PrewriteRequest> ToPrewrite(const kvrpcpb::PrewriteRequest& request) {
-  txn::PrewriteRequest out{.primary = request.primary_lock(),
-                           .start = Timestamp(request.start_version()),
-                           .ttl_ms = request.lock_ttl(),
-                           .transaction_keys = request.txn_size(),
-                           .min_commit = Timestamp(request.min_commit_ts()),
-                           .use_async_commit = request.use_async_commit(),
-                           .secondaries = ToVector(request.secondaries()),
-                           .try_one_phase = request.try_one_pc(),
-                           .max_commit = Timestamp(request.max_commit_ts()),
-                           .for_update = Timestamp(request.for_update_ts())};
-  out.mutations.reserve(static_cast<std::size_t>(request.mutations_size()));
-  for (const kvrpcpb::Mutation& mutation : request.mutations()) {
-    const std::optional<txn::Mutation::Kind> kind = KindOf(mutation.op());
-    if (!kind) {
-      return Status(Code::kInvalidArgument,
-                    "a prewrite with operation " + std::to_string(mutation.op()) +
-                        "; there are Put, Insert, Del, Lock and CheckNotExists");
-    }
-    out.mutations.push_back({.kind = *kind, .key = mutation.key(), .value = mutation.value()});
-  }
-  RUTILE_RETURN_IF_ERROR(SetChecks(request, &out));
-  return out;
 }
 
 kvrpcpb::Action ActionOf(txn::TransactionStatus::Action action) {
@@ -196,31 +133,6 @@ void FillStatus(const std::string& primary, txn::StatusOutcome result,
           out->mutable_lock_info());
 }
 
-Result<store::LockRequest> ToLockRequest(const kvrpcpb::PessimisticLockRequest& request) {
-  store::LockRequest out{
-      .lock = {.primary = request.primary_lock(),
-               .start = Timestamp(request.start_version()),
-               .for_update = Timestamp(request.for_update_ts()),
-               .ttl_ms = request.lock_ttl(),
-               .min_commit = Timestamp(request.min_commit_ts()),
-               .return_values = request.return_values(),
-               .check_existence = request.check_existence(),
-               .lock_only_if_exists = request.lock_only_if_exists(),
-               .allow_lock_with_conflict = request.wake_up_mode() == kvrpcpb::WakeUpModeForceLock},
-      .wait_ms = request.wait_timeout(),
-      .tag = request.context().resource_group_tag()};
-  for (const kvrpcpb::Mutation& mutation : request.mutations()) {
-    if (mutation.op() != kvrpcpb::PessimisticLock) {
-      return Status(Code::kInvalidArgument, "a pessimistic lock with operation " +
-                                                std::to_string(mutation.op()) +
-                                                "; there is PessimisticLock");
-    }
-    out.lock.keys.push_back(
-        {.key = mutation.key(), .must_not_exist = mutation.assertion() == kvrpcpb::NotExist});
-  }
-  return out;
-}
-
 // Values and existence stand where the request's mode looks for them.
 void FillLocked(const kvrpcpb::PessimisticLockRequest& request, txn::PessimisticLockOutcome outcome,
                 kvrpcpb::PessimisticLockResponse* out) {
@@ -242,22 +154,15 @@ void FillLocked(const kvrpcpb::PessimisticLockRequest& request, txn::Pessimistic
   }
 }
 
-store::Fates ToFates(const kvrpcpb::ResolveLockRequest& request) {
-  store::Fates fates;
-  if (request.start_version() != 0) {
-    fates.emplace(request.start_version(), request.commit_version());
-  }
-  for (const kvrpcpb::TxnInfo& one : request.txn_infos()) fates.emplace(one.txn(), one.status());
-  return fates;
-}
-
 }  // namespace
 
 void TxnService::Get(const kvrpcpb::GetRequest& request, kvrpcpb::GetResponse* response,
                      Finished done) {
   if (Refused(request, cluster_, response, done)) return;
+  std::optional<mvcc::View> view = ViewFor(request, request.need_commit_ts(), response, done);
+  if (!view) return;
   txn_.Get(
-      ToHeader(request.context()), request.key(), ToView(request.context(), request.version()),
+      ToHeader(request.context()), request.key(), *std::move(view),
       Answer<mvcc::ReadAnswer>(response, std::move(done),
                                [with_commit = request.need_commit_ts()](mvcc::ReadAnswer read,
                                                                         kvrpcpb::GetResponse* out) {
@@ -277,9 +182,10 @@ void TxnService::Get(const kvrpcpb::GetRequest& request, kvrpcpb::GetResponse* r
 void TxnService::BatchGet(const kvrpcpb::BatchGetRequest& request,
                           kvrpcpb::BatchGetResponse* response, Finished done) {
   if (Refused(request, cluster_, response, done)) return;
+  std::optional<mvcc::View> view = ViewFor(request, request.need_commit_ts(), response, done);
+  if (!view) return;
   txn_.BatchGet(
-      ToHeader(request.context()), ToVector(request.keys()),
-      ToView(request.context(), request.version()),
+      ToHeader(request.context()), ToVector(request.keys()), *std::move(view),
       Answer<store::TxnKv::Items>(response, std::move(done),
                                   [with_commits = request.need_commit_ts()](
                                       store::TxnKv::Items items, kvrpcpb::BatchGetResponse* out) {
@@ -290,6 +196,8 @@ void TxnService::BatchGet(const kvrpcpb::BatchGetRequest& request,
 void TxnService::Scan(const kvrpcpb::ScanRequest& request, kvrpcpb::ScanResponse* response,
                       Finished done) {
   if (Refused(request, cluster_, response, done)) return;
+  std::optional<mvcc::View> view = ViewFor(request, false, response, done);
+  if (!view) return;
   txn_.Scan(ToHeader(request.context()),
             {.start = request.start_key(),
              .end = request.end_key(),
@@ -297,7 +205,7 @@ void TxnService::Scan(const kvrpcpb::ScanRequest& request, kvrpcpb::ScanResponse
              .key_only = request.key_only(),
              .reverse = request.reverse(),
              .sample_step = request.sample_step()},
-            ToView(request.context(), request.version()),
+            *std::move(view),
             Answer<store::TxnKv::Items>(response, std::move(done),
                                         [](store::TxnKv::Items items, kvrpcpb::ScanResponse* out) {
                                           FillPairs(std::move(items), false, out->mutable_pairs());
@@ -320,6 +228,64 @@ void TxnService::Prewrite(const kvrpcpb::PrewriteRequest& request,
                       out->set_min_commit_ts(result.min_commit.value());
                       out->set_one_pc_commit_ts(result.one_phase_commit.value());
                     }));
+}
+
+void TxnService::Flush(const kvrpcpb::FlushRequest& request, kvrpcpb::FlushResponse* response,
+                       Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  Result<txn::PrewriteRequest> flush = ToPrewrite(request);
+  if (!flush.ok()) {
+    ToProto(flush.status(), response->add_errors());
+    return done();
+  }
+  txn_.Prewrite(ToHeader(request.context()), std::move(flush).value(),
+                Answer<txn::PrewriteOutcome>(
+                    response, std::move(done),
+                    [](const txn::PrewriteOutcome& result, kvrpcpb::FlushResponse* out) {
+                      FillErrors(result.outcome.errors, out);
+                    }));
+}
+
+void TxnService::BufferBatchGet(const kvrpcpb::BufferBatchGetRequest& request,
+                                kvrpcpb::BufferBatchGetResponse* response, Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  using Flushed = std::vector<store::FlushedKey>;
+  txn_.GetFlushed(ToHeader(request.context()), ToVector(request.keys()),
+                  Timestamp(request.version()),
+                  Answer<Flushed>(response, std::move(done),
+                                  [](Flushed flushed, kvrpcpb::BufferBatchGetResponse* out) {
+                                    for (store::FlushedKey& one : flushed) {
+                                      kvrpcpb::KvPair* pair = out->add_pairs();
+                                      pair->set_key(std::move(one.key));
+                                      if (one.value) pair->set_value(*std::move(one.value));
+                                    }
+                                  }));
+}
+
+void TxnService::BroadcastTxnStatus(const kvrpcpb::BroadcastTxnStatusRequest& /*request*/,
+                                    kvrpcpb::BroadcastTxnStatusResponse* /*response*/,
+                                    Finished done) {
+  done();
+}
+
+void TxnService::GetLockWaitInfo(const kvrpcpb::GetLockWaitInfoRequest& request,
+                                 kvrpcpb::GetLockWaitInfoResponse* response, Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  for (const auto& [wait, waited] : txn_.locks().Waits()) {
+    deadlock::WaitForEntry* entry = response->add_entries();
+    ToProto(wait, entry);
+    entry->set_wait_time(static_cast<std::uint64_t>(ToMilliseconds(waited)));
+  }
+  done();
+}
+
+void TxnService::UnsafeDestroyRange(const kvrpcpb::UnsafeDestroyRangeRequest& request,
+                                    kvrpcpb::UnsafeDestroyRangeResponse* response, Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  txn_.DestroyRange(request.start_key(), request.end_key(),
+                    Answer<store::RangeRemoved>(
+                        response, std::move(done),
+                        [](store::RangeRemoved, kvrpcpb::UnsafeDestroyRangeResponse*) {}));
 }
 
 void TxnService::Commit(const kvrpcpb::CommitRequest& request, kvrpcpb::CommitResponse* response,
@@ -534,6 +500,11 @@ void TxnService::Register(Methods* methods) {
   add("KVPessimisticRollback", &TxnService::PessimisticRollback);
   add("KvCheckSecondaryLocks", &TxnService::CheckSecondaryLocks);
   add("KvTxnHeartBeat", &TxnService::TxnHeartBeat);
+  add("KvFlush", &TxnService::Flush);
+  add("KvBufferBatchGet", &TxnService::BufferBatchGet);
+  add("BroadcastTxnStatus", &TxnService::BroadcastTxnStatus);
+  add("GetLockWaitInfo", &TxnService::GetLockWaitInfo);
+  add("UnsafeDestroyRange", &TxnService::UnsafeDestroyRange);
   add("KvDeleteRange", &TxnService::DeleteRange);
   add("MvccGetByKey", &TxnService::MvccGetByKey);
   add("MvccGetByStartTs", &TxnService::MvccGetByStartTs);

@@ -47,6 +47,17 @@ class TxnService {
                     Finished done);
   void MvccGetByStartTs(const kvrpcpb::MvccGetByStartTsRequest&, kvrpcpb::MvccGetByStartTsResponse*,
                         Finished done);
+  void Flush(const kvrpcpb::FlushRequest&, kvrpcpb::FlushResponse*, Finished done);
+  void BufferBatchGet(const kvrpcpb::BufferBatchGetRequest&, kvrpcpb::BufferBatchGetResponse*,
+                      Finished done);
+  // Every prewrite looks at what became of its transaction, and every reader asks at the primary
+  // key: news of others are not needed, and not kept.
+  void BroadcastTxnStatus(const kvrpcpb::BroadcastTxnStatusRequest&,
+                          kvrpcpb::BroadcastTxnStatusResponse*, Finished done);
+  void GetLockWaitInfo(const kvrpcpb::GetLockWaitInfoRequest&, kvrpcpb::GetLockWaitInfoResponse*,
+                       Finished done);
+  void UnsafeDestroyRange(const kvrpcpb::UnsafeDestroyRangeRequest&,
+                          kvrpcpb::UnsafeDestroyRangeResponse*, Finished done);
   void DeleteRange(const kvrpcpb::DeleteRangeRequest&, kvrpcpb::DeleteRangeResponse*,
                    Finished done);
 
