@@ -55,7 +55,7 @@ Result<Command> DecodeCommand(std::string_view bytes) {
     Mutation mutation;
     const std::uint8_t kind = reader.Fixed8();
     const std::uint8_t family = reader.Fixed8();
-    if (kind < 1 || kind > 5 || family >= engine::kAllFamilies.size()) {
+    if (kind < 1 || kind > 7 || family >= engine::kAllFamilies.size()) {
       return Status(Code::kCorruption, "command: unknown mutation");
     }
     mutation.kind = static_cast<Mutation::Kind>(kind);

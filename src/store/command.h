@@ -22,6 +22,12 @@ struct Mutation {
     // The region's safe point becomes `value` (see safe_point.h) if it is lower. `key` is any of
     // the region's.
     kRaiseSafePoint = 5,
+    // How far the region is with a flashback (see region_marks.h): `value`. Goes through whatever
+    // it was if it begins one; otherwise it must be the one that is in progress. `key` as above.
+    kSetFlashback = 6,
+    // First in a command: the others are of the flashback that started at `value`, and no others
+    // go through while there is one. `key` as above.
+    kOfFlashback = 7,
   };
   Kind kind = Kind::kPut;
   engine::Family family = engine::Family::kDefault;

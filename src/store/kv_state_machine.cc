@@ -15,6 +15,8 @@ Result<WriteOutcome> KvStateMachine::Apply(LogId /*id*/, std::string_view bytes,
   if (command.epoch.version != region_.epoch.version) {
     return WriteOutcome(RegionError(EpochNotMatch{{region_}}));
   }
+  RUTILE_ASSIGN_OR_RETURN(std::optional<RegionError> refusal, Refusal(command));
+  if (refusal) return WriteOutcome(*std::move(refusal));
   CommandResult result;
   for (const Mutation& mutation : command.mutations) {
     engine::WriteBatch& changes = batch.changes();
@@ -37,6 +39,11 @@ Result<WriteOutcome> KvStateMachine::Apply(LogId /*id*/, std::string_view bytes,
         RUTILE_RETURN_IF_ERROR(RaiseSafePoint(mutation, batch));
         break;
       }
+      case Mutation::Kind::kSetFlashback: {
+        RUTILE_RETURN_IF_ERROR(SetFlashback(mutation, batch));
+        break;
+      }
+      case Mutation::Kind::kOfFlashback: break;
     }
   }
   return WriteOutcome(std::move(result));
@@ -62,15 +69,44 @@ Result<CommandResult> KvStateMachine::ApplyCompareAndSwap(const Command& command
   return result;
 }
 
-Status KvStateMachine::RaiseSafePoint(const Mutation& mutation, ApplyBatch& batch) const {
-  const std::string key = codec::SafePointKey(region_.id);
+Result<RegionMarks> KvStateMachine::Marks(ApplyBatch& batch) const {
   RUTILE_ASSIGN_OR_RETURN(const std::optional<std::string> stored,
-                          batch.Get(engine::Family::kMeta, key));
-  // They compare as the numbers do.
-  if (!stored || *stored < mutation.value) {
-    batch.changes().Put(engine::Family::kMeta, key, mutation.value);
-  }
+                          batch.Get(engine::Family::kMeta, codec::SafePointKey(region_.id)));
+  if (!stored) return RegionMarks();
+  return DecodeMarks(*stored);
+}
+
+Status KvStateMachine::RaiseSafePoint(const Mutation& mutation, ApplyBatch& batch) const {
+  RUTILE_ASSIGN_OR_RETURN(const mvcc::Timestamp raised, DecodeMark(mutation.value));
+  RUTILE_ASSIGN_OR_RETURN(RegionMarks marks, Marks(batch));
+  if (marks.safe_point >= raised) return {};
+  marks.safe_point = raised;
+  batch.changes().Put(engine::Family::kMeta, codec::SafePointKey(region_.id), EncodeMarks(marks));
   return {};
+}
+
+Status KvStateMachine::SetFlashback(const Mutation& mutation, ApplyBatch& batch) {
+  RUTILE_ASSIGN_OR_RETURN(RegionMarks marks, Marks(batch));
+  RUTILE_ASSIGN_OR_RETURN(marks.flashback, DecodeFlashback(mutation.value));
+  flashback_ = marks.flashback;
+  batch.changes().Put(engine::Family::kMeta, codec::SafePointKey(region_.id), EncodeMarks(marks));
+  return {};
+}
+
+Result<std::optional<RegionError>> KvStateMachine::Refusal(const Command& command) const {
+  mvcc::Timestamp flashback;
+  if (!command.mutations.empty()) {
+    const Mutation& first = command.mutations.front();
+    if (first.kind == Mutation::Kind::kSetFlashback) {
+      RUTILE_ASSIGN_OR_RETURN(const FlashbackState state, DecodeFlashback(first.value));
+      if (state.stage == FlashbackState::Stage::kBegun) return std::optional<RegionError>();
+      flashback = state.start;
+    }
+    if (first.kind == Mutation::Kind::kOfFlashback) {
+      RUTILE_ASSIGN_OR_RETURN(flashback, DecodeMark(first.value));
+    }
+  }
+  return RefusedBy(flashback_, region_.id, flashback);
 }
 
 std::vector<DataRange> KvStateMachine::Ranges() const {
@@ -88,8 +124,16 @@ std::vector<DataRange> KvStateMachine::Ranges() const {
 Status KvStateMachine::Load(engine::KvEngine& engine) {
   RUTILE_ASSIGN_OR_RETURN(const std::optional<std::string> stored,
                           engine.Get(engine::Family::kMeta, codec::RegionKey(region_.id)));
-  if (!stored) return {};
-  RUTILE_ASSIGN_OR_RETURN(region_, DecodeRegion(*stored));
+  if (stored) {
+    RUTILE_ASSIGN_OR_RETURN(region_, DecodeRegion(*stored));
+  }
+  RUTILE_ASSIGN_OR_RETURN(const std::optional<std::string> marks,
+                          engine.Get(engine::Family::kMeta, codec::SafePointKey(region_.id)));
+  flashback_ = {};
+  if (marks) {
+    RUTILE_ASSIGN_OR_RETURN(const RegionMarks known, DecodeMarks(*marks));
+    flashback_ = known.flashback;
+  }
   return {};
 }
 

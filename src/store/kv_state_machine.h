@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "store/region.h"
+#include "store/region_marks.h"
 #include "store/state_machine.h"
 
 namespace rutile::store {
@@ -22,9 +23,14 @@ class KvStateMachine final : public StateMachine {
   Result<CommandResult> ApplyCompareAndSwap(const Command& command, const Mutation& mutation,
                                             ApplyBatch& batch) const;
 
+  Result<RegionMarks> Marks(ApplyBatch& batch) const;
   Status RaiseSafePoint(const Mutation& mutation, ApplyBatch& batch) const;
+  Status SetFlashback(const Mutation& mutation, ApplyBatch& batch);
+  // Why the command changes nothing: a flashback keeps others out.
+  Result<std::optional<RegionError>> Refusal(const Command& command) const;
 
   Region region_;
+  FlashbackState flashback_;  // As of the last entry applied.
 };
 
 }  // namespace rutile::store

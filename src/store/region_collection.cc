@@ -26,7 +26,7 @@ void RegionCollection::RaiseSafePoint() {
   command.mutations.push_back({.kind = Mutation::Kind::kRaiseSafePoint,
                                .family = engine::Family::kMeta,
                                .key = gate->region->start_key,
-                               .value = EncodeSafePoint(safe_point_)});
+                               .value = EncodeMark(safe_point_)});
   store_.Write(header_, std::move(command), [self = shared_from_this()](WriteOutcome outcome) {
     if (auto* error = std::get_if<RegionError>(&outcome)) return self->End(std::move(*error));
     self->executor_.Post([self] { self->Look(); });

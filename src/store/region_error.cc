@@ -40,6 +40,14 @@ struct Describe {
   std::string operator()(const DiskFull& e) const {
     return "store " + ToString(e.store) + " takes nothing that needs space: " + e.reason;
   }
+  std::string operator()(const FlashbackInProgress& e) const {
+    return "region " + ToString(e.region) +
+           " is being brought back to what it was, by a flashback " + "that started at " +
+           std::to_string(e.start);
+  }
+  std::string operator()(const FlashbackNotPrepared& e) const {
+    return "region " + ToString(e.region) + " is not prepared for this flashback";
+  }
   std::string operator()(const Undetermined& e) const {
     return "the result is undetermined: " + e.reason;
   }

@@ -53,13 +53,22 @@ struct DiskFull {  // Not executed. Wait for space; what deletes goes on.
   StoreId store = {};
   std::string reason = {};
 };
+// The region is being brought back to what it was: nothing was executed. Retry when that is over.
+struct FlashbackInProgress {
+  RegionId region = {};
+  std::uint64_t start = 0;  // Of the flashback; reads below are served.
+};
+struct FlashbackNotPrepared {  // Of that flashback. Prepare the region first.
+  RegionId region = {};
+};
 struct Undetermined {  // The request may or may not take effect.
   std::string reason = {};
 };
 
-using RegionError = std::variant<NotLeader, RegionNotFound, EpochNotMatch, KeyNotInRegion,
-                                 StoreNotMatch, MismatchPeerId, ServerIsBusy, StaleCommand,
-                                 RaftEntryTooLarge, DiskFull, Undetermined>;
+using RegionError =
+    std::variant<NotLeader, RegionNotFound, EpochNotMatch, KeyNotInRegion, StoreNotMatch,
+                 MismatchPeerId, ServerIsBusy, StaleCommand, RaftEntryTooLarge, DiskFull,
+                 FlashbackInProgress, FlashbackNotPrepared, Undetermined>;
 
 // A request has waited for longer than it may: nothing of it was executed. The reason is the one by
 // which clients know it, and that tells them not to wait before they ask again.

@@ -1,9 +1,8 @@
 #pragma once
 
-#include <string>
-
 #include "base/status.h"
 #include "mvcc/types.h"
+#include "store/region_marks.h"
 #include "store/store.h"
 
 namespace rutile::store {
@@ -12,9 +11,9 @@ namespace rutile::store {
 // and raised before anything is removed, so whoever sees that something is gone sees this, too.
 // Transactions that started below find no complete data, and may not lock anything.
 
-// As a command holds it, and the engine.
-std::string EncodeSafePoint(mvcc::Timestamp safe_point);
-// Zero: nothing was ever removed. kCorruption for what is none.
+// What a reader sees of it, and of what stands beside it. Zero: nothing was ever removed.
+// kCorruption for what is none.
+Result<RegionMarks> MarksOf(const ReadView& view);
 Result<mvcc::Timestamp> SafePointOf(const ReadView& view);
 
 }  // namespace rutile::store

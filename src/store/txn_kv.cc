@@ -246,9 +246,12 @@ void TxnKv::Read(const RequestHeader& header, mvcc::Timestamp at, TxnDone<T> don
                              const ReadView* view, const RegionError* error) mutable {
     if (view == nullptr) return done(*error);
     if (deadline && store_.clock().Now() >= *deadline) return done(RegionError(TimeIsUp()));
-    const Result<mvcc::Timestamp> safe_point = SafePointOf(*view);
-    if (!safe_point.ok()) return done(safe_point.status());
-    Status status = mvcc::CheckNotCollected(at, safe_point.value());
+    const Result<RegionMarks> marks = MarksOf(*view);
+    if (!marks.ok()) return done(marks.status());
+    if (!marks.value().flashback.admits_read(at)) {
+      return done(*RefusedBy(marks.value().flashback, view->region.id, {}));
+    }
+    Status status = mvcc::CheckNotCollected(at, marks.value().safe_point);
     if (!status.ok()) return done(std::move(status));
     done(read(*view));
   });
@@ -568,6 +571,29 @@ void TxnKv::Remove(const RequestHeader& header, const KeyBorders& range,
                  locks->OnLocksRemoved(region);
                  done(RangeRemoved{});
                });
+}
+
+void TxnKv::PrepareFlashback(const RequestHeader& header, RegionFlashback::Request request,
+                             TxnDone<FlashbackDone> done) {
+  AskFlashback(RegionFlashback::Prepare, header, std::move(request), std::move(done));
+}
+
+void TxnKv::Flashback(const RequestHeader& header, RegionFlashback::Request request,
+                      TxnDone<FlashbackDone> done) {
+  AskFlashback(RegionFlashback::Run, header, std::move(request), std::move(done));
+}
+
+void TxnKv::AskFlashback(FlashbackStep step, const RequestHeader& header,
+                         RegionFlashback::Request request, TxnDone<FlashbackDone> done) {
+  if (Status status = CheckRange(request.lower, request.upper); !status.ok()) {
+    return done(std::move(status));
+  }
+  step({.store = store_, .scheduler = scheduler_, .locks = *locks_, .executor = executor_}, header,
+       std::move(request), [done = std::move(done)](TxnScheduler::Ending ending) mutable {
+         if (auto* error = std::get_if<RegionError>(&ending)) return done(std::move(*error));
+         if (auto* status = std::get_if<Status>(&ending)) return done(std::move(*status));
+         done(FlashbackDone{});
+       });
 }
 
 void TxnKv::DestroyRange(std::string_view start, std::string_view end, TxnDone<RangeRemoved> done) {

@@ -20,6 +20,7 @@
 #include "store/max_timestamp_sync.h"
 #include "store/pessimistic_locks.h"
 #include "store/region_error.h"
+#include "store/region_flashback.h"
 #include "store/store.h"
 #include "store/txn_scheduler.h"
 #include "txn/check_secondary_locks.h"
@@ -73,6 +74,7 @@ struct TxnScan {
 };
 
 struct RangeRemoved {};
+struct FlashbackDone {};
 // What a pipelined transaction has flushed to a key; nothing: that it is deleted.
 struct FlushedKey {
   std::string key = {};
@@ -100,6 +102,7 @@ class TxnKv {
   // Terms as for TxnScheduler, and for MaxTimestampSync.
   TxnKv(Store& store, Executor& executor, TxnLimits limits, TimestampSource timestamps = {})
       : store_(store),
+        executor_(executor),
         limits_(limits),
         sync_(concurrency_, std::move(timestamps)),
         scheduler_(store, executor, limits.scheduler),
@@ -169,6 +172,12 @@ class TxnKv {
   // error some of the range may be removed; a region that nobody leads at the moment is one, too.
   void DestroyRange(std::string_view start, std::string_view end, TxnDone<RangeRemoved> done);
 
+  // See RegionFlashback.
+  void PrepareFlashback(const RequestHeader& header, RegionFlashback::Request request,
+                        TxnDone<FlashbackDone> done);
+  void Flashback(const RequestHeader& header, RegionFlashback::Request request,
+                 TxnDone<FlashbackDone> done);
+
   const TxnScheduler& scheduler() const { return scheduler_; }
   TxnScheduler& scheduler() { return scheduler_; }
   const txn::ConcurrencyManager& concurrency() const { return concurrency_; }
@@ -183,6 +192,10 @@ class TxnKv {
   }
   Status CheckRange(std::string_view start, std::string_view end) const;
   Status CheckLimit(std::uint64_t limit) const;
+  using FlashbackStep = void (*)(RegionFlashback::Parts, const RequestHeader&,
+                                 RegionFlashback::Request, RegionFlashback::Done);
+  void AskFlashback(FlashbackStep step, const RequestHeader& header,
+                    RegionFlashback::Request request, TxnDone<FlashbackDone> done);
   // Removes what the region has in `range`, which is in it.
   void Remove(const RequestHeader& header, const KeyBorders& range, TxnDone<RangeRemoved> done);
   // Runs `read` on a view that has all that is seen at `at`, and hands on what it returns.
@@ -202,6 +215,7 @@ class TxnKv {
                                                     txn::KeyLocks* locks);
 
   Store& store_;
+  Executor& executor_;
   const TxnLimits limits_;
   txn::ConcurrencyManager concurrency_;
   MaxTimestampSync sync_;

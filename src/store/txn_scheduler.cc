@@ -46,12 +46,13 @@ std::optional<RegionError> KeyOutside(const Region& region, const std::string& k
 }
 
 void TxnScheduler::Run(const RequestHeader& header, std::vector<std::string> keys, Action action,
-                       Done done, Task finished) {
+                       Done done, Task finished, mvcc::Timestamp flashback) {
   Command command{.header = header,
                   .keys = std::move(keys),
                   .action = std::move(action),
                   .done = std::move(done),
                   .finished = std::move(finished),
+                  .flashback = flashback,
                   .deadline = DeadlineOf(header, store_.clock())};
   const std::optional<Admitted> admitted = Admit(command);
   if (!admitted) {
@@ -136,9 +137,13 @@ void TxnScheduler::Evaluate(txn::CommandId id, const ReadView& view) {
   }
   // The keys are the region's for as long as its descriptor is this one.
   command.header.epoch = view.region.epoch;
-  const Result<mvcc::Timestamp> safe_point = SafePointOf(view);
-  if (!safe_point.ok()) return Finish(id, safe_point.status());
-  mvcc::Reader reader(view.snapshot, safe_point.value());
+  const Result<RegionMarks> marks = MarksOf(view);
+  if (!marks.ok()) return Finish(id, marks.status());
+  // Looked at again where it is applied. Here nobody is told anything that is not true any more.
+  if (auto error = RefusedBy(marks.value().flashback, view.region.id, command.flashback)) {
+    return Finish(id, *std::move(error));
+  }
+  mvcc::Reader reader(view.snapshot, marks.value().safe_point);
   Result<Plan> plan = command.action(reader);
   if (!plan.ok()) return Finish(id, plan.status());
   if (plan.value().changes.empty()) return Finish(id, Finished{});
@@ -154,10 +159,16 @@ void TxnScheduler::Evaluate(txn::CommandId id, const ReadView& view) {
 }
 
 void TxnScheduler::Propose(txn::CommandId id, const engine::WriteBatch& changes) {
+  const Command& command = Find(id);
   store::Command proposal;
-  proposal.mutations.reserve(changes.changes().size());
+  proposal.mutations.reserve(changes.changes().size() + 1);
+  if (!command.flashback.IsZero()) {
+    proposal.mutations.push_back({.kind = Mutation::Kind::kOfFlashback,
+                                  .key = codec::EncodeMemcomparable(command.keys.front()),
+                                  .value = EncodeMark(command.flashback)});
+  }
   for (const auto& change : changes.changes()) proposal.mutations.push_back(ToMutation(change));
-  const RequestHeader header = Find(id).header;
+  const RequestHeader header = command.header;
   store_.Write(header, std::move(proposal), [this, id](WriteOutcome outcome) {
     auto* error = std::get_if<RegionError>(&outcome);
     if (error != nullptr) {

@@ -59,8 +59,9 @@ class TxnScheduler {
   // `keys` are all that the action reads or changes: users', each in the region. `done` runs once.
   // `finished`, if there is one, runs before it when the command has Finished, and before any other
   // command has one of its keys.
+  // `flashback`, if it is not zero, is the start of the one that the command is of.
   void Run(const RequestHeader& header, std::vector<std::string> keys, Action action, Done done,
-           Task finished = {});
+           Task finished = {}, mvcc::Timestamp flashback = {});
 
   // Commands that wait for another to be done with a key.
   std::size_t waiting() const;
@@ -73,6 +74,7 @@ class TxnScheduler {
     Done done = {};
     txn::KeyLocks locks = {};
     Task finished = {};
+    mvcc::Timestamp flashback = {};
     std::optional<Instant> deadline = {};
     bool waits_for_keys = true;  // Under the mutex.
   };

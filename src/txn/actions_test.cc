@@ -16,6 +16,7 @@
 #include "txn/check_secondary_locks.h"
 #include "txn/check_status.h"
 #include "txn/commit.h"
+#include "txn/flashback.h"
 #include "txn/heartbeat.h"
 #include "txn/pessimistic_lock.h"
 #include "txn/pessimistic_rollback.h"
@@ -131,6 +132,10 @@ class Script {
       return Finish(PessimisticRollback(
           reader,
           {.keys = directive.words, .start = Time("start"), .for_update = Time("for-update")}));
+    }
+    if (directive.command == "flashback") return FinishFlashback(Flashback(reader, ToFlashback()));
+    if (directive.command == "roll-back-locks") {
+      return Finish(RollBackLocks(reader, directive.words));
     }
     if (directive.command == "locks") return Locks(*snapshot);
     return "unknown command " + directive.command;
@@ -255,6 +260,19 @@ class Script {
       }
     }
     return out;
+  }
+
+  FlashbackRequest ToFlashback() const {
+    return {.keys = directive_.words,
+            .version = Time("version"),
+            .start = Time("start"),
+            .commit = Time("commit"),
+            .max_bytes = directive_.args.contains("bytes") ? Number("bytes") : 10'000};
+  }
+
+  std::string FinishFlashback(const Result<FlashbackOutcome>& result) {
+    if (!result.ok()) return result.status().ToString();
+    return fmt::format("{}: {} keys", Finish(result.value().outcome), result.value().done);
   }
 
   StatusRequest ToStatus() const {
@@ -403,8 +421,8 @@ class Script {
 };
 
 TEST(TxnActions, Scripts) {
-  for (const char* name : {"assertions", "async_commit", "commit", "conflicts", "flush",
-                           "one_phase", "pessimistic", "rollback", "status"}) {
+  for (const char* name : {"assertions", "async_commit", "commit", "conflicts", "flashback",
+                           "flush", "one_phase", "pessimistic", "rollback", "status"}) {
     Script script;
     EXPECT_EQ("", rutile::testing::RunDataDriven(
                       fmt::format("{}/src/txn/testdata/{}.txt", RUTILE_SOURCE_DIR, name),

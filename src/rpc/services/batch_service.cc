@@ -204,6 +204,12 @@ bool BatchStream::DispatchTxn(const Request& all, std::uint64_t id) {
     case Request::kFlush: return call(&Service::Flush, all.flush(), &Answer::mutable_flush);
     case Request::kBufferBatchGet:
       return call(&Service::BufferBatchGet, all.bufferbatchget(), &Answer::mutable_bufferbatchget);
+    case Request::kPrepareFlashbackToVersion:
+      return call(&Service::PrepareFlashbackToVersion, all.prepareflashbacktoversion(),
+                  &Answer::mutable_prepareflashbacktoversion);
+    case Request::kFlashbackToVersion:
+      return call(&Service::FlashbackToVersion, all.flashbacktoversion(),
+                  &Answer::mutable_flashbacktoversion);
     case Request::kBroadcastTxnStatus:
       return call(&Service::BroadcastTxnStatus, all.broadcasttxnstatus(),
                   &Answer::mutable_broadcasttxnstatus);

@@ -58,6 +58,14 @@ struct ErrorWriter {
     error->add_store_id(e.store.value());
     error->set_reason(e.reason);
   }
+  void operator()(const store::FlashbackInProgress& e) const {
+    auto* error = out->mutable_flashbackinprogress();
+    error->set_region_id(e.region.value());
+    error->set_flashback_start_ts(e.start);
+  }
+  void operator()(const store::FlashbackNotPrepared& e) const {
+    out->mutable_flashbacknotprepared()->set_region_id(e.region.value());
+  }
   void operator()(const store::Undetermined& e) const {
     out->mutable_undetermined_result()->set_message(e.reason);
   }

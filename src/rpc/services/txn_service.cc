@@ -279,6 +279,35 @@ void TxnService::GetLockWaitInfo(const kvrpcpb::GetLockWaitInfoRequest& request,
   done();
 }
 
+void TxnService::PrepareFlashbackToVersion(const kvrpcpb::PrepareFlashbackToVersionRequest& request,
+                                           kvrpcpb::PrepareFlashbackToVersionResponse* response,
+                                           Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  txn_.PrepareFlashback(
+      ToHeader(request.context()),
+      {.lower = request.start_key(),
+       .upper = request.end_key(),
+       .version = Timestamp(request.version()),
+       .start = Timestamp(request.start_ts())},
+      Answer<store::FlashbackDone>(
+          response, std::move(done),
+          [](store::FlashbackDone, kvrpcpb::PrepareFlashbackToVersionResponse*) {}));
+}
+
+void TxnService::FlashbackToVersion(const kvrpcpb::FlashbackToVersionRequest& request,
+                                    kvrpcpb::FlashbackToVersionResponse* response, Finished done) {
+  if (Refused(request, cluster_, response, done)) return;
+  txn_.Flashback(ToHeader(request.context()),
+                 {.lower = request.start_key(),
+                  .upper = request.end_key(),
+                  .version = Timestamp(request.version()),
+                  .start = Timestamp(request.start_ts()),
+                  .commit = Timestamp(request.commit_ts())},
+                 Answer<store::FlashbackDone>(
+                     response, std::move(done),
+                     [](store::FlashbackDone, kvrpcpb::FlashbackToVersionResponse*) {}));
+}
+
 void TxnService::UnsafeDestroyRange(const kvrpcpb::UnsafeDestroyRangeRequest& request,
                                     kvrpcpb::UnsafeDestroyRangeResponse* response, Finished done) {
   if (Refused(request, cluster_, response, done)) return;
@@ -502,6 +531,8 @@ void TxnService::Register(Methods* methods) {
   add("KvTxnHeartBeat", &TxnService::TxnHeartBeat);
   add("KvFlush", &TxnService::Flush);
   add("KvBufferBatchGet", &TxnService::BufferBatchGet);
+  add("KvPrepareFlashbackToVersion", &TxnService::PrepareFlashbackToVersion);
+  add("KvFlashbackToVersion", &TxnService::FlashbackToVersion);
   add("BroadcastTxnStatus", &TxnService::BroadcastTxnStatus);
   add("GetLockWaitInfo", &TxnService::GetLockWaitInfo);
   add("UnsafeDestroyRange", &TxnService::UnsafeDestroyRange);

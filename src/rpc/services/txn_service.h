@@ -56,6 +56,10 @@ class TxnService {
                           kvrpcpb::BroadcastTxnStatusResponse*, Finished done);
   void GetLockWaitInfo(const kvrpcpb::GetLockWaitInfoRequest&, kvrpcpb::GetLockWaitInfoResponse*,
                        Finished done);
+  void PrepareFlashbackToVersion(const kvrpcpb::PrepareFlashbackToVersionRequest&,
+                                 kvrpcpb::PrepareFlashbackToVersionResponse*, Finished done);
+  void FlashbackToVersion(const kvrpcpb::FlashbackToVersionRequest&,
+                          kvrpcpb::FlashbackToVersionResponse*, Finished done);
   void UnsafeDestroyRange(const kvrpcpb::UnsafeDestroyRangeRequest&,
                           kvrpcpb::UnsafeDestroyRangeResponse*, Finished done);
   void DeleteRange(const kvrpcpb::DeleteRangeRequest&, kvrpcpb::DeleteRangeResponse*,
