@@ -1,12 +1,14 @@
-//! Tests the RawKV API through the Rust client of TiKV, unmodified, against the placement endpoints
-//! in RUTILE_ENDPOINTS. That client speaks to placement and stores in its own way: unary calls only,
-//! no cluster id in requests to stores, other reactions to errors.
+//! Tests the RawKV API and transactions through the Rust client of TiKV, unmodified, against the
+//! placement endpoints in RUTILE_ENDPOINTS. That client speaks to placement and stores in its own
+//! way: unary calls only, no cluster id in requests to stores, other reactions to errors.
+
+mod transactions;
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use tikv_client::{ColumnFamily, Key, KvPair, RawClient, Value};
+use tikv_client::{ColumnFamily, Key, KvPair, RawClient, TransactionClient, Value};
 
 /// A failed expectation or a failed call, in words.
 type Check = Result<(), String>;
@@ -203,14 +205,17 @@ async fn main() {
         eprintln!("RUTILE_ENDPOINTS names no placement");
         std::process::exit(2);
     };
-    let client = match RawClient::new(endpoints.split(',').collect::<Vec<_>>()).await {
-        Ok(client) => client,
-        Err(e) => {
-            println!("--- FAIL: rust/connect\n    {e}");
-            std::process::exit(1);
-        }
-    };
+    let endpoints = endpoints.split(',').collect::<Vec<_>>();
+    let (client, transactional) =
+        match (RawClient::new(endpoints.clone()).await, TransactionClient::new(endpoints).await) {
+            (Ok(raw), Ok(transactional)) => (raw, transactional),
+            (Err(e), _) | (_, Err(e)) => {
+                println!("--- FAIL: rust/connect\n    {e}");
+                std::process::exit(1);
+            }
+        };
     let c = || client.clone();
+    let t = || transactional.clone();
     let results = [
         run("put_get_delete", put_get_delete(c())).await,
         run("values_of_a_mebibyte", values_of_a_mebibyte(c())).await,
@@ -222,6 +227,15 @@ async fn main() {
         run("column_family", column_family(c())).await,
         run("bad_input_is_an_error", bad_input_is_an_error(c())).await,
         run("many_at_once", many_at_once(c())).await,
+        run("txn_commit", transactions::commit(t())).await,
+        run("txn_conflict", transactions::conflict(t())).await,
+        run("txn_rollback", transactions::rollback(t())).await,
+        run("txn_insert", transactions::insert(t())).await,
+        run("txn_scans", transactions::scans(t())).await,
+        run("txn_short_commits", transactions::short_commits(t())).await,
+        run("txn_pessimistic", transactions::pessimistic(t())).await,
+        run("txn_locks_of_the_dead", transactions::locks_of_the_dead(t())).await,
+        run("txn_counters", transactions::counters(t())).await,
     ];
     std::process::exit(i32::from(results.contains(&false)));
 }

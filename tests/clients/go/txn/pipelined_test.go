@@ -1,0 +1,111 @@
+package txn
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	tikverr "github.com/tikv/client-go/v2/error"
+	"github.com/tikv/client-go/v2/tikv"
+	"github.com/tikv/client-go/v2/txnkv"
+)
+
+// beginPipelined begins a transaction that sends what it writes before it commits.
+func beginPipelined(t testing.TB, client *txnkv.Client) *txnkv.KVTxn {
+	t.Helper()
+	txn, err := client.Begin(tikv.WithDefaultPipelinedTxn())
+	if err != nil {
+		t.Fatalf("begin: %v", err)
+	}
+	return txn
+}
+
+// flush sends all that the transaction has written so far, and waits until it has arrived.
+func flush(t testing.TB, txn *txnkv.KVTxn) {
+	t.Helper()
+	if _, err := txn.GetMemBuffer().Flush(true); err != nil {
+		t.Fatalf("flush: %v", err)
+	}
+	if err := txn.GetMemBuffer().FlushWait(); err != nil {
+		t.Fatalf("flush: %v", err)
+	}
+}
+
+// The resolving of flushed keys goes on behind the commit: readers meet locks, and end them.
+func TestPipelinedTransactionReadsItsFlushesAndCommitsThem(t *testing.T) {
+	client := servers.TxnClient(t)
+	write(t, client, contents{"a": "old", "b": "old", "c": "old"})
+	long := strings.Repeat("x", 1000)
+
+	txn := beginPipelined(t, client)
+	apply(t, txn, contents{"a": "1", "b": "", "d": long})
+	flush(t, txn)
+	// From the server: the buffer has been given up.
+	for name, want := range map[string]string{"a": "1", "b": "", "c": "old", "d": long} {
+		expectGet(t, txn, name, want)
+	}
+	expectAt(t, client, txn.StartTS()-1, contents{"a": "old", "b": "old", "c": "old", "d": ""})
+	apply(t, txn, contents{"a": "2", "b": "back", "d": ""})
+	flush(t, txn)
+	apply(t, txn, contents{"e": "last"})
+	expectGet(t, txn, "a", "2")
+	expectGet(t, txn, "d", "")
+	commit(t, txn)
+	expectNow(t, client, contents{"a": "2", "b": "back", "c": "old", "d": "", "e": "last"})
+}
+
+func TestPipelinedTransactionOfManyKeys(t *testing.T) {
+	client := servers.TxnClient(t)
+	all := contents{}
+	txn := beginPipelined(t, client)
+	const flushes, perFlush = 5, 1000
+	for i := range flushes {
+		for n := range perFlush {
+			name := numbered(i*perFlush + n)
+			all[name] = fmt.Sprintf("value %s", name)
+			set(t, txn, name, all[name])
+		}
+		// A key that every flush writes again.
+		all["again"] = fmt.Sprintf("by flush %d", i)
+		set(t, txn, "again", all["again"])
+		flush(t, txn)
+	}
+	commit(t, txn)
+	expectNow(t, client, all)
+}
+
+func TestPipelinedTransactionThatIsRolledBackLeavesNothing(t *testing.T) {
+	client := servers.TxnClient(t)
+	write(t, client, contents{"a": "old"})
+	txn := beginPipelined(t, client)
+	apply(t, txn, contents{"a": "new", "b": "new"})
+	flush(t, txn)
+	if err := txn.Rollback(); err != nil {
+		t.Fatalf("rollback: %v", err)
+	}
+	expectNow(t, client, contents{"a": "old", "b": ""})
+	// Nothing keeps others from the keys.
+	write(t, client, contents{"a": "next", "b": "next"})
+	expectNow(t, client, contents{"a": "next", "b": "next"})
+}
+
+// Who committed since the start is a conflict of the flush, and of the transaction.
+func TestPipelinedTransactionConflicts(t *testing.T) {
+	client := servers.TxnClient(t)
+	txn := beginPipelined(t, client)
+	set(t, txn, "first", "mine")
+	flush(t, txn)
+	write(t, client, contents{"k": "theirs"})
+	set(t, txn, "k", "mine")
+	_, err := txn.GetMemBuffer().Flush(true)
+	if err == nil {
+		err = txn.GetMemBuffer().FlushWait()
+	}
+	if !tikverr.IsErrWriteConflict(err) {
+		t.Fatalf("the flush ended with %v, want a write conflict", err)
+	}
+	if err := txn.Rollback(); err != nil {
+		t.Fatalf("rollback: %v", err)
+	}
+	expectNow(t, client, contents{"first": "", "k": "theirs"})
+}
