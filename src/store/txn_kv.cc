@@ -242,19 +242,20 @@ void TxnKv::Read(const RequestHeader& header, mvcc::Timestamp at, TxnDone<T> don
   RequestHeader at_leader = header;
   at_leader.from_follower = false;
   const std::optional<Instant> deadline = DeadlineOf(header, store_.clock());
-  store_.Read(at_leader, [this, at, deadline, done = std::move(done), read = std::move(read)](
-                             const ReadView* view, const RegionError* error) mutable {
-    if (view == nullptr) return done(*error);
-    if (deadline && store_.clock().Now() >= *deadline) return done(RegionError(TimeIsUp()));
-    const Result<RegionMarks> marks = MarksOf(*view);
-    if (!marks.ok()) return done(marks.status());
-    if (!marks.value().flashback.admits_read(at)) {
-      return done(*RefusedBy(marks.value().flashback, view->region.id, {}));
-    }
-    Status status = mvcc::CheckNotCollected(at, marks.value().safe_point);
-    if (!status.ok()) return done(std::move(status));
-    done(read(*view));
-  });
+  store_.Read(at_leader,
+              [&clock = store_.clock(), at, deadline, done = std::move(done),
+               read = std::move(read)](const ReadView* view, const RegionError* error) mutable {
+                if (view == nullptr) return done(*error);
+                if (deadline && clock.Now() >= *deadline) return done(RegionError(TimeIsUp()));
+                const Result<RegionMarks> marks = MarksOf(*view);
+                if (!marks.ok()) return done(marks.status());
+                if (!marks.value().flashback.admits_read(at)) {
+                  return done(*RefusedBy(marks.value().flashback, view->region.id, {}));
+                }
+                Status status = mvcc::CheckNotCollected(at, marks.value().safe_point);
+                if (!status.ok()) return done(std::move(status));
+                done(read(*view));
+              });
 }
 
 void TxnKv::Get(const RequestHeader& header, std::string key, mvcc::View view,
