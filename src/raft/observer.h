@@ -28,9 +28,10 @@ struct CoreView {
   Index first_resident = {};
   std::size_t resident_bytes = 0;
   bool apply_before_durable = true;
-  const Configuration* configuration = nullptr;       // Never null.
-  const Configuration* base_configuration = nullptr;  // In force at base. Never null.
-  const LogTail* tail = nullptr;                      // To read from, during the call; never null.
+  const Configuration* configuration = nullptr;  // Never null.
+  // The oldest that is known: in force at base, or at what was applied at the start. Never null.
+  const Configuration* base_configuration = nullptr;
+  const LogTail* tail = nullptr;  // To read from, during the call; never null.
 };
 
 // What a core is about to take in. Pointers are valid during the call.

@@ -182,9 +182,9 @@ class Raft {
   struct Start {
     HardState hard_state = {};
     LogTail tail{LogId{}};
-    Configuration configuration = {};  // In force at tail.base(), then corrected by the entries.
-    // Configurations of entries above base that are not resident, oldest first.
-    std::vector<std::pair<Index, Configuration>> later_configurations = {};
+    // In force at tail.applied(): kept with the state machine. What the entries above change is
+    // taken from them; those below say nothing new, even if an old message brings them once more.
+    Configuration configuration = {};
     bool fresh = false;  // First start: there was nobody to give a promise to.
   };
 

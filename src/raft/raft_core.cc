@@ -38,13 +38,10 @@ Raft::Core::Core(const Options& options, Start start, Random& random, Instant no
   RUTILE_CHECK(tail_.last().term <= hard_state_.term, "the log is ahead of the hard state");
   RUTILE_CHECK(start.configuration.IsValid(), ToString(start.configuration));
 
-  configurations_.emplace_back(tail_.base(), std::move(start.configuration));
-  for (auto& [index, configuration] : start.later_configurations) {
-    const std::optional<Term> term = tail_.TermAt(index);
-    if (!term)
-      continue;  // Behind base after a local reset: the caller gave the one in force there.
-    configurations_.emplace_back(LogId{*term, index}, std::move(configuration));
-  }
+  // As long as its place is right it does not matter that older ones are not known: nothing is cut
+  // below what was applied.
+  configurations_.emplace_back(LogId{*tail_.TermAt(tail_.applied()), tail_.applied()},
+                               std::move(start.configuration));
   const Index resident = tail_.first_resident();
   if (resident <= tail_.last().index) {
     NoteConfigurations(tail_.Read(resident.Prev(), tail_.last().index, SIZE_MAX)->entries);

@@ -432,6 +432,35 @@ TEST_F(Membership, KeptOverARestartBeforeItIsCommitted) {
   EXPECT_EQ("voters (1,2,3)", Members(c, 1)) << "and still reverted with a cut";
 }
 
+// A message that was long on its way brings a change that others have followed since, to a member
+// that has forgotten in a restart what its log says of them.
+TEST_F(Membership, AnOldMessageBringsNoOldConfigurationBack) {
+  TestCluster& c = Begin(3);
+  std::vector<Message> old;
+  c.hold = [&old](const Message& m) {
+    if (m.type == MessageType::kAppend && m.to == PeerId(2) && !m.slice.empty()) old.push_back(m);
+    return false;
+  };
+  Make(1, Change({Learner(4)}));
+  c.hold = nullptr;
+  ASSERT_FALSE(old.empty());
+  Make(1, Change({Voter(4)}));
+  Make(1, Change({Remove(3)}));
+  ASSERT_TRUE(c.Propose(1, "x"));
+  c.TickAll(4);
+  c.FlushMachine(2);
+  // How much of its log it has in memory after a restart is drawn.
+  for (int i = 0; i < 20; ++i) {
+    c.Crash(2);
+    c.Restart(2);
+    for (const Message& message : old) {
+      c.Inject(message);
+      c.Settle();
+      ASSERT_EQ("voters (1,2,4)", Members(c, 2));
+    }
+  }
+}
+
 TEST_F(Membership, RightAfterASnapshot) {
   TestCluster& c = Begin(3);
   c.Isolate(3);
