@@ -40,7 +40,9 @@ std::pair<Result<Proposed>, Effects> Raft::ProposeChange(Instant now,
   return core_->ProposeChange(now, change);
 }
 
-Effects Raft::ReadIndex(Instant now, ReadId id) { return core_->ReadIndex(now, id); }
+Effects Raft::ReadIndex(Instant now, ReadId id, Rare<std::string> context) {
+  return core_->ReadIndex(now, id, std::move(context));
+}
 
 std::optional<Instant> Raft::LeaseUntil() const { return core_->LeaseUntil(); }
 

@@ -103,6 +103,7 @@ struct SnapshotWanted {
 struct ReadReady {
   ReadId id = {};
   Index index = {};
+  Rare<std::string> context = {};  // As the leader's host left it.
 };
 
 // All that one call asks its caller to do. Fields are independent: the caller may carry them out in
@@ -221,7 +222,12 @@ class Raft {
                                                      const ConfigurationChange& change);
   // Asks at which index a linearizable read may be served. On a follower the question goes to the
   // leader. Answered once in a later (or this) Effects::reads, unless the core is destroyed.
-  Effects ReadIndex(Instant now, ReadId id);
+  //
+  // `context` is opaque to the core: what the reader's host asks of the leader's. It travels with
+  // the question as Message::context, comes back with the answer, and whoever steps that message on
+  // the leader may put an answer in its place. If it does so in the call's executor, just before
+  // Step(), the one who answered led when it did, and leads no earlier term than the index is of.
+  Effects ReadIndex(Instant now, ReadId id, Rare<std::string> context = {});
   // Whether a read at `now` needs no round: leader, an entry of its term is committed, lease runs.
   // LeaseUntil() is the first instant at which it does not. Valid until the next Effects with
   // state_changed: a transfer of leadership ends the lease while the role still lasts.

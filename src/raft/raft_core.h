@@ -34,7 +34,7 @@ class Raft::Core {
   ProposeResult Propose(Instant now, std::span<Bytes> payloads);
   std::pair<Result<Proposed>, Effects> ProposeChange(Instant now,
                                                      const ConfigurationChange& change);
-  Effects ReadIndex(Instant now, ReadId id);
+  Effects ReadIndex(Instant now, ReadId id, Rare<std::string> context);
   std::optional<Instant> LeaseUntil() const;
   Effects Campaign(Instant now);
   Effects TransferLeadership(Instant now, PeerId to);
@@ -134,8 +134,8 @@ class Raft::Core {
   void HandleHeartbeatReply(const Message& message);
   void HandleSnapshot(const Message& message);
   void HandleTimeoutNow(const Message& message);
-  void HandleReadIndex(const Message& message);
-  void HandleReadIndexReply(const Message& message);
+  void HandleReadIndex(Message& message);
+  void HandleReadIndexReply(Message& message);
 
   Message Make(MessageType type, PeerId to) const;
   // For messages that promise nothing.
@@ -221,8 +221,8 @@ class Raft::Core {
 
   // --- Reads (raft_read.cc) and transfer (raft_transfer.cc).
   bool LeaseIsValid() const;
-  void AddRead(const ReadRounds::Read& read);
-  void AnswerRead(const ReadRounds::Read& read, Index index);
+  void AddRead(ReadRounds::Read read);
+  void AnswerRead(ReadRounds::Read read, Index index);
   void ConfirmRounds();
   void StartWantedRound();
   void AbandonReads();

@@ -188,7 +188,7 @@ void Raft::Core::MaybeCommit() {
   }
   if (!first) return;
   // Now this leader knows of all that was committed before it, and may answer (Raft 6.4).
-  for (ReadRounds::Read& read : std::exchange(early_reads_, {})) AddRead(read);
+  for (ReadRounds::Read& read : std::exchange(early_reads_, {})) AddRead(std::move(read));
   StartWantedRound();
 }
 

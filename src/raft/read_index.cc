@@ -12,9 +12,9 @@ ReadRounds::State& ReadRounds::Used() {
   return *state_;
 }
 
-void ReadRounds::Add(const Read& read) {
+void ReadRounds::Add(Read read) {
   State& state = Used();
-  state.waiting.push_back({state.sent.Next(), read});
+  state.waiting.push_back({state.sent.Next(), std::move(read)});
 }
 
 bool ReadRounds::WantsRound() const {
@@ -45,7 +45,7 @@ std::vector<ReadRounds::Read> ReadRounds::Confirm(Round round) {
     state.unanswered.pop_front();
   }
   while (!state.waiting.empty() && state.waiting.front().first <= round) {
-    ready.push_back(state.waiting.front().second);
+    ready.push_back(std::move(state.waiting.front().second));
     state.waiting.pop_front();
   }
   return ready;

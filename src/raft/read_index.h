@@ -26,9 +26,10 @@ class ReadRounds {
     PeerId from = {};  // Who asked.
     ReadId id = {};    // The asker's.
     Index index = {};  // The commit index when it arrived: what must be applied to answer.
+    Rare<std::string> context = {};  // Goes back to who asked.
   };
 
-  void Add(const Read& read);
+  void Add(Read read);
   // Whether a round should be sent now for reads that wait for one. At most one such is on its way:
   // reads that arrive meanwhile share the next.
   bool WantsRound() const;

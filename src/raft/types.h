@@ -163,6 +163,10 @@ struct Message {
 
   Rare<SnapshotMeta> snapshot = {};  // kSnapshot.
 
+  // kReadIndex: what the asker's host wants to know of the leader's, besides the index.
+  // kReadIndexReply: the answer. Opaque; see Raft::ReadIndex().
+  Rare<std::string> context = {};
+
   ReadId read = {};       // kReadIndex, kReadIndexReply.
   Index read_index = {};  // kReadIndexReply; zero: the leader could not confirm, ask again.
 };
