@@ -252,7 +252,11 @@ void Simulation::AwaitAgreement() {
   while (!HasFailed() &&
          (!are_idle() || !IsCollected() || !monitor_.HasConverged(nemesis_.lost()))) {
     if (world_.Now() > limit) {
-      return Violate("replicas do not agree although all faults are over: " + monitor_.Describe());
+      const char* const what = !registers_.is_idle()      ? "calls of registers do not end"
+                               : !transactions_.is_idle() ? "transactions do not end"
+                               : !IsCollected()           ? "garbage stays"
+                                                          : "replicas do not agree";
+      return Violate(std::string(what) + " although all faults are over: " + monitor_.Describe());
     }
     world_.RunFor(Milliseconds(50));
   }

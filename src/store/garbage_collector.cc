@@ -51,8 +51,10 @@ void GarbageCollector::Next() {
 }
 
 void GarbageCollector::Collect(RegionId region) {
+  RegionCollection::Options options = options_.region;
+  options.remove_records = std::min(options.remove_records, batch_);
   RegionCollection::Run(
-      parts_.store, parts_.scheduler, parts_.executor, region, safe_point_, options_.region,
+      parts_.store, parts_.scheduler, parts_.executor, region, safe_point_, options,
       [this, region](const RegionCollection::Ending& ending) { OnEnd(region, ending); });
 }
 
@@ -75,8 +77,11 @@ void GarbageCollector::OnEnd(RegionId region, const RegionCollection::Ending& en
   }
   if (is_over) {
     done_[region] = safe_point_;
+    batch_ = options_.region.remove_records;
   } else {
     given_up_.insert(region);
+    // Whoever is short of memory may take less at a time.
+    batch_ = std::max<std::size_t>(batch_ / 2, 1);
   }
   Next();
 }

@@ -50,7 +50,8 @@ class GarbageCollector {
     std::size_t waiting = 0;          // Regions led here that are not done up to the safe point.
   };
 
-  GarbageCollector(Parts parts, Options options) : parts_(std::move(parts)), options_(options) {}
+  GarbageCollector(Parts parts, Options options)
+      : parts_(std::move(parts)), options_(options), batch_(options.region.remove_records) {}
 
   void Start();
   Totals totals() const;
@@ -72,6 +73,7 @@ class GarbageCollector {
   // Up to where this store has collected each region that is here.
   std::map<RegionId, mvcc::Timestamp> done_;
   std::set<RegionId> given_up_;  // Since the last pause.
+  std::size_t batch_;            // Records that are removed at a time.
 
   mutable Mutex mutex_;
   Totals totals_ GUARDED_BY(mutex_);
