@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/random.h"
 
 namespace rutile::sim {
 namespace {
@@ -85,10 +86,13 @@ class Search {
     }
     text += "\n  and then none of";
     std::size_t shown = 0;
-    for (std::size_t i = 0; i < calls_.size() && shown < kBehind; ++i) {
-      if (done[i]) continue;
-      text += "\n    " + ToString(calls_[i]);
-      ++shown;
+    // Those with answers first: the others explain little, and may be many.
+    for (const std::vector<std::size_t>* kind : {&answered_, &unanswered_}) {
+      for (const std::size_t i : *kind) {
+        if (done[i] || shown == kBehind) continue;
+        text += "\n    " + ToString(calls_[i]);
+        ++shown;
+      }
     }
     return text;
   }
@@ -117,7 +121,7 @@ class Search {
     taken_[call] = true;
     if (!calls_[call].returned) {
       ++unanswered_taken_;
-      if (calls_[call].kind == Kind::kDelete) ++deletes_taken_;
+      NoteUnanswered(call, 1);
       return;
     }
     const std::size_t place = places_[call];
@@ -133,7 +137,7 @@ class Search {
     taken_[step.call] = false;
     if (!calls_[step.call].returned) {
       --unanswered_taken_;
-      if (calls_[step.call].kind == Kind::kDelete) --deletes_taken_;
+      NoteUnanswered(step.call, -1);
       return std::move(step.others);
     }
     // The last one taken is the first to come back, so its neighbours are those that it had.
@@ -142,6 +146,14 @@ class Search {
     last_[next_[place]] = place;
     high_ = step.high_before;
     return std::move(step.others);
+  }
+
+  void NoteUnanswered(std::size_t call, int taken) {
+    if (calls_[call].kind == Kind::kDelete) {
+      deletes_taken_ += static_cast<std::size_t>(taken);
+    } else {
+      taken_digest_ ^= SeededRandom(call).Next();
+    }
   }
 
   // The calls that may come next: those that began before all that are left have ended.
@@ -210,14 +222,13 @@ class Search {
 
   // What the next choices depend on besides the state. Shortly: all answered calls below high_ are
   // taken but those named, which are no more than overlap; one that lasts for long would otherwise
-  // make a list of all that came meanwhile.
+  // make a list of all that came meanwhile. Of those without an answer hundreds may be taken: they
+  // are in it as a digest of 64 bits, which two sets among some millions share once in a million
+  // searches.
   std::vector<std::size_t> Key() const {
-    std::vector<std::size_t> key = {MustSee() ? std::size_t{1} : 0, high_};
+    std::vector<std::size_t> key = {MustSee() ? std::size_t{1} : 0, high_, taken_digest_};
     for (std::size_t place = next_[answered_.size()]; place < high_; place = next_[place]) {
       key.push_back(answered_[place]);
-    }
-    for (const std::size_t i : unanswered_) {
-      if (taken_[i] && calls_[i].kind != Kind::kDelete) key.push_back(i);
     }
     return key;
   }
@@ -255,6 +266,7 @@ class Search {
   std::vector<std::size_t> next_, last_;  // Places in answered_ that are not taken.
   std::size_t high_ = 0;                  // Behind the last place that is taken.
   std::size_t deletes_taken_ = 0;         // Of those without an answer.
+  std::uint64_t taken_digest_ = 0;        // Of the others without an answer that are taken.
   std::map<std::pair<std::vector<std::size_t>, State>, std::size_t> visited_;
   std::size_t remembered_ = 0;         // Numbers in visited_.
   std::vector<std::size_t> farthest_;  // The longest order that was found.

@@ -122,6 +122,24 @@ TEST(Linearizability, UnansweredDeletesAreAlike) {
   EXPECT_FALSE(Explained(calls));
 }
 
+// Each of many calls without an answer was seen; what is remembered of each step must not grow with
+// them.
+TEST(Linearizability, ManyUnansweredCallsThatWereSeen) {
+  std::vector<RegisterCall> calls;
+  int now = 0;
+  for (int i = 0; i < 2000; ++i) {
+    calls.push_back(LostPut("v" + std::to_string(i), now));
+    calls.push_back(Get("v" + std::to_string(i), now + 1, now + 2));
+    now += 3;
+  }
+  EXPECT_FALSE(FindNonLinearizable(calls, /*memory=*/100'000).has_value());
+  calls.push_back(Get("v7", now, now + 1));
+  calls.push_back(Get("v8", now + 2, now + 3));
+  const auto problem = FindNonLinearizable(calls, /*memory=*/100'000);
+  ASSERT_TRUE(problem.has_value());
+  EXPECT_NE(std::string::npos, problem->find("no order explains"));
+}
+
 TEST(Linearizability, SwapsHappenOnce) {
   EXPECT_TRUE(Explained({Swap(std::nullopt, "a", std::nullopt, true, 0, 1),
                          Swap(std::nullopt, "b", "a", false, 2, 3), Get("a", 4, 5)}));
