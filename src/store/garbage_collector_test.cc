@@ -102,6 +102,58 @@ TEST_F(GarbageCollectorTest, AllReplicasKeepWhatIsSeen) {
   EXPECT_EQ(6u, Removed()) << "followers collect nothing";
 }
 
+// Whoever asks again whether a deletion was committed, that is gone by now, must not hear that it
+// was rolled back.
+TEST_F(GarbageCollectorTest, WhetherWhatIsCollectedWasCommittedIsNotKnown) {
+  Write({Key("a")}, "1");
+  const Timestamp start = Now(), never = Now();
+  txn::PrewriteRequest request{.primary = Key("a"), .start = start, .ttl_ms = 3000};
+  request.mutations.push_back({.kind = txn::Mutation::Kind::kDelete, .key = Key("a")});
+  Must(Await(&TxnKv::Prewrite, request));
+  const txn::CommitRequest commit{.keys = {Key("a")}, .start = start, .commit = Now()};
+  Must(Await(&TxnKv::Commit, commit));
+  EXPECT_THAT(Must(Await(&TxnKv::Commit, commit)).errors, IsEmpty());
+  CollectAll();
+  const auto told = [&](const auto& reply) {
+    const auto* error = std::get_if<RegionError>(&reply);
+    return error != nullptr && std::holds_alternative<Undetermined>(*error);
+  };
+  EXPECT_TRUE(told(Await(&TxnKv::Commit, commit)));
+  // Above the safe point all is known.
+  EXPECT_EQ(1u, Must(Await(&TxnKv::Commit,
+                           txn::CommitRequest{.keys = {Key("a")}, .start = never, .commit = Now()}))
+                    .errors.size());
+
+  // A prewrite that may have been all of a commit.
+  txn::PrewriteRequest in_one_phase = Puts({Key("b")}, "1", start);
+  in_one_phase.try_one_phase = true;
+  const auto first = Await(&TxnKv::Prewrite, in_one_phase);
+  ASSERT_TRUE(std::holds_alternative<Status>(first)) << "it was certainly not carried out";
+  EXPECT_EQ(Code::kNotFound, std::get<Status>(first).code());
+  RequestHeader again = Header();
+  again.is_retry = true;
+  EXPECT_TRUE(told(Await(&TxnKv::Prewrite, in_one_phase, again)));
+  EXPECT_FALSE(told(Await(&TxnKv::Prewrite, Puts({Key("b")}, "1", start), again)))
+      << "nothing is committed by the prewrite of two phases";
+}
+
+class CollectorWithLittleMemory : public GarbageCollectorTest {
+ protected:
+  CollectorWithLittleMemory() { options_.log_memory_bytes = 16 << 10; }
+};
+
+// All deletions at once do not fit into the memory of the log.
+TEST_F(CollectorWithLittleMemory, RemovesLessAtATime) {
+  const std::string key = Key(std::string(500, 'k'));
+  constexpr std::size_t kVersions = 60;
+  for (std::size_t i = 0; i < kVersions; ++i) Write({key}, "v");
+  safe_point_ = Now();
+  world_.RunFor(Seconds(30));
+  EXPECT_THAT(CountOf(Family::kWrite), Each(1u));
+  EXPECT_EQ(kVersions - 1, Removed());
+  EXPECT_GT(collectors_[leader_]->totals().failures, 0u) << "it was not refused";
+}
+
 TEST_F(GarbageCollectorTest, WhatIsAboveTheSafePointStays) {
   Write({Key("a")}, "1");
   const Timestamp first = Now();

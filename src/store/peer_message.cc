@@ -28,6 +28,7 @@ enum Field : std::uint8_t {
   kRead = 1 << 4,
   kPriority = 1 << 5,
   kStanding = 1 << 6,
+  kContext = 1 << 7,
 };
 enum Flag : std::uint8_t { kGranted = 1, kTransfer = 2, kRejected = 4, kQuiet = 8, kImpaired = 16 };
 
@@ -124,6 +125,7 @@ void PutRaftMessage(std::string* out, const raft::Message& m) {
   if (m.match != Index() || m.hint != LogId{}) fields |= kMatchHint;
   if (m.snapshot) fields |= kSnapshot;
   if (m.read != raft::ReadId() || m.read_index != Index()) fields |= kRead;
+  if (m.context) fields |= kContext;
   if (m.priority != 0) fields |= kPriority;
   if (m.applied != Index() || m.room != raft::kAnyRoom) fields |= kStanding;
   codec::PutFixed8(out, static_cast<std::uint8_t>(m.type));
@@ -150,6 +152,7 @@ void PutRaftMessage(std::string* out, const raft::Message& m) {
     codec::PutVarint(out, m.read.value());
     codec::PutVarint(out, m.read_index.value());
   }
+  if ((fields & kContext) != 0) codec::PutBytes(out, *m.context);
   if ((fields & kPriority) != 0) PutSigned(out, m.priority);
   if ((fields & kStanding) != 0) {
     codec::PutVarint(out, m.applied.value());
@@ -187,6 +190,7 @@ raft::Message GetRaftMessage(codec::Reader& reader, LogMemory* memory) {
     m.read = raft::ReadId(reader.Varint());
     m.read_index = Index(reader.Varint());
   }
+  if ((fields & kContext) != 0) m.context = std::string(reader.Bytes());
   if ((fields & kPriority) != 0) m.priority = GetSigned(reader);
   if ((fields & kStanding) != 0) {
     m.applied = Index(reader.Varint());

@@ -27,6 +27,8 @@ struct GateState {
   // Changes with the term, and when a snapshot begins to replace the data: a read that was
   // confirmed before, and takes its engine snapshot after, must be confirmed again.
   std::uint64_t generation = 0;
+  // The engine holds one state of the region, not parts of two.
+  bool whole = false;
 };
 
 // A reader under the lease takes three steps in this order: ready_term(), its engine snapshot,

@@ -221,7 +221,7 @@ void Replica::Read(ReadRequest request) {
   std::optional<Admitted> admitted = admission_.AdmitRead(&reason);
   if (RUTILE_BUGGIFY("buggify store: a read is refused")) admitted.reset();
   if (!admitted) {
-    return request.done(
+    return request.Refuse(
         RegionError(ServerIsBusy{.reason = std::move(reason), .backoff = kBusyBackoff}));
   }
   request.admitted = std::move(*admitted);
@@ -249,21 +249,15 @@ void Replica::Enqueue(WriteRequest request) {
   }
 }
 
-void Replica::Enqueue(ReadRequest request) {
-  bool post = false;
-  {
-    MutexLock lock(mutex_);
-    post = incoming_reads_.empty();
-    incoming_reads_.push_back(std::move(request));
-  }
-  if (post) parts_.executor.Dispatch(WhileAlive([this] { FlushReads(); }));
-}
-
 void Replica::OnMessage(StoreId from, raft::Message message) {
   parts_.executor.Dispatch(WhileAlive([this, from, message = std::move(message)]() mutable {
     if (!Takes(message)) return;
     Hear(from, message);
     if (!message.slice.empty()) HeedLogMemory();
+    if (message.type == raft::MessageType::kReadIndex && message.context) {
+      // As close to the core's own answer as this: see Raft::ReadIndex().
+      *message.context = AnswerQuestions(*message.context);
+    }
     const PeerId sender = message.from;
     Handle(raft_.Step(parts_.clock.Now(), std::move(message)));
     if (sender == raft_.leader()) heard_leader_ = parts_.clock.Now();
@@ -388,35 +382,6 @@ void Replica::FlushWrites() {
   Handle(std::move(effects));
 }
 
-void Replica::FlushReads() {
-  Reads reads;
-  {
-    MutexLock lock(mutex_);
-    reads.swap(incoming_reads_);
-  }
-  Reads accepted;
-  for (ReadRequest& read : reads) {
-    std::optional<RegionError> error = Refusal(read.epoch, read.peer);
-    if (!error && !raft_.is_leader()) {
-      if (MayPark()) {
-        RUTILE_SOMETIMES(true, "store: a read waits for a leader to be known");
-        parked_reads_.push_back(std::move(read));
-        continue;
-      }
-      if (!read.from_follower) error = NotLeaderError();
-    }
-    if (error) {
-      read.done(std::move(error));
-    } else {
-      accepted.push_back(std::move(read));
-    }
-  }
-  if (accepted.empty()) return;
-  const raft::ReadId id(next_read_id_++);
-  asked_reads_.emplace(id, std::move(accepted));
-  Handle(raft_.ReadIndex(parts_.clock.Now(), id));
-}
-
 bool Replica::MayPark() {
   if (raft_.leader() != PeerId() || raft_.poisoned()) return false;
   const std::size_t parked = parked_writes_.size() + parked_reads_.size();
@@ -435,7 +400,7 @@ void Replica::Unpark() {
   RUTILE_SOMETIMES(raft_.leader() == PeerId(), "store: nobody came to lead in time");
   if (raft_.leader() == PeerId()) {
     for (WriteRequest& write : writes) write.done(RegionError(NotLeaderError()));
-    for (ReadRequest& read : reads) read.done(RegionError(NotLeaderError()));
+    for (ReadRequest& read : reads) read.Refuse(NotLeaderError());
     return;
   }
   // By way of the executor: this may be in the middle of carrying out effects.
@@ -503,7 +468,7 @@ void Replica::Handle(raft::Effects effects) {
     apply_.PushInstall(effects.install->id);
   }
   if (!effects.committed.empty()) HandOut(std::move(effects.committed));
-  for (const raft::ReadReady& ready : effects.reads) OnReadReady(ready);
+  for (raft::ReadReady& ready : effects.reads) OnReadReady(std::move(ready));
   for (const raft::ColdRead& read : effects.cold_reads) StartColdRead(read);
   for (const raft::SnapshotWanted& wanted : effects.snapshots) WantSnapshot(wanted.to_peer);
   if (!effects.poisoned.empty()) {
@@ -534,7 +499,8 @@ void Replica::PublishGate() {
                   .is_leader = raft_.is_leader() && !retired_,
                   .leader = retired_ ? PeerId() : raft_.leader(),
                   .lease_until = {},
-                  .generation = Generation()};
+                  .generation = Generation(),
+                  .whole = !installing_ && !retired_};
   const raft::LogTail& tail = raft_.tail();
   // The state machine has what earlier leaders acknowledged once it has applied something of this
   // leader's term (Raft 6.4).
@@ -545,14 +511,6 @@ void Replica::PublishGate() {
   // applied here. Nobody but a reader can tell, so it matters only where followers serve reads.
   const bool ready = followers_read_ != state.term || tail.applied() == tail.committed();
   gate_.Publish(std::move(state), ready);
-}
-
-void Replica::NoteForwardedReads(const raft::Messages& messages) {
-  for (const raft::Message& message : messages) {
-    if (message.type == raft::MessageType::kReadIndexReply && message.read_index != Index()) {
-      followers_read_ = raft_.term();
-    }
-  }
 }
 
 void Replica::SubmitWrite(raft::LogWrite write, bool installs) {
@@ -661,38 +619,6 @@ void Replica::OnLeadershipLost(Index decided) {
     proposal.done(
         RegionError(Undetermined{.reason = "leadership of region " + ToString(region_id_) +
                                            " was lost before the write was decided"}));
-  }
-}
-
-void Replica::OnReadReady(const raft::ReadReady& ready) {
-  const auto found = asked_reads_.find(ready.id);
-  if (found == asked_reads_.end()) return;
-  Reads reads = std::move(found->second);
-  asked_reads_.erase(found);
-  if (ready.index == Index()) {
-    for (ReadRequest& read : reads) read.done(RegionError(NotLeaderError()));
-    return;
-  }
-  waiting_reads_.emplace(ready.index, ConfirmedReads{Generation(), std::move(reads)});
-  ServeReads();
-}
-
-void Replica::ServeReads() {
-  RUTILE_SOMETIMES(installing_ && !waiting_reads_.empty(), "store: reads wait for an install");
-  if (installing_) return;  // The engine holds a mixture.
-  const Index applied = raft_.tail().applied();
-  while (!waiting_reads_.empty() && waiting_reads_.begin()->first <= applied) {
-    ConfirmedReads confirmed = std::move(waiting_reads_.begin()->second);
-    waiting_reads_.erase(waiting_reads_.begin());
-    for (ReadRequest& read : confirmed.reads) {
-      if (confirmed.generation != Generation()) {
-        RUTILE_SOMETIMES(true, "store: a confirmed read has to ask again");
-        Enqueue(std::move(read));
-      } else {
-        // The region may have changed while the read waited.
-        read.done(Refusal(read.epoch, read.peer));
-      }
-    }
   }
 }
 

@@ -70,6 +70,8 @@ class Replica : public std::enable_shared_from_this<Replica> {
     virtual void OnFailure(const Status& status) = 0;
     // Leader, term or members of the region have changed.
     virtual void OnStateChanged(const Replica& replica) = 0;
+    // What the store's ReadAdmission says; on the replica's executor. Empty: nobody is there to.
+    virtual std::string AdmitRead(RegionId region, std::string_view question) = 0;
     // Whether another store lives, by its beat.
     virtual bool IsLive(StoreId store) const = 0;
     // The replica takes no further part in its region, and may have been its quiet leader.
@@ -217,6 +219,8 @@ class Replica : public std::enable_shared_from_this<Replica> {
   // See GateState. Neither part ever falls.
   std::uint64_t Generation() const { return raft_.term().value() + installs_; }
   void NoteForwardedReads(const raft::Messages& messages);
+  // What this store has to say to what readers ask of the leader's; lists, as WriteList has them.
+  std::string AnswerQuestions(std::string_view questions);
   // `installs`: with it the log begins after a snapshot.
   void SubmitWrite(raft::LogWrite write, bool installs);
   void SendMessages(const raft::Messages& messages);
@@ -225,7 +229,7 @@ class Replica : public std::enable_shared_from_this<Replica> {
   void WantSnapshot(PeerId to);
   // Those up to `decided` are about to be handed out: they are answered by what was committed.
   void OnLeadershipLost(Index decided);
-  void OnReadReady(const raft::ReadReady& ready);
+  void OnReadReady(raft::ReadReady ready);
   void ServeReads();
   std::optional<RegionError> Refusal(const std::optional<RegionEpoch>& epoch, PeerId peer) const;
   // While nobody leads, requests wait a moment for somebody to: a client that is sent away has

@@ -127,12 +127,12 @@ void Replica::EndRequests() {
   OnLeadershipLost(Index());
   const RegionError gone = RegionNotFound{region_id_};
   for (WriteRequest& write : std::exchange(parked_writes_, {})) write.done(gone);
-  for (ReadRequest& read : std::exchange(parked_reads_, {})) read.done(gone);
+  for (ReadRequest& read : std::exchange(parked_reads_, {})) read.Refuse(gone);
   for (auto& [id, reads] : std::exchange(asked_reads_, {})) {
-    for (ReadRequest& read : reads) read.done(gone);
+    for (ReadRequest& read : reads) read.Refuse(gone);
   }
   for (auto& [index, confirmed] : std::exchange(waiting_reads_, {})) {
-    for (ReadRequest& read : confirmed.reads) read.done(gone);
+    for (ReadRequest& read : confirmed.reads) read.Refuse(gone);
   }
 }
 

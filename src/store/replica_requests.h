@@ -30,11 +30,19 @@ struct WriteRequest {
 // replica's executor: it should only post. What it finds holds for an engine snapshot that is taken
 // while gate().generation is the same as in `done`.
 struct ReadRequest {
+  // `answer`: to `question`, if there was one, by the store of the leader that named the moment,
+  // at that moment or before.
+  using Done = UniqueFunction<void(std::optional<RegionError> error, std::string answer)>;
+
   std::optional<RegionEpoch> epoch = {};
   PeerId peer = {};
   bool from_follower = false;  // A follower may ask the leader on the reader's behalf.
-  UniqueFunction<void(std::optional<RegionError>)> done = {};
-  Admitted admitted = {};  // By the replica.
+  std::string question = {};   // For the ReadAdmission of the leader's store; or empty.
+  Done done = {};
+  std::string answer = {};  // Once the replica has it.
+  Admitted admitted = {};   // By the replica.
+
+  void Refuse(RegionError error) { done(std::move(error), {}); }
 };
 
 // A change of the group's members. The parts that say what the client believed are as in

@@ -134,7 +134,16 @@ void Store::WritePayload(const RequestHeader& header, std::string payload, Write
                   .done = std::move(done)});
 }
 
-void Store::Read(const RequestHeader& header, Reader reader) {
+std::optional<RegionError> Store::Mismatch(const RequestHeader& header, const GateState& gate) {
+  if (gate.region->IsWaiting()) return RegionNotFound{header.region};
+  if (header.peer != PeerId() && header.peer != gate.self) {
+    return MismatchPeerId{.requested = header.peer, .actual = gate.self};
+  }
+  if (header.epoch && *header.epoch != gate.region->epoch) return EpochNotMatch{{*gate.region}};
+  return std::nullopt;
+}
+
+void Store::Read(const RequestHeader& header, Reader reader, std::string question) {
   const auto refuse = [&reader](const RegionError& error) { reader(nullptr, &error); };
   if (header.store != StoreId() && header.store != options_.id) {
     return refuse(StoreNotMatch{.requested = header.store, .actual = options_.id});
@@ -147,19 +156,28 @@ void Store::Read(const RequestHeader& header, Reader reader) {
   std::unique_ptr<const engine::Snapshot> snapshot;
   if (ready != Term()) snapshot = parts_.engine.GetSnapshot();
   const GateState gate = replica->gate();
-  if (gate.region->IsWaiting()) return refuse(RegionNotFound{header.region});
-  if (header.peer != PeerId() && header.peer != gate.self) {
-    return refuse(MismatchPeerId{.requested = header.peer, .actual = gate.self});
-  }
-  if (header.epoch && *header.epoch != gate.region->epoch) {
-    return refuse(EpochNotMatch{{*gate.region}});
-  }
+  if (const auto error = Mismatch(header, gate)) return refuse(*error);
   const bool term_fits = header.term == Term() || header.term == gate.term;
   if (snapshot && term_fits && LeaseHolds(gate, ready)) {
     const ReadView view{.snapshot = *snapshot, .region = *gate.region};
     return reader(&view, nullptr);
   }
-  ServeRead(*replica, header, std::move(reader));
+  ServeRead(*replica, header, std::move(reader), std::move(question));
+}
+
+bool Store::ReadHere(const RequestHeader& header, Reader& reader) {
+  if (header.store != StoreId() && header.store != options_.id) return false;
+  const std::shared_ptr<Replica> replica =
+      header.region < kFirstUserRegion ? nullptr : Find(header.region);
+  if (replica == nullptr) return false;
+  const GateState before = replica->gate();
+  const auto snapshot = parts_.engine.GetSnapshot();
+  const GateState gate = replica->gate();
+  if (!before.whole || !gate.whole || before.generation != gate.generation) return false;
+  if (Mismatch(header, gate)) return false;
+  const ReadView view{.snapshot = *snapshot, .region = *gate.region};
+  reader(&view, nullptr);
+  return true;
 }
 
 bool Store::LeaseHolds(const GateState& gate, Term ready) const {
@@ -168,26 +186,34 @@ bool Store::LeaseHolds(const GateState& gate, Term ready) const {
          parts_.clock.Now() < *gate.lease_until;
 }
 
-void Store::ServeRead(Replica& replica, const RequestHeader& header, Reader reader) {
-  // The replica holds the question, so the question must not hold the replica.
-  replica.Read({.epoch = header.epoch,
-                .peer = header.peer,
-                .from_follower = header.from_follower,
-                .done = [this, weak = replica.weak_from_this(), header,
-                         reader = std::move(reader)](std::optional<RegionError> error) mutable {
-                  if (error) return reader(nullptr, &*error);
-                  const std::shared_ptr<Replica> alive = weak.lock();
-                  const std::uint64_t generation = alive == nullptr ? 0 : alive->gate().generation;
-                  parts_.executors.background->Post(
-                      [this, weak, header, generation, reader = std::move(reader)]() mutable {
-                        ServeConfirmed(weak, header, generation, std::move(reader));
-                      });
-                }});
+void Store::ServeRead(Replica& replica, const RequestHeader& header, Reader reader,
+                      std::string question) {
+  ReadRequest request{.epoch = header.epoch,
+                      .peer = header.peer,
+                      .from_follower = header.from_follower,
+                      .question = question};
+  // The replica holds the request, so the request must not hold the replica.
+  request.done = [this, weak = replica.weak_from_this(), header, reader = std::move(reader),
+                  question = std::move(question)](std::optional<RegionError> error,
+                                                  std::string answer) mutable {
+    if (error) return reader(nullptr, &*error);
+    const std::shared_ptr<Replica> alive = weak.lock();
+    ConfirmedRead read{.asked = weak,
+                       .header = header,
+                       .generation = alive == nullptr ? 0 : alive->gate().generation,
+                       .question = std::move(question),
+                       .answer = std::move(answer)};
+    parts_.executors.background->Post(
+        [this, read = std::move(read), reader = std::move(reader)]() mutable {
+          ServeConfirmed(std::move(read), std::move(reader));
+        });
+  };
+  replica.Read(std::move(request));
 }
 
-void Store::ServeConfirmed(const std::weak_ptr<Replica>& asked, const RequestHeader& header,
-                           std::uint64_t generation, Reader reader) {
-  const std::shared_ptr<Replica> replica = asked.lock();
+void Store::ServeConfirmed(ConfirmedRead read, Reader reader) {
+  const RequestHeader& header = read.header;
+  const std::shared_ptr<Replica> replica = read.asked.lock();
   if (replica == nullptr) {
     const RegionError error = RegionNotFound{header.region};
     return reader(nullptr, &error);
@@ -196,9 +222,11 @@ void Store::ServeConfirmed(const std::weak_ptr<Replica>& asked, const RequestHea
   const GateState gate = replica->gate();
   // Under another leader this replica may have applied what that leader has not, and does not know
   // that it is read here; or the snapshot is of data that were just being replaced, or destroyed.
-  RUTILE_SOMETIMES(gate.generation != generation, "store: the leader changed before a read");
-  if (gate.generation != generation) return ServeRead(*replica, header, std::move(reader));
-  const ReadView view{.snapshot = *snapshot, .region = *gate.region};
+  RUTILE_SOMETIMES(gate.generation != read.generation, "store: the leader changed before a read");
+  if (gate.generation != read.generation) {
+    return ServeRead(*replica, header, std::move(reader), std::move(read.question));
+  }
+  const ReadView view{.snapshot = *snapshot, .region = *gate.region, .answer = read.answer};
   reader(&view, nullptr);
 }
 
@@ -208,7 +236,8 @@ void Store::CatchUp(RegionId region, UniqueFunction<void(std::optional<RegionErr
   const Term ready = replica->ready_term();
   if (ready != Term() && LeaseHolds(replica->gate(), ready)) return done(std::nullopt);
   replica->Read({.from_follower = true,
-                 .done = [this, done = std::move(done)](std::optional<RegionError> error) mutable {
+                 .done = [this, done = std::move(done)](std::optional<RegionError> error,
+                                                        const std::string&) mutable {
                    parts_.executors.background->Post(
                        [error = std::move(error), done = std::move(done)]() mutable {
                          done(std::move(error));
@@ -392,6 +421,20 @@ void Store::OnReplicaStopped(const Replica& replica) {
 void Store::Watch(std::weak_ptr<Watcher> watcher) {
   MutexLock lock(mutex_);
   watcher_ = std::move(watcher);
+}
+
+void Store::AdmitReadsBy(std::weak_ptr<ReadAdmission> admission) {
+  MutexLock lock(mutex_);
+  read_admission_ = std::move(admission);
+}
+
+std::string Store::AdmitRead(RegionId region, std::string_view question) {
+  std::shared_ptr<ReadAdmission> admission;
+  {
+    MutexLock lock(mutex_);
+    admission = read_admission_.lock();
+  }
+  return admission == nullptr ? std::string() : admission->Admit(region, question);
 }
 
 std::shared_ptr<Store::Watcher> Store::watcher() const {

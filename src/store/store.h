@@ -27,6 +27,7 @@
 #include "store/node_beat.h"
 #include "store/options.h"
 #include "store/peer_message.h"
+#include "store/read_admission.h"
 #include "store/region.h"
 #include "store/region_error.h"
 #include "store/replica.h"
@@ -47,6 +48,10 @@ struct RequestHeader {
   StoreId store = {};
   Term term = {};
   bool from_follower = false;  // Reads: a follower may serve it after asking its leader.
+  // Reads of transactions: or without, if it knows that it has all that is seen at the timestamp.
+  bool stale = false;
+  // The client has asked for it before, and may not know what became of that.
+  bool is_retry = false;
   // Transactional calls: for how long from its arrival the request may wait; zero: for as long as
   // it takes.
   Duration time_limit = {};
@@ -57,6 +62,8 @@ struct RequestHeader {
 struct ReadView {
   const engine::Snapshot& snapshot;
   const Region& region;
+  // Of the leader's store to the reader's question, unless this one leads: then it is empty.
+  std::string_view answer = {};
 };
 // Exactly one of the two is given: a view, valid during the call, or why there is none.
 using Reader = UniqueFunction<void(const ReadView* view, const RegionError* error)>;
@@ -132,6 +139,8 @@ class Store final : private Replica::Host {
 
   // From now on `watcher`, and nobody else, is told; for as long as it lives.
   void Watch(std::weak_ptr<Watcher> watcher);
+  // Who answers what readers elsewhere ask of the leaders here.
+  void AdmitReadsBy(std::weak_ptr<ReadAdmission> admission);
 
   StoreId id() const { return options_.id; }
   const Clock& clock() const { return parts_.clock; }
@@ -141,8 +150,13 @@ class Store final : private Replica::Host {
   // Proposes bytes that the group's own state machine understands.
   void WritePayload(const RequestHeader& header, std::string payload, WriteDone done);
   // Runs `reader` on the caller's thread when the lease allows it, else on the background executor
-  // after a round of the group.
-  void Read(const RequestHeader& header, Reader reader);
+  // after a round of the group. `question` goes to the ReadAdmission of the leader's store, if that
+  // is asked; empty: there is none.
+  void Read(const RequestHeader& header, Reader reader, std::string question = {});
+  // Runs `reader` on the caller's thread on what the replica has applied, however old that is.
+  // False, and nothing is called, if there is no such state just now, because a snapshot takes its
+  // place, or the replica is not what the header says.
+  bool ReadHere(const RequestHeader& header, Reader& reader);
 
   // Runs `done` once this store's replica of a group, the system's own included, holds every write
   // acknowledged before the call. On the caller's thread when the lease allows it, else on the
@@ -215,9 +229,19 @@ class Store final : private Replica::Host {
   // Whether a read that found `ready` before its snapshot and `gate` after it may be served.
   bool LeaseHolds(const GateState& gate, Term ready) const;
   // By a round of the group.
-  void ServeRead(Replica& replica, const RequestHeader& header, Reader reader);
-  void ServeConfirmed(const std::weak_ptr<Replica>& asked, const RequestHeader& header,
-                      std::uint64_t generation, Reader reader);
+  // A read whose moment is known.
+  struct ConfirmedRead {
+    std::weak_ptr<Replica> asked = {};
+    RequestHeader header = {};
+    std::uint64_t generation = 0;  // Of the replica, then.
+    std::string question = {};
+    std::string answer = {};
+  };
+  // Why a read of the replica that is described so is refused, whoever leads.
+  static std::optional<RegionError> Mismatch(const RequestHeader& header, const GateState& gate);
+  void ServeRead(Replica& replica, const RequestHeader& header, Reader reader,
+                 std::string question);
+  void ServeConfirmed(ConfirmedRead read, Reader reader);
   std::shared_ptr<Watcher> watcher() const;
   void Receive(StoreId from, std::string_view bytes);
   void ReceivePart(StoreId from, const SnapshotPart& part);
@@ -241,6 +265,7 @@ class Store final : private Replica::Host {
   void OnStateChanged(const Replica& replica) override;
   bool IsLive(StoreId store) const override { return beat_->IsLive(store); }
   void OnReplicaStopped(const Replica& replica) override;
+  std::string AdmitRead(RegionId region, std::string_view question) override;
   void SendNews(StoreId to, PeerId peer, const Region& region) override;
   void AskMembers(RegionId region, PeerId self, const std::vector<StoreId>& stores) override;
   void OnRetired(RegionId region, PeerId self, const Region& applied, const Region& last) override;
@@ -263,6 +288,7 @@ class Store final : private Replica::Host {
   std::map<RegionId, std::shared_ptr<Replica>> replicas_ GUARDED_BY(mutex_);
   std::map<RegionId, Tombstone> tombstones_ GUARDED_BY(mutex_);
   std::weak_ptr<Watcher> watcher_ GUARDED_BY(mutex_);
+  std::weak_ptr<ReadAdmission> read_admission_ GUARDED_BY(mutex_);
   bool started_ GUARDED_BY(mutex_) = false;
   bool stopped_ GUARDED_BY(mutex_) = false;
 };

@@ -156,6 +156,23 @@ std::optional<RegionError> RangeOutside(const Region& region, const KeyBorders& 
   return NotIn(region, range.lower);
 }
 
+// What the leader's store has locked in memory, where this is another.
+Status AddLocksOfLeader(const ReadView& data, const mvcc::View& view, Locks& locks) {
+  if (data.answer.empty()) return {};
+  RUTILE_ASSIGN_OR_RETURN(const Locks at_leader, DecodeLocks(data.answer));
+  RUTILE_SOMETIMES(!at_leader.empty(), "store: a follower's read meets a lock in leader's memory");
+  for (const auto& [key, lock] : at_leader) {
+    if (mvcc::Blocks(lock, view)) locks.insert_or_assign(key, lock);
+  }
+  return {};
+}
+
+KeyBorders RangeOf(const std::vector<std::string>& keys) {
+  if (keys.empty()) return {};
+  const auto [first, last] = std::minmax_element(keys.begin(), keys.end());
+  return {.lower = *first, .upper = *last + '\0'};
+}
+
 // What the region has of it.
 std::optional<KeyBorders> Overlap(const Region& region, const KeyBorders& range) {
   KeyBorders part{.lower = std::max(range.lower, region.start_key), .upper = range.upper};
@@ -203,6 +220,14 @@ Command Removal(const KeyBorders& range) {
   return command;
 }
 
+// An answer that no client takes for a failure.
+RegionError Forgotten(const std::string& what) {
+  RUTILE_SOMETIMES(true, "store: what became of a transaction is not known any more");
+  return Undetermined{.reason = what +
+                                " was asked for before, and what it may have written lies "
+                                "below the safe point of garbage collection"};
+}
+
 Status CheckTimestamp(const mvcc::View& view) {
   if (!view.at.IsZero()) return {};
   return Status(Code::kInvalidArgument, "a read at timestamp zero");
@@ -238,24 +263,44 @@ Status TxnKv::CheckLimit(std::uint64_t limit) const {
 // --- Reads.
 
 template <class T, class F>
-void TxnKv::Read(const RequestHeader& header, mvcc::Timestamp at, TxnDone<T> done, F read) {
+void TxnKv::ReadAtLeader(const RequestHeader& header, mvcc::Timestamp at, TxnDone<T> done, F read) {
   RequestHeader at_leader = header;
   at_leader.from_follower = false;
+  Read<T>(at_leader, {.at = at}, {}, {}, std::move(done),
+          [read = std::move(read)](const ReadView& data, const mvcc::View&, const Locks&) mutable {
+            return read(data);
+          });
+}
+
+template <class T, class F>
+void TxnKv::Read(const RequestHeader& header, mvcc::View view, const KeyBorders& range, Locks locks,
+                 TxnDone<T> done, F read) {
+  std::string question;
+  if (header.from_follower) {
+    question = Encode(ReadQuestion{.at = view.at, .lower = range.lower, .upper = range.upper});
+  }
   const std::optional<Instant> deadline = DeadlineOf(header, store_.clock());
-  store_.Read(at_leader,
-              [&clock = store_.clock(), at, deadline, done = std::move(done),
-               read = std::move(read)](const ReadView* view, const RegionError* error) mutable {
-                if (view == nullptr) return done(*error);
-                if (deadline && clock.Now() >= *deadline) return done(RegionError(TimeIsUp()));
-                const Result<RegionMarks> marks = MarksOf(*view);
-                if (!marks.ok()) return done(marks.status());
-                if (!marks.value().flashback.admits_read(at)) {
-                  return done(*RefusedBy(marks.value().flashback, view->region.id, {}));
-                }
-                Status status = mvcc::CheckNotCollected(at, marks.value().safe_point);
-                if (!status.ok()) return done(std::move(status));
-                done(read(*view));
-              });
+  const bool is_resolved = header.stale && resolved_.Covers(header, view.at);
+  Reader reader = [&clock = store_.clock(), deadline, view = std::move(view),
+                   locks = std::move(locks), done = std::move(done),
+                   read = std::move(read)](const ReadView* data, const RegionError* error) mutable {
+    if (data == nullptr) return done(*error);
+    if (deadline && clock.Now() >= *deadline) return done(RegionError(TimeIsUp()));
+    const Result<RegionMarks> marks = MarksOf(*data);
+    if (!marks.ok()) return done(marks.status());
+    if (!marks.value().flashback.admits_read(view.at)) {
+      return done(*RefusedBy(marks.value().flashback, data->region.id, {}));
+    }
+    Status status = mvcc::CheckNotCollected(view.at, marks.value().safe_point);
+    if (status.ok()) status = AddLocksOfLeader(*data, view, locks);
+    if (!status.ok()) return done(std::move(status));
+    done(read(*data, view, locks));
+  };
+  if (is_resolved && store_.ReadHere(header, reader)) {
+    RUTILE_SOMETIMES(true, "store: a stale read is served without asking");
+    return;
+  }
+  store_.Read(header, std::move(reader), std::move(question));
 }
 
 void TxnKv::Get(const RequestHeader& header, std::string key, mvcc::View view,
@@ -265,15 +310,15 @@ void TxnKv::Get(const RequestHeader& header, std::string key, mvcc::View view,
   if (!status.ok()) return done(std::move(status));
   using Reply = TxnReply<mvcc::ReadAnswer>;
   Locks locks = concurrency_.AdmitRead(view, {key});
-  const mvcc::Timestamp at = view.at;
-  Read<mvcc::ReadAnswer>(header, at, std::move(done),
-                         [key = std::move(key), view = std::move(view),
-                          locks = std::move(locks)](const ReadView& data) -> Reply {
+  const KeyBorders range = {.lower = key, .upper = key + '\0'};
+  Read<mvcc::ReadAnswer>(header, std::move(view), range, std::move(locks), std::move(done),
+                         [key = std::move(key)](const ReadView& data, const mvcc::View& as,
+                                                const Locks& met) -> Reply {
                            if (auto error = KeyOutside(data.region, key)) return *std::move(error);
-                           if (auto locked = FindLock(locks, key))
+                           if (auto locked = FindLock(met, key))
                              return mvcc::ReadAnswer(*std::move(locked));
                            Result<mvcc::ReadAnswer> answer =
-                               mvcc::Reader(data.snapshot).Get(key, view);
+                               mvcc::Reader(data.snapshot).Get(key, as);
                            if (!answer.ok()) return answer.status();
                            return std::move(answer).value();
                          });
@@ -286,19 +331,19 @@ void TxnKv::BatchGet(const RequestHeader& header, std::vector<std::string> keys,
   if (!status.ok()) return done(std::move(status));
   using Reply = TxnReply<Items>;
   Locks locks = concurrency_.AdmitRead(view, keys);
-  const mvcc::Timestamp at = view.at;
-  Read<Items>(header, at, std::move(done),
-              [keys = std::move(keys), view = std::move(view),
-               locks = std::move(locks)](const ReadView& data) -> Reply {
+  const KeyBorders range = RangeOf(keys);
+  Read<Items>(header, std::move(view), range, std::move(locks), std::move(done),
+              [keys = std::move(keys)](const ReadView& data, const mvcc::View& as,
+                                       const Locks& met) -> Reply {
                 mvcc::Reader reader(data.snapshot);
                 Items items;
                 for (const std::string& key : keys) {
                   if (auto error = KeyOutside(data.region, key)) return *std::move(error);
-                  if (auto locked = FindLock(locks, key)) {
+                  if (auto locked = FindLock(met, key)) {
                     items.emplace_back(*std::move(locked));
                     continue;
                   }
-                  Result<mvcc::ReadAnswer> answer = reader.Get(key, view);
+                  Result<mvcc::ReadAnswer> answer = reader.Get(key, as);
                   if (!answer.ok()) return answer.status();
                   if (auto* locked = std::get_if<mvcc::KeyIsLocked>(&answer.value())) {
                     items.emplace_back(std::move(*locked));
@@ -321,14 +366,15 @@ void TxnKv::Scan(const RequestHeader& header, TxnScan scan, mvcc::View view, Txn
   // A range in reverse: all of it, since the first in memory may be the last of the scan.
   Locks locks = scan.reverse ? concurrency_.AdmitScan(view, scan.end, scan.start, SIZE_MAX)
                              : concurrency_.AdmitScan(view, scan.start, scan.end, scan.limit);
-  const mvcc::Timestamp at = view.at;
-  Read<Items>(header, at, std::move(done),
-              [scan = std::move(scan), view = std::move(view),
-               locks = std::move(locks)](const ReadView& data) -> Reply {
+  const KeyBorders range = {.lower = scan.reverse ? scan.end : scan.start,
+                            .upper = scan.reverse ? scan.start : scan.end};
+  Read<Items>(header, std::move(view), range, std::move(locks), std::move(done),
+              [scan = std::move(scan)](const ReadView& data, const mvcc::View& as,
+                                       const Locks& met) -> Reply {
                 auto error = scan.reverse ? UpperOutside(data.region, scan.start)
                                           : KeyOutside(data.region, scan.start);
                 if (error) return *std::move(error);
-                Result<Items> items = ScanItems(data, scan, view, locks);
+                Result<Items> items = ScanItems(data, scan, as, met);
                 if (!items.ok()) return items.status();
                 return std::move(items).value();
               });
@@ -346,7 +392,7 @@ void TxnKv::ScanLocks(const RequestHeader& header, mvcc::LockScan scan,
     in_memory =
         concurrency_.AdmitScan({.at = scan.latest}, scan.lower, scan.upper, std::size_t{SIZE_MAX});
   }
-  Read<std::vector<mvcc::KeyIsLocked>>(
+  ReadAtLeader<std::vector<mvcc::KeyIsLocked>>(
       header, mvcc::kMaxTimestamp, std::move(done),
       [scan = std::move(scan), in_memory = std::move(in_memory)](const ReadView& data) -> Reply {
         const Region& region = data.region;
@@ -366,7 +412,7 @@ void TxnKv::GetFlushed(const RequestHeader& header, std::vector<std::string> key
   if (status.ok()) status = CheckTimestamp({.at = start});
   if (!status.ok()) return done(std::move(status));
   using Reply = TxnReply<std::vector<FlushedKey>>;
-  Read<std::vector<FlushedKey>>(
+  ReadAtLeader<std::vector<FlushedKey>>(
       header, start, std::move(done),
       [keys = std::move(keys), start](const ReadView& data) -> Reply {
         mvcc::Reader reader(data.snapshot);
@@ -389,7 +435,7 @@ void TxnKv::GetFlushed(const RequestHeader& header, std::vector<std::string> key
 void TxnKv::Inspect(const RequestHeader& header, std::string key, TxnDone<mvcc::KeyRecords> done) {
   if (Status status = CheckKey(key); !status.ok()) return done(std::move(status));
   using Reply = TxnReply<mvcc::KeyRecords>;
-  Read<mvcc::KeyRecords>(
+  ReadAtLeader<mvcc::KeyRecords>(
       header, mvcc::kMaxTimestamp, std::move(done),
       [key = std::move(key), limits = limits_.inspect](const ReadView& data) -> Reply {
         if (auto error = KeyOutside(data.region, key)) return *std::move(error);
@@ -404,7 +450,7 @@ void TxnKv::InspectFirst(const RequestHeader& header, mvcc::Timestamp start,
   if (start.IsZero())
     return done(Status(Code::kInvalidArgument, "a transaction of timestamp zero"));
   using Reply = TxnReply<std::optional<InspectedKey>>;
-  Read<std::optional<InspectedKey>>(
+  ReadAtLeader<std::optional<InspectedKey>>(
       header, mvcc::kMaxTimestamp, std::move(done),
       [start, limits = limits_.inspect](const ReadView& data) -> Reply {
         auto key = mvcc::FirstKeyOf(data.snapshot, start, BoundsOf(data.region), limits);
@@ -467,14 +513,22 @@ void TxnKv::Prewrite(const RequestHeader& header, txn::PrewriteRequest request,
                            " (option max-value-bytes)"));
   }
   const bool chooses_commit = request.use_async_commit || request.try_one_phase;
+  // As in Commit(): the earlier attempt may have been the whole commit.
+  const bool may_be_committed = chooses_commit && header.is_retry;
+  const auto is_forgotten = std::make_shared<bool>(false);
   Act<txn::PrewriteOutcome>(
       header, std::move(request),
-      [this, chooses_commit, region = header.region](
+      [this, chooses_commit, may_be_committed, is_forgotten, region = header.region](
           mvcc::Reader& reader, const txn::PrewriteRequest& asked, txn::KeyLocks* locks) {
+        *is_forgotten =
+            may_be_committed && !mvcc::CheckNotCollected(asked.start, reader.safe_point()).ok();
         if (!chooses_commit) return txn::Prewrite(reader, asked);
         return PrewriteBelowReaders(region, reader, asked, locks);
       },
-      std::move(done));
+      [is_forgotten, done = std::move(done)](TxnReply<txn::PrewriteOutcome> reply) mutable {
+        if (*is_forgotten) return done(Forgotten("the prewrite"));
+        done(std::move(reply));
+      });
 }
 
 Result<txn::PrewriteOutcome> TxnKv::PrewriteBelowReaders(RegionId region, mvcc::Reader& reader,
@@ -515,7 +569,24 @@ void TxnKv::PessimisticRollback(const RequestHeader& header,
 
 void TxnKv::Commit(const RequestHeader& header, txn::CommitRequest request,
                    TxnDone<txn::Outcome> done) {
-  Act(header, std::move(request), txn::Commit, std::move(done));
+  // An earlier attempt may have committed, and what it wrote may be gone: a deletion, or what
+  // others have written over. Then nobody can tell any more.
+  const auto is_forgotten = std::make_shared<bool>(false);
+  Act<txn::Outcome>(
+      header, std::move(request),
+      [is_forgotten](mvcc::Reader& reader, const txn::CommitRequest& asked,
+                     txn::KeyLocks*) -> Result<txn::Outcome> {
+        RUTILE_ASSIGN_OR_RETURN(txn::Outcome outcome, txn::Commit(reader, asked));
+        *is_forgotten = asked.commit <= reader.safe_point() &&
+                        std::ranges::any_of(outcome.errors, [](const txn::KeyError& error) {
+                          return std::holds_alternative<txn::LockNotFound>(error);
+                        });
+        return outcome;
+      },
+      [is_forgotten, done = std::move(done)](TxnReply<txn::Outcome> reply) mutable {
+        if (*is_forgotten) return done(Forgotten("the commit"));
+        done(std::move(reply));
+      });
 }
 
 void TxnKv::Rollback(const RequestHeader& header, txn::RollbackRequest request,
@@ -550,13 +621,13 @@ void TxnKv::DeleteRange(const RequestHeader& header, std::string_view start, std
                    .upper = end.empty() ? "" : codec::EncodeMemcomparable(end)};
   if (notify_only) {
     using Reply = TxnReply<RangeRemoved>;
-    return Read<RangeRemoved>(header, mvcc::kMaxTimestamp, std::move(done),
-                              [range = std::move(range)](const ReadView& data) -> Reply {
-                                if (auto error = RangeOutside(data.region, range)) {
-                                  return *std::move(error);
-                                }
-                                return RangeRemoved{};
-                              });
+    return ReadAtLeader<RangeRemoved>(header, mvcc::kMaxTimestamp, std::move(done),
+                                      [range = std::move(range)](const ReadView& data) -> Reply {
+                                        if (auto error = RangeOutside(data.region, range)) {
+                                          return *std::move(error);
+                                        }
+                                        return RangeRemoved{};
+                                      });
   }
   Remove(header, range, std::move(done));
 }

@@ -19,8 +19,10 @@
 #include "mvcc/scanner.h"
 #include "store/max_timestamp_sync.h"
 #include "store/pessimistic_locks.h"
+#include "store/read_admission.h"
 #include "store/region_error.h"
 #include "store/region_flashback.h"
+#include "store/resolved_timestamps.h"
 #include "store/store.h"
 #include "store/txn_scheduler.h"
 #include "txn/check_secondary_locks.h"
@@ -55,7 +57,7 @@ using TxnReply = std::variant<T, RegionError, Status>;
 template <class T>
 using TxnDone = UniqueFunction<void(TxnReply<T>)>;
 
-// A range of keys, in the form of region borders.
+// A range of keys: of users in reads, in the form of region borders in removals.
 struct KeyBorders {
   std::string lower = {};
   std::string upper = {};  // Exclusive; empty: the end of all keys.
@@ -89,10 +91,13 @@ struct InspectedKey {
 // TxnScheduler. Checks arguments. The changes of an answered outcome are empty: they are applied.
 // What started below the safe point of its region (see safe_point.h) neither reads nor locks.
 //
-// Reads are served by leaders only, `from_follower` or not: what a follower has shown, its leader
-// would not know of when it chooses the commit timestamp of a transaction. That it does for
-// asynchronous commits and those in one phase, in terms of its own for which it was given a fresh
-// timestamp (see MaxTimestampSync); until then they are prewritten for two phases.
+// The leader chooses the commit timestamp of transactions that are committed asynchronously or in
+// one phase, above all that was read before. Get, BatchGet and Scan are served by followers too
+// where `from_follower` allows it: they tell the leader at which timestamp they read when they ask
+// it for the moment (see ReadAdmission), or nothing at all where the read may be stale and the
+// timestamp is resolved (see ResolvedTimestamps). Of what former leaders have let be read it knows
+// by a fresh timestamp in each term (see MaxTimestampSync); until then transactions are prewritten
+// for two phases. All else is read at leaders only.
 //
 // Safe from any thread; `done` runs exactly once, possibly before the call returns.
 class TxnKv {
@@ -104,11 +109,14 @@ class TxnKv {
       : store_(store),
         executor_(executor),
         limits_(limits),
-        sync_(concurrency_, std::move(timestamps)),
+        sync_(concurrency_, timestamps),
+        resolved_(store, concurrency_, std::move(timestamps)),
         scheduler_(store, executor, limits.scheduler),
+        admission_(std::make_shared<TxnReadAdmission>(concurrency_)),
         locks_(std::make_shared<PessimisticLocks>(store, scheduler_, concurrency_, executor,
                                                   limits.locks)) {
     store.Watch(locks_);
+    store.AdmitReadsBy(admission_);
   }
 
   void Get(const RequestHeader& header, std::string key, mvcc::View view,
@@ -198,9 +206,15 @@ class TxnKv {
                     RegionFlashback::Request request, TxnDone<FlashbackDone> done);
   // Removes what the region has in `range`, which is in it.
   void Remove(const RequestHeader& header, const KeyBorders& range, TxnDone<RangeRemoved> done);
-  // Runs `read` on a view that has all that is seen at `at`, and hands on what it returns.
+  // Runs `read` on data that have all that is seen at the view's timestamp, with the view and the
+  // locks in memory that it must heed in `range`, and hands on what it returns. `locks` are those
+  // of this store; where it does not lead, the leader adds its own.
   template <class T, class F>
-  void Read(const RequestHeader& header, mvcc::Timestamp at, TxnDone<T> done, F read);
+  void Read(const RequestHeader& header, mvcc::View view, const KeyBorders& range,
+            txn::ConcurrencyManager::Locks locks, TxnDone<T> done, F read);
+  // Likewise, on the leader and heeding no locks.
+  template <class T, class F>
+  void ReadAtLeader(const RequestHeader& header, mvcc::Timestamp at, TxnDone<T> done, F read);
   // Runs `act`, whose T is or has an Outcome, on the keys of the request, and hands on what it
   // gave. It may lock keys in memory until its changes are applied.
   template <class T, class Request>
@@ -219,8 +233,11 @@ class TxnKv {
   const TxnLimits limits_;
   txn::ConcurrencyManager concurrency_;
   MaxTimestampSync sync_;
+  ResolvedTimestamps resolved_;
   TxnScheduler scheduler_;
-  const std::shared_ptr<PessimisticLocks> locks_;  // The store only knows it weakly.
+  // The store only knows these weakly.
+  const std::shared_ptr<TxnReadAdmission> admission_;
+  const std::shared_ptr<PessimisticLocks> locks_;
 };
 
 }  // namespace rutile::store

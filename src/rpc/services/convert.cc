@@ -117,7 +117,9 @@ store::RequestHeader ToHeader(const kvrpcpb::Context& context) {
                               .peer = PeerId(context.peer().id()),
                               .store = StoreId(context.peer().store_id()),
                               .term = Term(context.term()),
-                              .from_follower = context.replica_read(),
+                              .from_follower = context.replica_read() || context.stale_read(),
+                              .stale = context.stale_read(),
+                              .is_retry = context.is_retry_request(),
                               .time_limit = ToTimeLimit(context.max_execution_duration_ms())};
   if (context.has_region_epoch()) {
     header.epoch = store::RegionEpoch{.conf_version = context.region_epoch().conf_ver(),

@@ -95,6 +95,25 @@ class TxnStores : public SimulatedStores {
     for (const std::string& key : keys) request.mutations.push_back({.key = key, .value = value});
     return request;
   }
+  txn::PrewriteRequest OnePhase(const std::vector<std::string>& keys, const std::string& value) {
+    txn::PrewriteRequest request = Puts(keys, value, Now());
+    request.try_one_phase = true;
+    return request;
+  }
+  txn::PrewriteRequest Async(const std::vector<std::string>& keys, const std::string& value) {
+    txn::PrewriteRequest request = Puts(keys, value, Now());
+    request.use_async_commit = true;
+    request.secondaries.assign(keys.begin() + 1, keys.end());
+    return request;
+  }
+  // After the first of a term the leader has its timestamp. That one falls back to two phases, and
+  // leaves a lock on "first".
+  void AwaitTimestamp() {
+    const txn::PrewriteRequest request = OnePhase({Key("first")}, "x");
+    first_ = request.start;
+    Must(Await(&TxnKv::Prewrite, request));
+    world_.RunFor(Milliseconds(50));
+  }
   void Write(const std::vector<std::string>& keys, const std::string& value) {
     const mvcc::Timestamp start = Now();
     EXPECT_THAT(Must(Await(&TxnKv::Prewrite, Puts(keys, value, start))).outcome.errors,
@@ -189,6 +208,7 @@ class TxnStores : public SimulatedStores {
 
   std::uint64_t regions_ = 1;
   bool has_oracle_ = true;
+  mvcc::Timestamp first_ = {};  // Of the transaction of AwaitTimestamp().
   TxnLimits limits_;
   std::array<std::unique_ptr<TxnKv>, kStores> kv_;
   std::size_t leader_ = 0;
