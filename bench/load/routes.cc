@@ -102,6 +102,7 @@ void Routes::AskMembers() {
 
 void Routes::AskRegions(const std::string& address) {
   H2Peer& peer = client_.To(address);
+  placement_ = &peer;
   pdpb::ScanRegionsRequest request;
   request.mutable_header()->set_cluster_id(cluster_);
   peer.Call("/pdpb.PD/ScanRegions", request.SerializeAsString(),

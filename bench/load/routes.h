@@ -45,6 +45,9 @@ class Routes {
   // Reads everything anew; calls made while that is under way join it. On an error the old routes
   // stay. `done` runs from a Poll.
   void Refresh(std::function<void(const Status&)> done);
+  // Who leads placement, and of which cluster, as of the last refresh. Null before the first.
+  H2Peer* placement() const { return placement_; }
+  std::uint64_t cluster() const { return cluster_; }
 
  private:
   void AskMembers();
@@ -58,6 +61,7 @@ class Routes {
   std::size_t endpoint_ = 0;  // The one asked now, or that answered last.
   std::size_t failed_ = 0;    // Endpoints that failed in this refresh.
   std::uint64_t cluster_ = 0;
+  H2Peer* placement_ = nullptr;
   std::map<std::string, Route, std::less<>> routes_;  // By start key.
   std::map<std::uint64_t, H2Peer*> stores_;
   std::vector<std::function<void(const Status&)>> waiting_;
