@@ -34,6 +34,19 @@ class TxnAsyncTest : public testing::TxnStores {
   }
 };
 
+// That the key exists is told to who inserts it, as of its start: no commit may come below that.
+TEST_F(TxnAsyncTest, ACommitIsAboveWhoWasToldThatTheKeyExists) {
+  AwaitTimestamp();
+  Must(Await(&TxnKv::Prewrite, OnePhase({Key("a")}, "1")));
+  txn::PrewriteRequest removal = OnePhase({Key("a")}, "");
+  removal.mutations[0].kind = txn::Mutation::Kind::kDelete;
+  txn::PrewriteRequest insert = Puts({Key("a")}, "2", Now());
+  insert.mutations[0].kind = txn::Mutation::Kind::kInsert;
+  const auto told = Must(Await(&TxnKv::Prewrite, insert));
+  EXPECT_EQ(1u, told.outcome.errors.size());
+  EXPECT_GT(Must(Await(&TxnKv::Prewrite, removal)).one_phase_commit, insert.start);
+}
+
 TEST_F(TxnAsyncTest, ACommitInOnePhaseIsAboveEveryReadAndVisibleAtOnce) {
   AwaitTimestamp();
   const txn::PrewriteRequest request = OnePhase({Key("a"), Key("b")}, "1");

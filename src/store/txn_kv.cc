@@ -72,6 +72,13 @@ Locks LocksOf(const txn::PrewriteRequest& request) {
   return locks;
 }
 
+bool LooksForValues(const txn::PrewriteRequest& request) {
+  return std::ranges::any_of(request.mutations, [](const txn::Mutation& mutation) {
+    return mutation.kind == txn::Mutation::Kind::kInsert ||
+           mutation.kind == txn::Mutation::Kind::kCheckNotExists;
+  });
+}
+
 std::unique_ptr<mvcc::Scanner> NewScanner(const ReadView& data, const TxnScan& scan,
                                           const mvcc::View& view) {
   mvcc::Scanner::Options options = {.lower = scan.reverse ? scan.end : scan.start,
@@ -522,6 +529,10 @@ void TxnKv::Prewrite(const RequestHeader& header, txn::PrewriteRequest request,
           mvcc::Reader& reader, const txn::PrewriteRequest& asked, txn::KeyLocks* locks) {
         *is_forgotten =
             may_be_committed && !mvcc::CheckNotCollected(asked.start, reader.safe_point()).ok();
+        // Whether a key exists is read at a timestamp too. Whoever writes it waits for its latch.
+        if (LooksForValues(asked)) {
+          concurrency_.RaiseMaxTs(std::max(asked.start, asked.for_update));
+        }
         if (!chooses_commit) return txn::Prewrite(reader, asked);
         return PrewriteBelowReaders(region, reader, asked, locks);
       },
