@@ -14,7 +14,7 @@
 #include <string>
 
 #include "client/garbage_keeper.h"
-#include "client/testing/fake_stores.h"
+#include "client/testing/with_fake_stores.h"
 #include "proto/errorpb.pb.h"
 #include "proto/kvrpcpb.pb.h"
 #include "proto/pdpb.pb.h"

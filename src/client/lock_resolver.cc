@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/probe.h"
+#include "client/secondaries.h"
 #include "proto/kvrpcpb.pb.h"
 
 namespace rutile::client {
@@ -121,59 +122,17 @@ class Resolution : public std::enable_shared_from_this<Resolution> {
   }
 
   // An asynchronous commit whose client is silent: it is committed if all keys have its lock.
-  struct Secondaries {
-    std::size_t left = 0;
-    Timestamp commit = {};  // The highest of the least commit timestamps.
-    bool is_decided = false;
-    bool is_in_two_phases = false;
-  };
   void CheckSecondaries(const kvrpcpb::LockInfo& primary) {
     RUTILE_SOMETIMES(true, "client: a silent asynchronous commit is looked into");
-    const Timestamp start = this->start();
-    const auto found = std::make_shared<Secondaries>();
-    const std::set<std::string> keys(primary.secondaries().begin(), primary.secondaries().end());
-    found->left = keys.size();
-    found->commit = Timestamp(primary.min_commit_ts());
     std::set<std::string>& met = transactions_.begin()->second.keys;
     met.insert(primary.primary_lock());
-    met.insert(keys.begin(), keys.end());
-    if (keys.empty()) return Resolve(start, found->commit);
-    core_->SendAll<kvrpcpb::CheckSecondaryLocksResponse, kvrpcpb::CheckSecondaryLocksRequest>(
-        {.method = "KvCheckSecondaryLocks", .deadline = deadline_}, {keys.begin(), keys.end()},
-        [start](const std::vector<std::string>& some,
-                kvrpcpb::CheckSecondaryLocksRequest* request) {
-          request->set_start_version(start.value());
-          *request->mutable_keys() = {some.begin(), some.end()};
-        },
-        [self = shared_from_this(), start, found](
-            const Result<kvrpcpb::CheckSecondaryLocksResponse>& reply,
-            const std::vector<std::string>& some) {
-          self->TakeSecondaries(reply, some, found.get());
-          if (found->left > 0) return;
-          if (!self->status_.ok()) return self->done_(self->status_);
-          if (found->is_in_two_phases && !found->is_decided) return self->Check(true);
-          self->Resolve(start, found->commit);
-        });
-  }
-  void TakeSecondaries(const Result<kvrpcpb::CheckSecondaryLocksResponse>& reply,
-                       const std::vector<std::string>& some, Secondaries* found) {
-    found->left -= some.size();
-    if (!reply.ok() || reply.value().has_error()) {
-      status_ = reply.ok() ? Status(Code::kInternal, "locks of an asynchronous commit: " +
-                                                         TextOf(reply.value().error()))
-                           : reply.status();
-      return;
-    }
-    if (found->is_decided) return;
-    if (static_cast<std::size_t>(reply.value().locks_size()) < some.size()) {
-      found->is_decided = true;
-      found->commit = Timestamp(reply.value().commit_ts());
-      return;
-    }
-    for (const kvrpcpb::LockInfo& lock : reply.value().locks()) {
-      found->commit = std::max(found->commit, Timestamp(lock.min_commit_ts()));
-      if (!lock.use_async_commit()) found->is_in_two_phases = true;
-    }
+    met.insert(primary.secondaries().begin(), primary.secondaries().end());
+    client::CheckSecondaries(core_, start(), primary, deadline_,
+                             [self = shared_from_this()](const Result<SecondariesFound>& found) {
+                               if (!found.ok()) return self->done_(found.status());
+                               if (found.value().is_in_two_phases) return self->Check(true);
+                               self->Resolve(self->start(), found.value().commit);
+                             });
   }
 
   // Brings the keys to the end that the primary has: a commit, or for zero a rollback.

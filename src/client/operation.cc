@@ -140,7 +140,7 @@ void Operations::Send(const std::shared_ptr<Attempt>& attempt, const Route& rout
           const bool lost =
               status.code() == Code::kUnavailable || status.code() == Code::kDeadlineExceeded;
           if (!lost) return self->Refused(*attempt, std::move(status), route);
-          attempt->unknown = true;
+          self->Lose(*attempt);
           self->routes_.Redirect(attempt->where.key, std::nullopt);
           if (!self->IsRepeatable(attempt->where)) {
             return attempt->fail(
@@ -159,6 +159,11 @@ void Operations::Send(const std::shared_ptr<Attempt>& attempt, const Route& rout
       });
 }
 
+void Operations::Lose(Attempt& attempt) {
+  attempt.unknown = true;
+  if (attempt.where.is_late) *attempt.where.is_late = true;
+}
+
 void Operations::Refused(Attempt& attempt, Status status, const Route& route) {
   if (attempt.unknown && attempt.where.effect != Where::Effect::kNone) {
     status = Status(Code::kDeadlineExceeded,
@@ -173,7 +178,7 @@ std::optional<Status> Operations::Learn(Attempt& attempt, const errorpb::Error& 
     return Status(Code::kInvalidArgument, error.message());
   }
   if (error.has_undetermined_result()) {
-    attempt.unknown = true;
+    Lose(attempt);
     if (!IsRepeatable(attempt.where)) {
       return Status(Code::kDeadlineExceeded, "the outcome is unknown: " + error.message());
     }

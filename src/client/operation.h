@@ -42,6 +42,9 @@ struct Where {
   bool below = false;  // To the region that holds the keys right below `key` (reverse scans).
   Effect effect = Effect::kNone;
   std::optional<Instant> deadline = {};  // When to give up, if that is before the options' timeout.
+  // Set before an answer is handed on when an attempt before it had none: that one may have been
+  // carried out, or may yet be.
+  std::shared_ptr<std::atomic<bool>> is_late = {};
 };
 
 // Carries requests to the leader of their region: looks routes up at placement, tries again with
@@ -94,6 +97,8 @@ class Operations : public std::enable_shared_from_this<Operations> {
                    std::size_t endpoint, std::size_t tried);
   void Send(const std::shared_ptr<Attempt>& attempt, const Route& route,
             const std::string& address);
+  // An attempt has no answer, or one that says that nobody knows.
+  static void Lose(Attempt& attempt);
   // Fails with what the server has said of the call itself. That concerns this attempt only.
   void Refused(Attempt& attempt, Status status, const Route& route);
   // Pauses and starts again; fails when the time is up.

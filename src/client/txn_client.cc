@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <set>
 
-#include "client/two_phase_commit.h"
+#include "client/held_locks.h"
+#include "client/txn_commit.h"
 #include "client/txn_core.h"
 #include "client/txn_reads.h"
 
@@ -18,29 +19,40 @@ TxnError Over() { return {.code = TxnCode::kRefused, .message = "the transaction
 struct Scanning {
   std::shared_ptr<TxnCore> core;
   Timestamp at;
-  std::string from;
+  std::string from;  // What is left of the range.
   std::string to;
+  bool is_reverse = false;
   std::size_t limit = 0;
   WriteBuffer own;  // As it was when the scan began.
   std::vector<Transaction::Pair> found = {};
   TxnDone<std::vector<Transaction::Pair>> done;
 };
 
+// The pairs of a page, in the order of the scan, with own writes.
+std::vector<Transaction::Pair> MergeOwn(const Scanning& scan, Page page) {
+  if (!scan.is_reverse) {
+    return scan.own.Merge(std::move(page.pairs), scan.from, page.next.value_or(scan.to));
+  }
+  std::ranges::reverse(page.pairs);
+  auto merged = scan.own.Merge(std::move(page.pairs), page.next.value_or(scan.from), scan.to);
+  std::ranges::reverse(merged);
+  return merged;
+}
+
 void ScanOn(const std::shared_ptr<Scanning>& scan) {
   // Own writes may hide what is found, so that more is read than was asked for; never less.
   const std::size_t page = std::min(kPagePairs, scan->limit - scan->found.size() + 1);
-  ReadPage(scan->core, scan->at, scan->from, scan->to, page, [scan](TxnResult<Page> result) {
+  const Range range = {.from = scan->from, .to = scan->to, .is_reverse = scan->is_reverse};
+  ReadPage(scan->core, scan->at, range, page, [scan](TxnResult<Page> result) {
     if (auto* error = std::get_if<TxnError>(&result)) return scan->done(std::move(*error));
     Page& read = std::get<Page>(result);
-    const std::string border = read.next.value_or(scan->to);
-    for (auto& pair : scan->own.Merge(std::move(read.pairs), scan->from, border)) {
+    const std::optional<std::string> next = read.next;
+    for (auto& pair : MergeOwn(*scan, std::move(read))) {
       if (scan->found.size() == scan->limit) break;
       scan->found.push_back(std::move(pair));
     }
-    if (!read.next || scan->found.size() == scan->limit) {
-      return scan->done(std::move(scan->found));
-    }
-    scan->from = *std::move(read.next);
+    if (!next || scan->found.size() == scan->limit) return scan->done(std::move(scan->found));
+    (scan->is_reverse ? scan->to : scan->from) = *next;
     ScanOn(scan);
   });
 }
@@ -53,12 +65,13 @@ TxnClient::TxnClient(const TxnClientOptions& options, Connect connect, const Clo
 
 TxnClient::~TxnClient() = default;
 
-void TxnClient::Begin(TxnDone<std::shared_ptr<Transaction>> done) {
+void TxnClient::Begin(const TransactionOptions& options,
+                      TxnDone<std::shared_ptr<Transaction>> done) {
   const Instant began = core_->Now();
-  core_->GetTimestamp(core_->NewDeadline(), [core = core_, began, done = std::move(done)](
+  core_->GetTimestamp(core_->NewDeadline(), [core = core_, options, began, done = std::move(done)](
                                                 const Result<Timestamp>& start) {
     if (!start.ok()) return done(ErrorOf(start.status()));
-    done(std::shared_ptr<Transaction>(new Transaction(core, start.value(), began)));
+    done(std::shared_ptr<Transaction>(new Transaction(core, options, start.value(), began)));
   });
 }
 
@@ -66,6 +79,18 @@ void TxnClient::Close(std::function<void()> done) {
   core_->SetOnEnd(std::move(done));
   core_ = nullptr;
 }
+
+Transaction::Transaction(std::shared_ptr<TxnCore> core, const TransactionOptions& options,
+                         Timestamp start, Instant began)
+    : core_(std::move(core)),
+      options_(options),
+      start_(start),
+      began_(began),
+      held_(options.is_pessimistic ? std::make_shared<HeldLocks>(core_, start, began) : nullptr) {}
+
+Transaction::~Transaction() { Rollback(); }
+
+Timestamp Transaction::for_update() const { return held_->for_update(); }
 
 void Transaction::Get(const std::string& key, TxnDone<std::optional<std::string>> done) {
   BatchGet({key}, [key, done = std::move(done)](TxnResult<Pairs> result) {
@@ -103,6 +128,16 @@ void Transaction::BatchGet(std::vector<std::string> keys, TxnDone<Pairs> done) {
 
 void Transaction::Scan(std::string start, std::string end, std::size_t limit,
                        TxnDone<std::vector<Pair>> done) {
+  StartScan(std::move(start), std::move(end), limit, /*is_reverse=*/false, std::move(done));
+}
+
+void Transaction::ReverseScan(std::string start, std::string end, std::size_t limit,
+                              TxnDone<std::vector<Pair>> done) {
+  StartScan(std::move(start), std::move(end), limit, /*is_reverse=*/true, std::move(done));
+}
+
+void Transaction::StartScan(std::string start, std::string end, std::size_t limit, bool is_reverse,
+                            TxnDone<std::vector<Pair>> done) {
   if (is_over_) {
     return core_->executor().Post([done = std::move(done)] { done(Over()); });
   }
@@ -114,6 +149,7 @@ void Transaction::Scan(std::string start, std::string end, std::size_t limit,
   scan->at = start_;
   scan->from = std::move(start);
   scan->to = std::move(end);
+  scan->is_reverse = is_reverse;
   scan->limit = limit;
   scan->own = writes_;
   scan->done = std::move(done);
@@ -124,21 +160,49 @@ void Transaction::LockKeys(const std::vector<std::string>& keys) {
   for (const std::string& key : keys) writes_.Lock(key);
 }
 
+void Transaction::Lock(const std::vector<std::string>& keys, const LockOptions& options,
+                       TxnDone<Pairs> done) {
+  std::optional<TxnError> refused;
+  if (is_over_) refused = Over();
+  if (!is_pessimistic()) {
+    refused = {.code = TxnCode::kRefused, .message = "only a pessimistic transaction locks keys"};
+  }
+  core_->executor().Post([held = held_, keys = std::set<std::string>(keys.begin(), keys.end()),
+                          options, refused, done = std::move(done)] {
+    if (refused) return done(*refused);
+    held->Lock(keys, options, done);
+  });
+}
+
 void Transaction::Commit(TxnDone<Timestamp> done) {
   if (is_over_) {
     return core_->executor().Post([done = std::move(done)] { done(Over()); });
   }
   is_over_ = true;
-  if (writes_.empty()) {
-    return core_->executor().Post([start = start_, done = std::move(done)] { done(start); });
-  }
-  CommitInTwoPhases(core_, start_, began_, writes_.writes(), std::move(done));
+  core_->executor().Post([core = core_, held = held_, done = std::move(done),
+                          commitment = Commitment{.start = start_,
+                                                  .began = began_,
+                                                  .options = options_,
+                                                  .writes = writes_.writes(),
+                                                  .held = held_}]() mutable {
+    if (held != nullptr) {
+      auto writes = PrepareWrites(std::move(commitment.writes), held->values());
+      if (auto* error = std::get_if<TxnError>(&writes)) {
+        held->RollBack();
+        return done(std::move(*error));
+      }
+      commitment.writes = std::get<0>(std::move(writes));
+    }
+    if (commitment.writes.empty()) return done(commitment.start);
+    CommitTransaction(core, std::move(commitment), std::move(done));
+  });
   writes_.Clear();
 }
 
 void Transaction::Rollback() {
-  is_over_ = true;
+  if (std::exchange(is_over_, true)) return;
   writes_.Clear();
+  if (held_ != nullptr) core_->executor().Post([held = held_] { held->RollBack(); });
 }
 
 }  // namespace rutile::client

@@ -11,7 +11,7 @@
 #include <variant>
 #include <vector>
 
-#include "client/testing/fake_stores.h"
+#include "client/testing/txn_client_testing.h"
 #include "proto/errorpb.pb.h"
 #include "proto/kvrpcpb.pb.h"
 #include "proto/pdpb.pb.h"
@@ -25,80 +25,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::Pair;
-
-using Strings = std::vector<std::string>;
-
-std::string PrewriteError(const kvrpcpb::KeyError& error) {
-  kvrpcpb::PrewriteResponse response;
-  *response.add_errors() = error;
-  return response.SerializeAsString();
-}
-std::string PrewriteLocked(const kvrpcpb::LockInfo& lock) {
-  kvrpcpb::KeyError error;
-  *error.mutable_locked() = lock;
-  return PrewriteError(error);
-}
-std::string CommitError(const kvrpcpb::KeyError& error) {
-  kvrpcpb::CommitResponse response;
-  *response.mutable_error() = error;
-  return response.SerializeAsString();
-}
-std::string ReadLocked(const kvrpcpb::LockInfo& lock) {
-  kvrpcpb::BatchGetResponse response;
-  *response.add_pairs()->mutable_error()->mutable_locked() = lock;
-  return response.SerializeAsString();
-}
-class TxnClientTest : public WithFakeStores {
- protected:
-  void SetUp() override { Connect({}); }
-  void Connect(TxnClientOptions options) {
-    options.endpoints = {"s1"};
-    client_ = std::make_unique<TxnClient>(options, stores_.Connector(), clock_, random_, executor_);
-  }
-  // Runs until the answer is there, or a minute.
-  template <class T, class Start>
-  TxnResult<T> Await(Start start) {
-    auto answer = std::make_shared<std::optional<TxnResult<T>>>();
-    start([answer](TxnResult<T> result) { *answer = std::move(result); });
-    EXPECT_TRUE(world_.RunUntil([&] { return answer->has_value(); }, Seconds(60)));
-    return answer->value_or(TxnError{.message = "no answer"});
-  }
-  std::shared_ptr<Transaction> Begin() {
-    auto begun = Await<std::shared_ptr<Transaction>>(
-        [this](TxnDone<std::shared_ptr<Transaction>> done) { client_->Begin(std::move(done)); });
-    return std::get<std::shared_ptr<Transaction>>(begun);
-  }
-  // "committed", or the error.
-  std::string Commit(Transaction& transaction) {
-    const auto result =
-        Await<Timestamp>([&](TxnDone<Timestamp> done) { transaction.Commit(std::move(done)); });
-    const auto* error = std::get_if<TxnError>(&result);
-    if (error != nullptr) {
-      error_ = *error;
-      return std::string(ToString(error->code));
-    }
-    commit_ = std::get<Timestamp>(result);
-    return "committed";
-  }
-  std::string Get(Transaction& transaction, const std::string& key) {
-    const auto result = Await<std::optional<std::string>>(
-        [&](TxnDone<std::optional<std::string>> done) { transaction.Get(key, std::move(done)); });
-    if (const auto* error = std::get_if<TxnError>(&result)) return ToString(*error);
-    return std::get<std::optional<std::string>>(result).value_or("absent");
-  }
-  std::shared_ptr<Transaction> BeginWriting(const Strings& keys) {
-    auto transaction = Begin();
-    for (const std::string& key : keys) transaction->Put(key, "1");
-    stores_.calls.clear();
-    return transaction;
-  }
-  // What goes on in the background comes to its end.
-  void Settle() { world_.RunFor(Seconds(60)); }
-
-  std::unique_ptr<TxnClient> client_;
-  TxnError error_;
-  Timestamp commit_;
-};
 
 TEST_F(TxnClientTest, LocksAllKeysAndDecidesAtThePrimary) {
   auto transaction = BeginWriting({"z", "a", "b"});
@@ -184,6 +110,27 @@ TEST_F(TxnClientTest, AScanGoesOverRegionsAndMergesItsOwnWrites) {
   EXPECT_EQ("b=1 c=1 o=old ", scan("b", "", 3));
   EXPECT_EQ("b=1 c=1 ", scan("b", "o", 3));
   EXPECT_EQ("", scan("d", "o", 3));
+  EXPECT_EQ("", scan("d", "c", 3));
+}
+
+TEST_F(TxnClientTest, AReverseScanGoesDownOverRegionsAndMergesItsOwnWrites) {
+  stores_.data = {{"a", "old"}, {"b", "old"}, {"n", "old"}, {"o", "old"}, {"p", "old"}};
+  auto transaction = BeginWriting({"b", "c", "q"});
+  transaction->Delete("n");
+  const auto scan = [&](std::string from, std::string to, std::size_t limit) {
+    std::string text;
+    const auto result =
+        Await<std::vector<Transaction::Pair>>([&](TxnDone<std::vector<Transaction::Pair>> done) {
+          transaction->ReverseScan(std::move(from), std::move(to), limit, std::move(done));
+        });
+    for (const auto& [key, value] : std::get<0>(result)) text += key + "=" + value + " ";
+    return text;
+  };
+  EXPECT_EQ("q=1 p=old o=old c=1 b=1 a=old ", scan("", "", 100));
+  EXPECT_EQ("o=old c=1 b=1 ", scan("b", "p", 3));
+  EXPECT_EQ("c=1 b=1 ", scan("b", "o", 3));
+  EXPECT_EQ("c=1 b=1 a=old ", scan("", "m", 100));  // The border of two regions.
+  EXPECT_EQ("", scan("d", "m", 3));
   EXPECT_EQ("", scan("d", "c", 3));
 }
 
@@ -476,6 +423,18 @@ TEST_F(TxnClientTest, ACommitWithoutItsLockWasRolledBack) {
   gone.mutable_txn_lock_not_found()->set_key("a");
   stores_.answers["KvCommit"] = {Lost(), CommitError(gone)};
   EXPECT_EQ("rolled-back", Commit(*BeginWriting({"a"})));
+  stores_.answers["KvCommit"] = {CommitError(gone)};
+  EXPECT_EQ("rolled-back", Commit(*BeginWriting({"a"})));
+}
+
+// Or it was committed by an attempt without an answer, overwritten and collected.
+TEST_F(TxnClientTest, ACommitWithoutItsLockOfWhichNothingNeedBeKeptIsUndetermined) {
+  kvrpcpb::KeyError gone;
+  gone.mutable_txn_lock_not_found()->set_key("a");
+  stores_.answers["KvCommit"] = {Lost(), CommitError(gone)};
+  auto transaction = BeginWriting({"a"});
+  stores_.safe_point = transaction->start().value() + 1;
+  EXPECT_EQ("undetermined", Commit(*transaction));
 }
 
 TEST_F(TxnClientTest, AnswersWhenAllKeysAreCommittedIfItIsTold) {

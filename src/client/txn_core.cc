@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/probe.h"
 #include "codec/memcomparable.h"
 #include "proto/pdpb.pb.h"
 
@@ -42,6 +43,18 @@ void TxnCore::GetTimestamp(Instant deadline, std::function<void(Result<Timestamp
       [done = std::move(done)](const Result<pdpb::GetMinTSResponse>& response) {
         if (!response.ok()) return done(response.status());
         done(ToTimestamp(response.value().timestamp()));
+      });
+}
+
+void TxnCore::CheckIsKept(Timestamp start, Instant deadline, std::function<void(Status)> done) {
+  AskPlacement<pdpb::GetGCSafePointResponse>(
+      "GetGCSafePoint", "the safe point", pdpb::GetGCSafePointRequest(), deadline,
+      [start, done = std::move(done)](const Result<pdpb::GetGCSafePointResponse>& response) {
+        if (!response.ok()) return done(response.status());
+        if (response.value().safe_point() <= start.value()) return done({});
+        RUTILE_SOMETIMES(true, "client: what became of a transaction is not kept");
+        done(Status(Code::kFailedPrecondition,
+                    "it took so long that what became of the transaction need not be kept"));
       });
 }
 
@@ -88,20 +101,35 @@ void TxnCore::Pause(Backoff* backoff, Instant deadline, const std::function<void
   executor().PostAfter(pause, [self = Self(), then] { then(); });
 }
 
-Result<std::optional<std::string>> TxnCore::KeyBehind(const Route& route) {
-  if (route.end_key.empty()) return std::optional<std::string>();
-  std::string_view border = route.end_key;
+namespace {
+
+// The key at a border of a region; nothing: it has none there.
+Result<std::optional<std::string>> KeyAt(const Route& route, std::string_view border) {
+  if (border.empty()) return std::optional<std::string>();
   std::optional<std::string> key = codec::TakeMemcomparable(&border);
   if (key) return key;
-  return Status(Code::kInternal,
-                "region " + ToString(route.region) + " ends where no transaction can have a key");
+  return Status(Code::kInternal, "region " + ToString(route.region) +
+                                     " has a border where no transaction can have a key");
+}
+
+}  // namespace
+
+Result<std::optional<std::string>> TxnCore::KeyBehind(const Route& route) {
+  return KeyAt(route, route.end_key);
+}
+
+Result<std::optional<std::string>> TxnCore::FirstKey(const Route& route) {
+  return KeyAt(route, route.start_key);
 }
 
 Where TxnCore::WhereOf(const Call& call, const std::string& key) const {
   return {.method = "/tikvpb.Tikv/" + call.method,
-          .key = codec::EncodeMemcomparable(key),
+          // Below an empty key: below the end of all.
+          .key = call.below && key.empty() ? std::string() : codec::EncodeMemcomparable(key),
+          .below = call.below,
           .effect = call.effect,
-          .deadline = call.deadline};
+          .deadline = call.deadline,
+          .is_late = call.is_late};
 }
 
 bool TxnCore::Holds(const Route& route, const std::string& key) {

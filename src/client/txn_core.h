@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -44,6 +45,11 @@ class TxnCore : public Operations {
   // the deadline.
   void GetTimestamp(Instant deadline, std::function<void(Result<Timestamp>)> done);
 
+  // Whether stores still have all records of a transaction that started then: what they say of its
+  // fate is worth nothing below the safe point. To be asked after them. kFailedPrecondition: they
+  // need not; kUnavailable as above.
+  void CheckIsKept(Timestamp start, Instant deadline, std::function<void(Status)> done);
+
   // Asks whoever leads placement for `what`, a word for messages: `method` of its service, again
   // until it is answered. Requests must be such that twice is as good as once. kUnavailable when
   // nobody has answered by the deadline. `done(result)` runs on the executor.
@@ -59,6 +65,9 @@ class TxnCore : public Operations {
     std::string method = {};  // Of the service of stores: "KvGet".
     Where::Effect effect = Where::Effect::kWrite;
     Instant deadline = {};
+    // Send: to the region that holds the keys right below the key; of an empty one, the last.
+    bool below = false;
+    std::shared_ptr<std::atomic<bool>> is_late = {};  // As in Where.
     // SendAll: how many bytes a key adds to a request, if that matters.
     std::function<std::size_t(const std::string& key)> bytes = {};
   };
@@ -72,8 +81,14 @@ class TxnCore : public Operations {
   template <class Response, class Request, class Fill, class Take>
   void SendAll(const Call& call, std::vector<std::string> keys, Fill fill, Take take);
 
+  // The keys by region, as far as regions are known, in order, no group larger than a batch may be.
+  std::vector<std::vector<std::string>> Group(const Call& call,
+                                              std::vector<std::string> keys) const;
+
   // Where the keys begin that lie behind the region's; nothing: there are none.
   static Result<std::optional<std::string>> KeyBehind(const Route& route);
+  // Where the region's keys begin; nothing: with the first of all.
+  static Result<std::optional<std::string>> FirstKey(const Route& route);
 
  private:
   struct Question {
@@ -88,9 +103,6 @@ class TxnCore : public Operations {
     std::function<void(Status)> fail = {};
   };
 
-  // The keys by region, as far as regions are known, no group larger than a batch may be.
-  std::vector<std::vector<std::string>> Group(const Call& call,
-                                              std::vector<std::string> keys) const;
   template <class Response, class Request, class Fill, class Take>
   void SendGroup(const Call& call, std::vector<std::string> keys, Fill fill, Take take);
   Where WhereOf(const Call& call, const std::string& key) const;

@@ -9,6 +9,10 @@
 #include "base/status.h"
 #include "base/strong_id.h"
 
+namespace kvrpcpb {
+class KeyError;
+}
+
 namespace rutile::client {
 
 // A point in the cluster's order of transactions, from the oracle: milliseconds since the Unix
@@ -31,6 +35,8 @@ enum class TxnCode : std::uint8_t {
       6,          // The answer to the commit was lost: it may have been carried out, or may yet.
   kRefused = 7,   // The request can never succeed.
   kInternal = 8,  // Records or answers that make no sense. Nothing is committed.
+  // The transactions that have the key wait, one for another, for one that this one has. Roll back.
+  kDeadlock = 9,
 };
 // "write-conflict", "undetermined" ...
 std::string_view ToString(TxnCode code);
@@ -39,8 +45,8 @@ struct TxnError {
   TxnCode code = TxnCode::kInternal;
   std::string message = {};
   std::string key = {};            // The key that it is about, if it is about one.
-  Timestamp conflict_start = {};   // kWriteConflict: of the other transaction.
-  Timestamp conflict_commit = {};  // Likewise; zero: it was not committed yet.
+  Timestamp conflict_start = {};   // kWriteConflict, kDeadlock: of the other transaction.
+  Timestamp conflict_commit = {};  // kWriteConflict; zero: it was not committed yet.
 };
 // "write-conflict: ..., key k".
 std::string ToString(const TxnError& error);
@@ -50,9 +56,13 @@ using TxnResult = std::variant<T, TxnError>;
 template <class T>
 using TxnDone = std::function<void(TxnResult<T>)>;
 
+// A key that was to be inserted is there.
+TxnError KeyExists(std::string key);
 // A lock on `key` was in the way until the time was up, and its transaction lives.
 TxnError HeldForTooLong(std::string key);
 // Of a request that may be repeated, or was certainly not carried out.
 TxnError ErrorOf(const Status& status);
+// What a store's answer about a key says of the whole transaction. Not for locks.
+TxnError ErrorOf(const kvrpcpb::KeyError& error);
 
 }  // namespace rutile::client

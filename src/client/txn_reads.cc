@@ -131,21 +131,25 @@ class KeysRead final : public Read, public std::enable_shared_from_this<KeysRead
 
 class PageRead final : public Read, public std::enable_shared_from_this<PageRead> {
  public:
-  PageRead(std::shared_ptr<TxnCore> core, Timestamp at, std::string from, std::string to,
-           std::size_t limit, TxnDone<Page> done)
+  PageRead(std::shared_ptr<TxnCore> core, Timestamp at, Range range, std::size_t limit,
+           TxnDone<Page> done)
       : Read(std::move(core), at),
-        from_(std::move(from)),
-        to_(std::move(to)),
+        range_(std::move(range)),
         limit_(limit),
         done_(std::move(done)) {}
 
   void Run() {
+    // The protocol's start is where a scan begins, also of one that goes down.
+    const std::string& first = range_.is_reverse ? range_.to : range_.from;
     kvrpcpb::ScanRequest scan;
-    scan.set_start_key(from_);
-    scan.set_end_key(to_);
+    scan.set_start_key(first);
+    scan.set_end_key(range_.is_reverse ? range_.from : range_.to);
+    scan.set_reverse(range_.is_reverse);
     scan.set_limit(static_cast<std::uint32_t>(limit_));
+    TxnCore::Call call = CallOf("KvScan");
+    call.below = range_.is_reverse;
     core_->Send<kvrpcpb::ScanResponse>(
-        CallOf("KvScan"), from_, std::move(scan),
+        call, first, std::move(scan),
         [self = shared_from_this()](const Route&, kvrpcpb::ScanRequest* request) {
           self->SetView(request);
         },
@@ -178,19 +182,32 @@ class PageRead final : public Read, public std::enable_shared_from_this<PageRead
           locks, [self = shared_from_this()] { self->Run(); },
           [self = shared_from_this()](TxnError why) { self->done_(std::move(why)); });
     }
-    if (page.pairs.size() >= limit_) {
-      page.next = page.pairs.back().first + '\0';
-    } else {
-      Result<std::optional<std::string>> behind = TxnCore::KeyBehind(route);
-      if (!behind.ok()) return done_(ErrorOf(behind.status()));
-      page.next = std::move(behind).value();
-    }
-    if (page.next && !to_.empty() && *page.next >= to_) page.next.reset();
+    Result<std::optional<std::string>> next = NextOf(page, route);
+    if (!next.ok()) return done_(ErrorOf(next.status()));
+    page.next = std::move(next).value();
     done_(std::move(page));
   }
+  // Where the rest of the range begins, or ends.
+  Result<std::optional<std::string>> NextOf(const Page& page, const Route& route) const {
+    const bool is_full = page.pairs.size() >= limit_;
+    std::optional<std::string> next;
+    if (range_.is_reverse) {
+      if (is_full) next = page.pairs.back().first;
+      if (!is_full) {
+        RUTILE_ASSIGN_OR_RETURN(next, TxnCore::FirstKey(route));
+      }
+      if (next && *next <= range_.from) next.reset();
+      return next;
+    }
+    if (is_full) next = page.pairs.back().first + '\0';
+    if (!is_full) {
+      RUTILE_ASSIGN_OR_RETURN(next, TxnCore::KeyBehind(route));
+    }
+    if (next && !range_.to.empty() && *next >= range_.to) next.reset();
+    return next;
+  }
 
-  const std::string from_;
-  const std::string to_;
+  const Range range_;
   const std::size_t limit_;
   const TxnDone<Page> done_;
 };
@@ -202,10 +219,9 @@ void ReadKeys(const std::shared_ptr<TxnCore>& core, Timestamp at, std::vector<st
   std::make_shared<KeysRead>(core, at, std::move(done))->Run(std::move(keys));
 }
 
-void ReadPage(const std::shared_ptr<TxnCore>& core, Timestamp at, std::string from, std::string to,
-              std::size_t limit, TxnDone<Page> done) {
-  std::make_shared<PageRead>(core, at, std::move(from), std::move(to), limit, std::move(done))
-      ->Run();
+void ReadPage(const std::shared_ptr<TxnCore>& core, Timestamp at, Range range, std::size_t limit,
+              TxnDone<Page> done) {
+  std::make_shared<PageRead>(core, at, std::move(range), limit, std::move(done))->Run();
 }
 
 }  // namespace rutile::client

@@ -21,14 +21,20 @@ namespace rutile::client {
 void ReadKeys(const std::shared_ptr<TxnCore>& core, Timestamp at, std::vector<std::string> keys,
               TxnDone<std::map<std::string, std::string>> done);
 
-// A part of a range: pairs in order, and where to go on; nothing there: the range is read to its
-// end.
+// [from, to); empty `to`: no end.
+struct Range {
+  std::string from = {};
+  std::string to = {};
+  bool is_reverse = false;  // From `to` down.
+};
+// A part of a range: pairs in order, and where to go on: there what is left begins, or of a reverse
+// one ends. Nothing: the range is read to its end.
 struct Page {
   std::vector<std::pair<std::string, std::string>> pairs = {};
   std::optional<std::string> next = {};
 };
-// The beginning of [from, to) (empty `to`: no end), as far as one region and `limit` go.
-void ReadPage(const std::shared_ptr<TxnCore>& core, Timestamp at, std::string from, std::string to,
-              std::size_t limit, TxnDone<Page> done);
+// The first part of a range, as far as one region and `limit` go.
+void ReadPage(const std::shared_ptr<TxnCore>& core, Timestamp at, Range range, std::size_t limit,
+              TxnDone<Page> done);
 
 }  // namespace rutile::client

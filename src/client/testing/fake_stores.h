@@ -13,14 +13,10 @@
 #include <variant>
 #include <vector>
 
-#include "base/random.h"
 #include "base/status.h"
 #include "client/channel.h"
 #include "client/connections.h"
 #include "codec/memcomparable.h"
-#include "env/sim/sim_clock.h"
-#include "env/sim/sim_executor.h"
-#include "env/sim/world.h"
 #include "proto/errorpb.pb.h"
 #include "proto/kvrpcpb.pb.h"
 #include "proto/pdpb.pb.h"
@@ -72,6 +68,7 @@ class FakeStores {
       const std::string name = method.substr(method.rfind('/') + 1);
       if (name == "GetMinTS") return stores_.GiveTimestamp(done);
       if (name == "GetRegion") return stores_.GiveRegion(request, done);
+      if (name == "GetPrevRegion" || name == "ScanRegions") return stores_.GiveBefore(name, done);
       if (name == "GetStore") return stores_.GiveStore(request, done);
       if (name.ends_with("SafePoint")) return stores_.ServeSafePoint(name, request, done);
       stores_.Serve(name, request, done);
@@ -96,6 +93,20 @@ class FakeStores {
     pdpb::GetRegionResponse response;
     *response.mutable_region() = Region(request.region_key() < Border() || one_region ? 1 : 2);
     *response.mutable_leader() = response.region().peers(0);
+    done({}, response.SerializeAsString());
+  }
+  // The region below the border, or below the end of all keys.
+  void GiveBefore(const std::string& name, const Channel::Callback& done) const {
+    if (name == "GetPrevRegion") {
+      pdpb::GetRegionResponse response;
+      *response.mutable_region() = Region(1);
+      *response.mutable_leader() = response.region().peers(0);
+      return done({}, response.SerializeAsString());
+    }
+    pdpb::ScanRegionsResponse response;
+    pdpb::Region* found = response.add_regions();
+    *found->mutable_region() = Region(2);
+    *found->mutable_leader() = found->region().peers(0);
     done({}, response.SerializeAsString());
   }
   static void GiveStore(const std::string& bytes, const Channel::Callback& done) {
@@ -159,6 +170,8 @@ class FakeStores {
                                                                                        done);
     } else if (name == "KvTxnHeartBeat") {
       Serve<kvrpcpb::TxnHeartBeatRequest, kvrpcpb::TxnHeartBeatResponse>(name, bytes, done);
+    } else if (name == "KvPessimisticLock") {
+      Serve<kvrpcpb::PessimisticLockRequest, kvrpcpb::PessimisticLockResponse>(name, bytes, done);
     } else if (name == "KvScanLock") {
       Serve<kvrpcpb::ScanLockRequest, kvrpcpb::ScanLockResponse>(name, bytes, done);
     } else if (name == "KVPessimisticRollback") {
@@ -213,7 +226,14 @@ class FakeStores {
       for (const std::string& key : request.keys()) {
         if (data.contains(key)) Add(key, response->add_pairs());
       }
+    } else if constexpr (std::is_same_v<Request, kvrpcpb::PessimisticLockRequest>) {
+      for (const auto& mutation : request.mutations()) {
+        const auto found = data.find(mutation.key());
+        response->add_values(found == data.end() ? "" : found->second);
+        response->add_not_founds(found == data.end());
+      }
     } else if constexpr (std::is_same_v<Request, kvrpcpb::ScanRequest>) {
+      if (request.reverse()) return ScanDown(request, response);
       for (auto it = data.lower_bound(request.start_key()); it != data.end(); ++it) {
         if (!request.end_key().empty() && it->first >= request.end_key()) break;
         if (request.context().region_id() == 1 && it->first >= "m") break;
@@ -236,56 +256,19 @@ class FakeStores {
       }
     }
   }
+  void ScanDown(const kvrpcpb::ScanRequest& request, kvrpcpb::ScanResponse* response) const {
+    auto it = request.start_key().empty() ? data.end() : data.lower_bound(request.start_key());
+    while (it != data.begin() && response->pairs_size() < static_cast<int>(request.limit())) {
+      --it;
+      if (it->first < request.end_key()) break;
+      if (request.context().region_id() == 2 && it->first < "m") break;
+      Add(it->first, response->add_pairs());
+    }
+  }
   void Add(const std::string& key, kvrpcpb::KvPair* pair) const {
     pair->set_key(key);
     pair->set_value(data.at(key));
   }
 };
-
-// A test of a client that has these stores, in a world of its own.
-class WithFakeStores : public ::testing::Test {
- protected:
-  template <class Request>
-  Request Last(const std::string& method) {
-    Request request;
-    EXPECT_TRUE(request.ParseFromString(stores_.last[method]));
-    return request;
-  }
-
-  sim::World world_{1};
-  sim::SimClock clock_{world_};
-  sim::SimExecutor executor_{world_, clock_, "client"};
-  SeededRandom random_{1};
-  FakeStores stores_;
-};
-
-inline errorpb::Error Busy() {
-  errorpb::Error error;
-  error.mutable_server_is_busy()->set_reason("test");
-  return error;
-}
-
-inline Status Lost() { return Status(Code::kUnavailable, "the connection broke"); }
-
-inline kvrpcpb::LockInfo LockOf(const std::string& key, std::uint64_t start, std::uint64_t ttl_ms) {
-  kvrpcpb::LockInfo lock;
-  lock.set_key(key);
-  lock.set_primary_lock("p");
-  lock.set_lock_version(start);
-  lock.set_lock_ttl(ttl_ms);
-  return lock;
-}
-
-inline std::string Lives(kvrpcpb::Action action = kvrpcpb::NoAction) {
-  kvrpcpb::CheckTxnStatusResponse response;
-  response.set_lock_ttl(3000);
-  response.set_action(action);
-  return response.SerializeAsString();
-}
-inline std::string CommittedAt(std::uint64_t commit) {
-  kvrpcpb::CheckTxnStatusResponse response;
-  response.set_commit_version(commit);
-  return response.SerializeAsString();
-}
 
 }  // namespace rutile::client
