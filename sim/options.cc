@@ -119,6 +119,11 @@ void DrawTransactions(std::uint64_t seed, TransactionWorkload::Options* options)
   options->long_value_percent = OneOf<std::uint64_t>(random, {0, 20});
   options->death_percent = OneOf<std::uint64_t>(random, {0, 5, 25});
   options->readers_pass = random.OneIn(2);
+  options->pessimistic_percent = OneOf<std::uint64_t>(random, {0, 30, 50, 90});
+  options->async_percent = OneOf<std::uint64_t>(random, {0, 50, 90});
+  options->one_phase_percent = OneOf<std::uint64_t>(random, {0, 20, 60});
+  options->async_keys = OneOf<std::size_t>(random, {2, 256, 256});
+  options->commit_window = OneOf(random, {Milliseconds(1), Milliseconds(20), Seconds(2)});
 }
 
 // Of a generator of its own, likewise.

@@ -55,19 +55,35 @@ class Judge {
     return nullptr;
   }
 
+  // What says that a transaction is committed of which its client does not know.
+  const Version* FindDecision(const TransactionRecord& transaction) const {
+    const Version* const primary = Find(transaction.primary_key(), transaction.start);
+    if (primary != nullptr || !transaction.is_early) return primary;
+    // Any key of it tells. If there are locks only, nobody has seen whose they are.
+    for (const auto& [key, write] : transaction.writes) {
+      const Version* const other = Find(key, transaction.start);
+      if (other != nullptr) return other;
+    }
+    return nullptr;
+  }
+
   // Whether it is committed, and when: by its client, or by its primary key.
   void Decide(const TransactionRecord& transaction) {
     if (transaction.writes.empty() || transaction.fate == Fate::kFailed) return;
     std::uint64_t commit = transaction.commit;
     if (transaction.fate == Fate::kUnknown) {
-      const Version* const decided = Find(transaction.writes.begin()->first, transaction.start);
+      const Version* const decided = FindDecision(transaction);
       if (decided == nullptr) return;
       commit = decided->commit;
     }
     if (commit <= transaction.start) Problem(ToString(transaction) + " commits before its start");
     committed_[transaction.start] = {.transaction = &transaction, .commit = commit};
     for (const auto& [key, write] : transaction.writes) {
-      writers_[key][commit] = &transaction;
+      const auto [place, is_new] = writers_[key].try_emplace(commit, &transaction);
+      if (!is_new) {
+        Problem(ToString(transaction) + " and " + ToString(*place->second) +
+                " are both committed at " + std::to_string(commit) + " and write " + key);
+      }
       if (write.kind == Kind::kLock) continue;
       Change& change = changes_[key][commit];
       change.start = transaction.start;
@@ -83,7 +99,9 @@ class Judge {
               ToString(transaction) + " and " + ToString(*users[timestamp]));
     };
     for (const TransactionRecord& transaction : history_) use(transaction.start, transaction);
-    for (const auto& [start, committed] : committed_) use(committed.commit, *committed.transaction);
+    for (const auto& [start, committed] : committed_) {
+      if (!committed.transaction->is_early) use(committed.commit, *committed.transaction);
+    }
   }
 
   void CheckStored() {
@@ -117,11 +135,11 @@ class Judge {
     const std::string what = ToString(transaction) + ", committed at " + std::to_string(commit);
     const Version* const version = Find(key, transaction.start);
     if (version == nullptr) {
-      const bool is_primary = key == transaction.writes.begin()->first;
+      const bool decides = key == transaction.primary_key() && !transaction.is_early;
       const auto found = stored_.keys.find(key);
       const bool is_locked =
           found != stored_.keys.end() && found->second.locked_by == transaction.start;
-      if (is_primary || !is_locked) Problem(what + ": key " + key + " has nothing of it");
+      if (decides || !is_locked) Problem(what + ": key " + key + " has nothing of it");
       return;
     }
     if (version->commit != commit) {
@@ -139,7 +157,7 @@ class Judge {
     for (const auto& [key, by_commit] : writers_) {
       std::uint64_t before = 0;
       for (const auto& [commit, transaction] : by_commit) {
-        if (transaction->start < before) {
+        if (transaction->SinceWhen(key) < before) {
           Problem(ToString(*transaction) + " and " + ToString(*by_commit.at(before)) +
                   " overlap, are committed at " + std::to_string(commit) + " and " +
                   std::to_string(before) + ", and write " + key);
@@ -158,6 +176,24 @@ class Judge {
     return std::prev(next)->second.value;
   }
 
+  void CheckLock(const TransactionRecord& transaction, const std::string& key,
+                 const TransactionRecord::Lock& lock) {
+    const std::optional<std::string> expected = At(key, lock.at);
+    if (lock.seen == expected) return;
+    // Somebody may have taken the key from a transaction that seemed dead, while it still waited
+    // for others: that cannot be committed, but was true before.
+    if (!committed_.contains(transaction.start)) {
+      if (lock.seen == At(key, transaction.start)) return;
+      const std::map<std::uint64_t, Change>& changes = changes_[key];
+      for (auto it = changes.upper_bound(transaction.start);
+           it != changes.end() && it->first <= lock.at; ++it) {
+        if (lock.seen == it->second.value) return;
+      }
+    }
+    Problem(ToString(transaction) + " locks " + Text(lock.seen) + " under " + key + " at " +
+            std::to_string(lock.at) + " instead of " + Text(expected));
+  }
+
   void CheckReads(const TransactionRecord& transaction) {
     const auto check = [&](const std::string& key, const std::optional<std::string>& seen) {
       const std::optional<std::string> expected = At(key, transaction.start);
@@ -166,6 +202,7 @@ class Judge {
               Text(expected));
     };
     for (const TransactionRecord::Read& read : transaction.reads) check(read.key, read.seen);
+    for (const auto& [key, lock] : transaction.locks) CheckLock(transaction, key, lock);
     for (const TransactionRecord::Scan& scan : transaction.scans) {
       std::set<std::string> keys;
       for (const auto& [key, value] : scan.seen) keys.insert(key);
@@ -181,17 +218,17 @@ class Judge {
     for (const auto& [key, write] : transaction.writes) {
       const bool is_inserted =
           write.kind == Kind::kInsert && committed_.contains(transaction.start);
-      if (is_inserted && At(key, transaction.start)) {
+      if (is_inserted && At(key, transaction.SinceWhen(key))) {
         Problem(ToString(transaction) + " inserts " + key + ", which exists");
       }
     }
-    if (!transaction.existing.empty() && !At(transaction.existing, transaction.start)) {
-      Problem(ToString(transaction) + " fails because " + transaction.existing +
-              " exists, which it does not");
+    const std::string& existing = transaction.existing;
+    if (!existing.empty() && !At(existing, transaction.SinceWhen(existing))) {
+      Problem(ToString(transaction) + " fails because " + existing + " exists, which it does not");
     }
   }
 
-  // Who begins after a commit was answered has a later start.
+  // Who begins after a commit was answered has a later start, and who commits commits later.
   void CheckRealTime() {
     std::map<Duration, std::uint64_t> answered;  // The latest commit of those answered until then.
     std::vector<const TransactionRecord*> by_return;
@@ -204,12 +241,24 @@ class Judge {
       latest = std::max({latest, transaction->commit, transaction->start});
       answered[*transaction->returned] = latest;
     }
+    // The latest that was answered by then.
+    const auto before = [&](Duration when) -> std::uint64_t {
+      const auto next = answered.lower_bound(when);
+      return next == answered.begin() ? 0 : std::prev(next)->second;
+    };
+    const auto after = [&](const TransactionRecord& transaction, std::uint64_t commit) {
+      return ToString(transaction) + " begins after a commit at " + std::to_string(commit) +
+             " was answered";
+    };
     for (const TransactionRecord& transaction : history_) {
-      const auto next = answered.lower_bound(transaction.invoked);
-      if (transaction.start == 0 || next == answered.begin()) continue;
-      if (transaction.start < std::prev(next)->second) {
-        Problem(ToString(transaction) + " begins after a commit at " +
-                std::to_string(std::prev(next)->second) + " was answered");
+      const std::uint64_t commit = before(transaction.invoked);
+      if (transaction.start != 0 && transaction.start < commit) Problem(after(transaction, commit));
+    }
+    for (const auto& [start, committed] : committed_) {
+      const std::uint64_t commit = before(committed.transaction->committing);
+      if (committed.commit < commit) {
+        Problem(after(*committed.transaction, commit) + ", and commits at " +
+                std::to_string(committed.commit));
       }
     }
   }

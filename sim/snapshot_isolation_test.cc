@@ -8,9 +8,11 @@
 namespace rutile::sim {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using Fate = TransactionRecord::Fate;
 using Kind = TransactionRecord::Write::Kind;
 using Write = TransactionRecord::Write;
@@ -145,6 +147,55 @@ TEST_F(SnapshotIsolationTest, AStartBelowACommitThatWasAnsweredIsFound) {
   Of(25).invoked = Seconds(60);
   Of(25).returned = Seconds(61);
   EXPECT_THAT(Find(), ElementsAre(HasSubstr("25 begins after a commit at 40 was answered")));
+}
+
+TEST_F(SnapshotIsolationTest, WhoHasLockedAKeyFirstOverlapsFromThen) {
+  Commit(11, 48, {{"a", {.value = "5"}}});
+  EXPECT_THAT(Find(), Not(IsEmpty()));
+  Of(11).locks = {{"a", {.seen = "2", .at = 45}}};
+  EXPECT_THAT(Find(), IsEmpty());
+  Of(11).locks["a"].at = 35;
+  EXPECT_THAT(Find(), Contains(HasSubstr("overlap")));
+  EXPECT_THAT(Find(), Contains(HasSubstr("11 locks '2' under a at 35 instead of '1'")));
+}
+
+TEST_F(SnapshotIsolationTest, WhatAFailedOneWasToldOfALockMayBeOverBefore) {
+  Of(25).fate = Fate::kFailed;
+  Of(25).locks = {{"a", {.seen = "1", .at = 45}}};
+  EXPECT_THAT(Find(), IsEmpty());
+  Of(25).locks["a"].seen = "3";
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("locks '3' under a at 45 instead of '2'")));
+}
+
+// Whose stores chose the timestamp, and whose client died before it had committed the keys.
+TEST_F(SnapshotIsolationTest, AnyKeyTellsOfACommitWithoutASecondPhase) {
+  std::swap(Key("b").versions.back(), Key("c").versions.emplace_back());
+  Key("b").versions.pop_back();
+  Key("b").locked_by = 50;
+  Key("c").locked_by = 0;
+  EXPECT_THAT(Find(), Contains(HasSubstr("no such transaction is committed")));
+  Of(50).is_early = true;
+  EXPECT_THAT(Find(), IsEmpty());
+  Key("b").locked_by = 0;
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("key b has nothing of it")));
+}
+
+TEST_F(SnapshotIsolationTest, ATimestampThatAStoreChoseMayBeAStartToo) {
+  Commit(51, 55, {{"d", {.value = "4"}}});
+  Commit(54, 55, {{"e", {.value = "4"}}});
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("55 is used twice")));
+  Of(54).is_early = true;
+  EXPECT_THAT(Find(), IsEmpty());
+  Of(54).writes = {{"d", {.value = "4"}}};
+  EXPECT_THAT(Find(), Contains(HasSubstr("both committed at 55 and write d")));
+}
+
+TEST_F(SnapshotIsolationTest, ACommitBelowOneThatWasAnsweredBeforeIsFound) {
+  Commit(31, 35, {{"d", {.value = "4"}}});
+  Of(31).committing = Seconds(34);
+  EXPECT_THAT(Find(), IsEmpty());
+  Of(31).committing = Seconds(41);
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("31 begins after a commit at 40 was answered, and")));
 }
 
 }  // namespace

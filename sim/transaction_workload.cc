@@ -1,5 +1,6 @@
 #include "sim/transaction_workload.h"
 
+#include <algorithm>
 #include <charconv>
 #include <functional>
 #include <optional>
@@ -25,6 +26,7 @@ constexpr Duration kCalmTimeout = Seconds(5);
 constexpr Duration kCalmTtl = Seconds(10);
 constexpr std::size_t kLongBytes = 300;  // Not kept in the write record.
 const std::string kAccountPrefix = std::string(kTransactionPrefix) + "account-";
+const std::string kListPrefix = std::string(kTransactionPrefix) + "list-";
 const std::string kKeyPrefix = std::string(kTransactionPrefix) + "key-";
 
 // An account's value is its balance and what makes it unique.
@@ -133,6 +135,8 @@ void TransactionWorkload::BringToLife(Client& client) {
                                .attempt_timeout = timeout,
                                .lock_ttl = is_calm_ ? kCalmTtl : options_.lock_ttl,
                                .batch_keys = options_.batch_keys,
+                               .async_keys = options_.async_keys,
+                               .commit_window = options_.commit_window,
                                .readers_pass = options_.readers_pass},
       [connect, life = client.life](const std::string& address) {
         return std::make_unique<MortalChannel>(connect(address), life);
@@ -144,6 +148,8 @@ void TransactionWorkload::OnDeath(Client& client) {
   ++counts_.died;
   RUTILE_SOMETIMES(client.is_committing, "sim: a client dies while it commits");
   RUTILE_SOMETIMES(!client.is_busy, "sim: a client dies after it has committed");
+  RUTILE_SOMETIMES(!client.is_committing && !client.record.locks.empty(),
+                   "sim: a client dies while it has locked keys");
   if (client.is_busy) {
     // Before its commit nothing of it was sent.
     if (!client.is_committing) client.record.writes.clear();
@@ -196,19 +202,41 @@ void TransactionWorkload::Begin(Client& client) {
   if (is_calm_ && !client.is_calm) BringToLife(client);
   ++under_way_;
   client.is_busy = true;
-  client.record = {.client = client.index, .invoked = world_.Now()};
-  client.library->Begin(Alive(client, [this, &client](TxnResult<Transaction> begun) {
-    if (const auto* error = std::get_if<TxnError>(&begun)) return OnError(client, *error);
-    const Transaction& transaction = std::get<Transaction>(begun);
-    client.record.start = transaction->start().value();
-    Run(client, transaction);
-  }));
+  const client::TransactionOptions protocol = DrawProtocol();
+  client.record = {.client = client.index,
+                   .is_early = protocol.use_async_commit || protocol.try_one_phase,
+                   .invoked = world_.Now()};
+  client.library->Begin(protocol, Alive(client, [this, &client](TxnResult<Transaction> begun) {
+                          if (const auto* error = std::get_if<TxnError>(&begun))
+                            return OnError(client, *error);
+                          const Transaction& transaction = std::get<Transaction>(begun);
+                          client.record.start = transaction->start().value();
+                          if (transaction->is_pessimistic()) DrawDeath(client, 12);
+                          Run(client, transaction);
+                        }));
+}
+
+client::TransactionOptions TransactionWorkload::DrawProtocol() {
+  return {.is_pessimistic = random_.Below(100) < options_.pessimistic_percent,
+          .use_async_commit = random_.Below(100) < options_.async_percent,
+          .try_one_phase = random_.Below(100) < options_.one_phase_percent};
+}
+
+// Whether the client dies within so many calls from now on.
+void TransactionWorkload::DrawDeath(Client& client, std::uint64_t calls) {
+  const bool is_mortal = !is_calm_ && !client.life->calls_left;
+  if (!is_mortal || random_.Below(100) >= options_.death_percent) return;
+  client.life->calls_left = random_.Below(calls);
+  client.life->last_call_leaves = random_.OneIn(2);
 }
 
 void TransactionWorkload::Run(Client& client, const Transaction& transaction) {
-  const std::uint64_t what = random_.Below(10);
-  if (what < 4) return Transfer(client, transaction);
-  if (what < 6) return Sum(client, transaction, /*by_scan=*/what == 5);
+  const std::uint64_t what = random_.Below(12);
+  if (what < 3) return Transfer(client, transaction);
+  if (what < 5) return Sum(client, transaction, /*by_scan=*/what == 4);
+  if (what < 7) return Append(client, transaction);
+  if (what < 9) return WriteOneOfTwo(client, transaction);
+  if (transaction->is_pessimistic()) return LockAndWrite(client, transaction);
   ReadAndWrite(client, transaction);
 }
 
@@ -233,15 +261,62 @@ template <class Then>
 void TransactionWorkload::Scan(Client& client, const Transaction& transaction,
                                const std::string& prefix, Then then) {
   using Found = std::vector<client::Transaction::Pair>;
-  transaction->Scan(
-      prefix, EndOf(prefix), /*limit=*/1000,
-      Alive(client, [this, &client, prefix, then](TxnResult<Found> result) {
-        if (const auto* error = std::get_if<TxnError>(&result)) return OnError(client, *error);
-        const Found& found = std::get<Found>(result);
-        const Pairs pairs(found.begin(), found.end());
-        client.record.scans.push_back({.from = prefix, .to = EndOf(prefix), .seen = pairs});
-        then(pairs);
-      }));
+  const bool is_reverse = random_.OneIn(2);
+  auto done = Alive(client, [this, &client, prefix, is_reverse, then](TxnResult<Found> result) {
+    if (const auto* error = std::get_if<TxnError>(&result)) return OnError(client, *error);
+    Found& found = std::get<Found>(result);
+    if (is_reverse) std::ranges::reverse(found);
+    const Pairs pairs(found.begin(), found.end());
+    const auto is_wrong = [](const auto& a, const auto& b) { return a.first >= b.first; };
+    if (std::ranges::adjacent_find(found, is_wrong) != found.end()) {
+      problems_.push_back(ToString(client.record) + " scans keys that are not in order");
+    }
+    client.record.scans.push_back({.from = prefix, .to = EndOf(prefix), .seen = pairs});
+    then(pairs);
+  });
+  constexpr std::size_t kLimit = 1000;
+  if (is_reverse) return transaction->ReverseScan(prefix, EndOf(prefix), kLimit, std::move(done));
+  transaction->Scan(prefix, EndOf(prefix), kLimit, std::move(done));
+}
+
+template <class Then>
+void TransactionWorkload::ReadForUpdate(Client& client, const Transaction& transaction,
+                                        std::vector<std::string> keys, Then then) {
+  if (!transaction->is_pessimistic()) return Read(client, transaction, keys, then);
+  // In any order: who takes them in another one closes a circle.
+  if (random_.OneIn(2)) std::ranges::reverse(keys);
+  Lock(client, transaction, std::move(keys), {}, then);
+}
+
+// `found` is what was locked before.
+template <class Then>
+void TransactionWorkload::Lock(Client& client, const Transaction& transaction,
+                               std::vector<std::string> keys, Pairs found, Then then) {
+  if (keys.empty()) return then(found);
+  std::vector<std::string> now = std::exchange(keys, {});
+  if (random_.OneIn(2)) {
+    keys.assign(now.begin() + 1, now.end());
+    now.resize(1);
+  }
+  client::LockOptions options;
+  if (random_.OneIn(8)) options.wait = Duration();
+  transaction->Lock(now, options,
+                    Alive(client, [this, &client, transaction, now, keys = std::move(keys),
+                                   found = std::move(found), then](TxnResult<Pairs> result) {
+                      if (const auto* error = std::get_if<TxnError>(&result))
+                        return OnError(client, *error);
+                      Pairs& pairs = std::get<Pairs>(result);
+                      TransactionRecord& record = client.record;
+                      if (record.primary.empty()) record.primary = *std::ranges::min_element(now);
+                      for (const std::string& key : now) {
+                        const auto one = pairs.find(key);
+                        TransactionRecord::Lock& lock = record.locks[key];
+                        lock.at = transaction->for_update().value();
+                        if (one != pairs.end()) lock.seen = one->second;
+                      }
+                      pairs.insert(found.begin(), found.end());
+                      Lock(client, transaction, keys, std::move(pairs), then);
+                    }));
 }
 
 std::vector<std::string> TransactionWorkload::Accounts() const {
@@ -256,6 +331,12 @@ std::string TransactionWorkload::RandomKey() {
   return kKeyPrefix + std::to_string(random_.Below(options_.keys));
 }
 
+std::set<std::string> TransactionWorkload::RandomKeys(std::uint64_t most) {
+  std::set<std::string> keys;
+  for (std::uint64_t i = random_.Below(most + 1); i > 0; --i) keys.insert(RandomKey());
+  return keys;
+}
+
 std::string TransactionWorkload::NewValue(const std::string& what) {
   std::string value = what + "/" + std::to_string(next_value_++);
   if (random_.Below(100) < options_.long_value_percent) value.resize(kLongBytes, '.');
@@ -266,18 +347,50 @@ void TransactionWorkload::Transfer(Client& client, const Transaction& transactio
   const std::vector<std::string> accounts = Accounts();
   const std::size_t from = random_.Below(accounts.size());
   const std::size_t to = (from + 1 + random_.Below(accounts.size() - 1)) % accounts.size();
-  Read(client, transaction, {accounts[from], accounts[to]},
-       [this, &client, transaction, debtor = accounts[from],
-        creditor = accounts[to]](const Pairs& pairs) {
-         const auto amount = static_cast<std::int64_t>(1 + random_.Below(20));
-         const auto put = [&](const std::string& key, std::int64_t balance) {
-           std::string value = NewValue(std::to_string(balance));
-           client.record.writes[key] = {.value = value};
-           transaction->Put(key, std::move(value));
-         };
-         put(debtor, BalanceOf(pairs, debtor) - amount);
-         put(creditor, BalanceOf(pairs, creditor) + amount);
-         Commit(client, transaction);
+  ReadForUpdate(client, transaction, {accounts[from], accounts[to]},
+                [this, &client, transaction, debtor = accounts[from],
+                 creditor = accounts[to]](const Pairs& pairs) {
+                  const auto amount = static_cast<std::int64_t>(1 + random_.Below(20));
+                  const auto put = [&](const std::string& key, std::int64_t balance) {
+                    Put(client, transaction, key, NewValue(std::to_string(balance)));
+                  };
+                  put(debtor, BalanceOf(pairs, debtor) - amount);
+                  put(creditor, BalanceOf(pairs, creditor) + amount);
+                  Commit(client, transaction);
+                });
+}
+
+// The same element to one list or several, after all of them were read. Who misses an element
+// overwrites it.
+void TransactionWorkload::Append(Client& client, const Transaction& transaction) {
+  constexpr std::size_t kLongest = 200;
+  std::vector<std::string> lists;
+  for (std::size_t i = 0; i < options_.lists; ++i) lists.push_back(kListPrefix + std::to_string(i));
+  ReadForUpdate(client, transaction, lists,
+                [this, &client, transaction, lists](const Pairs& pairs) {
+                  const std::string element = std::to_string(next_value_++);
+                  const std::size_t first = random_.Below(lists.size());
+                  for (std::size_t i = first; i < lists.size(); ++i) {
+                    const auto list = pairs.find(lists[i]);
+                    std::string value = list == pairs.end() ? "" : list->second + ",";
+                    if (value.size() > kLongest) value.clear();
+                    Put(client, transaction, lists[i], value + element);
+                  }
+                  Commit(client, transaction);
+                });
+}
+
+// Two that do this may both be committed (write skew), and readers must agree on who came first
+// (or it were a long fork).
+void TransactionWorkload::WriteOneOfTwo(Client& client, const Transaction& transaction) {
+  const std::vector<std::string> both = {RandomKey(), RandomKey()};
+  Read(client, transaction, {both.begin(), both[0] == both[1] ? both.begin() + 1 : both.end()},
+       [this, &client, transaction, key = both[0]](const Pairs&) {
+         if (random_.OneIn(3)) return Commit(client, transaction);
+         ReadForUpdate(client, transaction, {key}, [this, &client, transaction, key](const Pairs&) {
+           Put(client, transaction, key, NewValue("one"));
+           Commit(client, transaction);
+         });
        });
 }
 
@@ -302,9 +415,21 @@ void TransactionWorkload::CheckSum(const TransactionRecord& record, const Pairs&
 void TransactionWorkload::ReadAndWrite(Client& client, const Transaction& transaction) {
   const auto write = [this, &client, transaction](const Pairs&) { Write(client, transaction); };
   if (random_.OneIn(4)) return Scan(client, transaction, kKeyPrefix, write);
-  std::set<std::string> keys;
-  for (std::uint64_t i = random_.Below(4); i > 0; --i) keys.insert(RandomKey());
+  const std::set<std::string> keys = RandomKeys(3);
   Read(client, transaction, {keys.begin(), keys.end()}, write);
+}
+
+// Locks some keys and writes some, which need not be the same.
+void TransactionWorkload::LockAndWrite(Client& client, const Transaction& transaction) {
+  const std::set<std::string> keys = RandomKeys(3);
+  ReadForUpdate(client, transaction, {keys.begin(), keys.end()},
+                [this, &client, transaction](const Pairs&) { ReadAndWrite(client, transaction); });
+}
+
+void TransactionWorkload::Put(Client& client, const Transaction& transaction,
+                              const std::string& key, std::string value) {
+  client.record.writes[key] = {.value = value};
+  transaction->Put(key, std::move(value));
 }
 
 void TransactionWorkload::Write(Client& client, const Transaction& transaction) {
@@ -350,12 +475,13 @@ void TransactionWorkload::ReadOwnWrite(Client& client, const Transaction& transa
 
 void TransactionWorkload::Commit(Client& client, const Transaction& transaction) {
   client.is_committing = true;
-  const bool is_mortal = !is_calm_ && !client.life->calls_left;
-  if (is_mortal && random_.Below(100) < options_.death_percent) {
-    // During this commit or soon after it.
-    client.life->calls_left = random_.Below(2 * client.record.writes.size() + 4);
-    client.life->last_call_leaves = random_.OneIn(2);
+  client.record.committing = world_.Now();
+  // What is locked and not written is committed as a lock.
+  for (const auto& [key, lock] : client.record.locks) {
+    client.record.writes.try_emplace(key, TransactionRecord::Write{.kind = Kind::kLock});
   }
+  // During this commit or soon after it.
+  DrawDeath(client, 2 * client.record.writes.size() + 4);
   transaction->Commit(Alive(client, [this, &client](const TxnResult<client::Timestamp>& result) {
     if (const auto* error = std::get_if<TxnError>(&result)) return OnError(client, *error);
     client.record.commit = std::get<client::Timestamp>(result).value();

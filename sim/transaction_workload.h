@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,10 +17,11 @@
 
 namespace rutile::sim {
 
-// Clients of transactions, by way of the client library: transfers between accounts, sums of all of
-// them, and reads and writes of a few keys of which each value is written once. They remember what
-// they saw. Some die between any two of the calls that they make, and leave behind what is locked;
-// another takes their place.
+// Clients of transactions, by way of the client library, each of which is optimistic or pessimistic
+// and is committed in two phases or less: transfers between accounts, sums of all of them, appends
+// to lists, and reads and writes of a few keys of which each value is written once. They remember
+// what they saw. Some die between any two of the calls that they make, and leave behind what is
+// locked; another takes their place.
 //
 // Their keys begin with kTransactionPrefix, and stand in the engine in a form that no raw key has.
 class TransactionWorkload {
@@ -36,6 +38,14 @@ class TransactionWorkload {
     std::uint64_t long_value_percent = 10;  // More than what a write record holds itself.
     std::uint64_t death_percent = 0;        // Of the commits: their client dies soon after.
     bool readers_pass = true;
+    std::size_t lists = 2;
+    // Of the transactions.
+    std::uint64_t pessimistic_percent = 0;
+    std::uint64_t async_percent = 0;
+    std::uint64_t one_phase_percent = 0;
+    // What makes one take two phases after all.
+    std::size_t async_keys = 256;
+    Duration commit_window = Seconds(2);
   };
   struct Counts {
     std::uint64_t committed = 0;
@@ -68,18 +78,26 @@ class TransactionWorkload {
   struct Life;
   struct Client;
   using Transaction = std::shared_ptr<client::Transaction>;
+  using Pairs = client::Transaction::Pairs;
 
   void BringToLife(Client& client);
   void OnDeath(Client& client);
   void Idle(Client& client);
   void Begin(Client& client);
+  client::TransactionOptions DrawProtocol();
+  void DrawDeath(Client& client, std::uint64_t calls);
   void Run(Client& client, const Transaction& transaction);
   void Transfer(Client& client, const Transaction& transaction);
+  void Append(Client& client, const Transaction& transaction);
+  void WriteOneOfTwo(Client& client, const Transaction& transaction);
   void Sum(Client& client, const Transaction& transaction, bool by_scan);
-  void CheckSum(const TransactionRecord& record, const client::Transaction::Pairs& pairs);
+  void CheckSum(const TransactionRecord& record, const Pairs& pairs);
   void ReadAndWrite(Client& client, const Transaction& transaction);
+  void LockAndWrite(Client& client, const Transaction& transaction);
   void Write(Client& client, const Transaction& transaction);
   void ReadOwnWrite(Client& client, const Transaction& transaction);
+  void Put(Client& client, const Transaction& transaction, const std::string& key,
+           std::string value);
   void Commit(Client& client, const Transaction& transaction);
   void OnError(Client& client, const client::TxnError& error);
   void Finish(Client& client, TransactionRecord::Fate fate);
@@ -87,6 +105,14 @@ class TransactionWorkload {
   template <class Then>
   void Read(Client& client, const Transaction& transaction, const std::vector<std::string>& keys,
             Then then);
+  // Reads `keys` in order to write them: one that is pessimistic locks them, in any order, all at
+  // once or one after the other.
+  template <class Then>
+  void ReadForUpdate(Client& client, const Transaction& transaction, std::vector<std::string> keys,
+                     Then then);
+  template <class Then>
+  void Lock(Client& client, const Transaction& transaction, std::vector<std::string> keys,
+            Pairs found, Then then);
   template <class Then>
   void Scan(Client& client, const Transaction& transaction, const std::string& prefix, Then then);
   // A callback that nobody hears any more when the client is dead.
@@ -94,6 +120,7 @@ class TransactionWorkload {
   auto Alive(Client& client, F f);
 
   std::string RandomKey();
+  std::set<std::string> RandomKeys(std::uint64_t most);
   std::string NewValue(const std::string& what);
   Duration Draw(Duration max);
   std::vector<std::string> Accounts() const;
