@@ -29,13 +29,16 @@ using client::TxnResult;
 using Pairs = std::vector<client::Transaction::Pair>;
 
 constexpr const char* kHelp =
-    "begin                 a transaction; what comes until commit or rollback is in it\n"
+    "begin [pessimistic]   a transaction; what comes until commit or rollback is in it\n"
     "get KEY               its value\n"
     "put KEY VALUE         the value is the rest of the line\n"
     "insert KEY VALUE      the same; the commit fails if the key exists\n"
     "delete KEY\n"
-    "lock KEY              the commit fails if somebody else writes it meanwhile\n"
+    "lock KEY              the commit fails if somebody else writes it meanwhile; in a "
+    "pessimistic\n"
+    "                      transaction nobody can: waits for the key, and shows its newest value\n"
     "scan [START [END]]    pairs in order, END not included\n"
+    "rscan [START [END]]   the same pairs from the last one down\n"
     "commit, rollback\n"
     "quit                  or the end of the input; what is not committed is not written\n"
     "Outside of a transaction a command is one of its own.\n";
@@ -84,7 +87,7 @@ class Shell {
     std::getline(words >> std::ws, rest);
     if (command.empty()) return kExitOk;
     if (command == "help") return Say(kHelp);
-    if (command == "begin") return Begin();
+    if (command == "begin") return Begin(key, rest);
     if (command == "commit") return transaction_ ? Commit() : Refuse("there is no transaction");
     if (command == "rollback") return Rollback();
     return InTransaction(command, key, rest);
@@ -106,16 +109,20 @@ class Shell {
     return ExitCodeOf(error);
   }
 
-  std::optional<TxnError> Start() {
+  std::optional<TxnError> Start(const client::TransactionOptions& options) {
     auto begun = Wait<std::shared_ptr<client::Transaction>>(
-        [this](auto done) { client_.Begin(std::move(done)); });
+        [&](auto done) { client_.Begin(options, std::move(done)); });
     if (auto* error = std::get_if<TxnError>(&begun)) return std::move(*error);
     transaction_ = std::get<std::shared_ptr<client::Transaction>>(std::move(begun));
     return std::nullopt;
   }
-  int Begin() {
+  int Begin(const std::string& kind, const std::string& rest) {
     if (transaction_) return Refuse("there is a transaction already");
-    if (const auto error = Start()) return Report(*error);
+    const bool is_pessimistic = kind == "pessimistic";
+    if ((!kind.empty() && !is_pessimistic) || !rest.empty()) {
+      return Refuse("begin takes nothing but 'pessimistic'");
+    }
+    if (const auto error = Start({.is_pessimistic = is_pessimistic})) return Report(*error);
     return Say("begun at " + ToString(transaction_->start()) + "\n");
   }
   int Commit() {
@@ -132,13 +139,14 @@ class Shell {
   }
 
   int InTransaction(const std::string& command, const std::string& key, const std::string& rest) {
-    const bool reads = command == "get" || command == "scan";
+    const bool scans = command == "scan" || command == "rscan";
+    const bool reads = command == "get" || scans;
     const bool writes =
         command == "put" || command == "insert" || command == "delete" || command == "lock";
     if (!reads && !writes) return Refuse("unknown command '" + command + "'");
-    if (key.empty() && command != "scan") return Refuse(command + " needs a key");
+    if (key.empty() && !scans) return Refuse(command + " needs a key");
     const bool has_value = command == "put" || command == "insert";
-    if (has_value == rest.empty() && command != "scan") {
+    if (has_value == rest.empty() && !scans) {
       return Refuse(command + (has_value ? " needs a value" : " takes nothing but a key"));
     }
     const Result<std::string> first = ParseBytes(format_, key);
@@ -148,7 +156,7 @@ class Shell {
 
     const bool is_own = !transaction_;
     if (is_own) {
-      if (const auto error = Start()) return Report(*error);
+      if (const auto error = Start({})) return Report(*error);
     }
     const int code = Do(command, first.value(), second.value());
     if (!is_own) return code;
@@ -159,7 +167,9 @@ class Shell {
 
   int Do(const std::string& command, const std::string& key, const std::string& value) {
     if (command == "get") return Get(key);
-    if (command == "scan") return Scan(key, value);
+    if (command == "scan") return Scan(key, value, /*is_reverse=*/false);
+    if (command == "rscan") return Scan(key, value, /*is_reverse=*/true);
+    if (command == "lock" && transaction_->is_pessimistic()) return Lock(key);
     if (command == "put") transaction_->Put(key, value);
     if (command == "insert") transaction_->Insert(key, value);
     if (command == "delete") transaction_->Delete(key);
@@ -174,9 +184,19 @@ class Shell {
     if (!value) return Fail(Status(Code::kNotFound, "key not found: " + FormatBytes(format_, key)));
     return Say(FormatBytes(format_, *value) + "\n");
   }
-  int Scan(const std::string& start, const std::string& end) {
-    const auto found =
-        Wait<Pairs>([&](auto done) { transaction_->Scan(start, end, limit_, std::move(done)); });
+  int Lock(const std::string& key) {
+    const auto locked = Wait<client::Transaction::Pairs>(
+        [&](auto done) { transaction_->Lock({key}, {}, std::move(done)); });
+    if (const auto* error = std::get_if<TxnError>(&locked)) return Report(*error);
+    const auto& pairs = std::get<client::Transaction::Pairs>(locked);
+    if (pairs.empty()) return Say("locked\n");
+    return Say("locked\t" + FormatBytes(format_, pairs.begin()->second) + "\n");
+  }
+  int Scan(const std::string& start, const std::string& end, bool is_reverse) {
+    const auto found = Wait<Pairs>([&](auto done) {
+      if (is_reverse) return transaction_->ReverseScan(start, end, limit_, std::move(done));
+      transaction_->Scan(start, end, limit_, std::move(done));
+    });
     if (const auto* error = std::get_if<TxnError>(&found)) return Report(*error);
     for (const auto& [key, value] : std::get<Pairs>(found)) {
       Say(FormatBytes(format_, key) + "\t" + FormatBytes(format_, value) + "\n");

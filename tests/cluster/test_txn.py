@@ -19,12 +19,26 @@ class Shell(ClusterTest):
         self.assert_ok(self.script('scan', at=at), 'alice\t90\nbob\t110 and a half\n')
         self.assert_ok(self.script('scan b', at=at), 'bob\t110 and a half\n')
         self.assert_ok(self.script('scan a b', at=at), 'alice\t90\n')
+        self.assert_ok(self.script('rscan', at=at), 'bob\t110 and a half\nalice\t90\n')
+        self.assert_ok(self.script('rscan a b', at=at), 'alice\t90\n')
 
         # What is rolled back, or was left when the input ended, is not written.
         self.assert_ok(self.script('begin', 'put alice 0', 'rollback', at=at))
         self.assert_ok(self.script('begin', 'put alice 0', at=at))
         self.assert_ok(self.script('get alice', at=at), '90\n')
         self.assert_error(self.script('get dave', at=at), 1, 'not found', 'dave')
+
+    def test_a_pessimistic_transaction_has_what_it_locks(self):
+        at = self.serving().address
+        self.assert_ok(self.script('put k v', at=at))
+        lines = self.assert_ok(self.script(
+            'begin pessimistic', 'lock k', 'lock absent', 'put k w', 'commit', 'get k', at=at)).stdout.splitlines()
+        self.assertEqual(lines[1:3], ['locked\tv', 'locked'])
+        self.assertRegex(lines[3], r'^committed at \d+$')
+        self.assertEqual(lines[4], 'w')
+        # What it leaves locked when the input ends is given up.
+        self.assert_ok(self.script('begin pessimistic', 'lock k', at=at))
+        self.assert_ok(self.script('begin pessimistic', 'lock k', 'rollback', 'put k x', at=at))
 
     def test_outside_of_a_transaction_a_command_is_one_of_its_own(self):
         at = self.serving().address
@@ -39,6 +53,7 @@ class Shell(ClusterTest):
                             'get': ('get needs a key',),
                             'put k': ('put needs a value',),
                             'delete k v': ('nothing but a key',),
+                            'begin optimistically': ("nothing but 'pessimistic'",),
                             'commit': ('no transaction',),
                             'rollback': ('no transaction',)}.items():
             self.assert_error(self.script(line, 'put k v', at=at), 2, *words)
