@@ -188,7 +188,7 @@ class HeldLocks::Statement : public std::enable_shared_from_this<Statement> {
     RUTILE_SOMETIMES(error.code == TxnCode::kDeadlock, "client: a deadlock is told");
     for (const std::string& key : taken_) held_->values_.erase(key);
     taken_.insert(missing_.begin(), missing_.end());
-    held_->GiveUp(std::move(taken_));
+    held_->GiveUp(taken_);
     if (chose_primary_) held_->primary_.clear();
     done_(std::move(error));
   }
@@ -221,7 +221,7 @@ void HeldLocks::Lock(std::set<std::string> keys, const LockOptions& options, Txn
   std::make_shared<Statement>(shared_from_this(), std::move(keys), options, std::move(done))->Run();
 }
 
-void HeldLocks::GiveUp(std::set<std::string> keys) {
+void HeldLocks::GiveUp(const std::set<std::string>& keys) {
   needs_timestamp_ = true;
   if (keys.empty()) return;
   core_->SendAll<kvrpcpb::PessimisticRollbackResponse, kvrpcpb::PessimisticRollbackRequest>(
@@ -241,7 +241,7 @@ void HeldLocks::RollBack() {
   if (std::exchange(is_over_, true)) return;
   life_->Stop();
   values_.clear();
-  GiveUp(std::move(asked_for_));
+  GiveUp(asked_for_);
 }
 
 }  // namespace rutile::client

@@ -48,7 +48,7 @@ class HeldLocks : public std::enable_shared_from_this<HeldLocks> {
   class Statement;
 
   // What was asked for of these keys is given up: they may be locked again at a later timestamp.
-  void GiveUp(std::set<std::string> keys);
+  void GiveUp(const std::set<std::string>& keys);
 
   const std::shared_ptr<TxnCore> core_;
   const Timestamp start_;
