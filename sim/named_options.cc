@@ -81,6 +81,8 @@ std::vector<NamedOption> OfTransactions() {
       RUTILE_SIM_NUMBER("txn-death-percent", "commits whose client dies", 0,
                         transactions.death_percent),
       RUTILE_SIM_NUMBER("txn-readers-pass", "readers pass locks", 0, transactions.readers_pass),
+      RUTILE_SIM_NUMBER("txn-follower-reads", "followers serve reads of transactions", 0,
+                        transactions.follower_reads),
       RUTILE_SIM_NUMBER("txn-pessimistic-percent", "pessimistic transactions", 0,
                         transactions.pessimistic_percent),
       RUTILE_SIM_NUMBER("txn-async-percent", "transactions that ask for an asynchronous commit", 0,

@@ -119,6 +119,7 @@ void DrawTransactions(std::uint64_t seed, TransactionWorkload::Options* options)
   options->long_value_percent = OneOf<std::uint64_t>(random, {0, 20});
   options->death_percent = OneOf<std::uint64_t>(random, {0, 5, 25});
   options->readers_pass = random.OneIn(2);
+  options->follower_reads = random.OneIn(2);
   options->pessimistic_percent = OneOf<std::uint64_t>(random, {0, 30, 50, 90});
   options->async_percent = OneOf<std::uint64_t>(random, {0, 50, 90});
   options->one_phase_percent = OneOf<std::uint64_t>(random, {0, 20, 60});

@@ -137,7 +137,8 @@ void TransactionWorkload::BringToLife(Client& client) {
                                .batch_keys = options_.batch_keys,
                                .async_keys = options_.async_keys,
                                .commit_window = options_.commit_window,
-                               .readers_pass = options_.readers_pass},
+                               .readers_pass = options_.readers_pass,
+                               .follower_reads = options_.follower_reads},
       [connect, life = client.life](const std::string& address) {
         return std::make_unique<MortalChannel>(connect(address), life);
       },

@@ -38,6 +38,7 @@ class TransactionWorkload {
     std::uint64_t long_value_percent = 10;  // More than what a write record holds itself.
     std::uint64_t death_percent = 0;        // Of the commits: their client dies soon after.
     bool readers_pass = true;
+    bool follower_reads = false;
     std::size_t lists = 2;
     // Of the transactions.
     std::uint64_t pessimistic_percent = 0;

@@ -63,6 +63,9 @@ struct TxnClientOptions {
   // Readers at an earlier timestamp need not wait for this client's locks: they have its commit
   // made later instead.
   bool readers_pass = true;
+  // Reads are served by all peers of a region in turn. They see the same; a follower asks the
+  // leader first, unless it knows that it has all that there is at the timestamp.
+  bool follower_reads = false;
   // A commit is answered when all keys are committed, rather than when the transaction is.
   bool await_all_keys = false;
 };

@@ -17,7 +17,8 @@ RawClientOptions ToRawOptions(const TxnClientOptions& options) {
           .attempt_timeout = options.attempt_timeout,
           .backoff_min = options.backoff_min,
           .backoff_max = options.backoff_max,
-          .repeat_writes = true};
+          .repeat_writes = true,
+          .follower_reads = options.follower_reads};
 }
 
 Timestamp ToTimestamp(const pdpb::Timestamp& timestamp) {

@@ -33,6 +33,8 @@ class Read {
   template <class Request>
   void SetView(Request* request) const {
     request->set_version(at_.value());
+    // At a timestamp below which nothing is committed any more they need not ask the leader, either.
+    request->mutable_context()->set_stale_read(core_->txn_options().follower_reads);
     request->mutable_context()->clear_resolved_locks();
     for (const Timestamp passed : passed_) {
       request->mutable_context()->add_resolved_locks(passed.value());
