@@ -37,8 +37,7 @@ Duration NormalLatency(const SimulationOptions& options) {
   if (snapshots) normal += Seconds(2);
   // A voter alone is faster than whoever is sent one message at a time, and leaves learners behind
   // for good. Who reads there waits in vain, and turns to the leader.
-  const bool reads_there =
-      options.registers.follower_reads || options.transactions.follower_reads;
+  const bool reads_there = options.registers.follower_reads || options.transactions.follower_reads;
   const bool behind = reads_there && options.cluster.replica.max_inflight_messages == 1;
   return behind ? normal + RegisterWorkload::kCalmTimeout : normal;
 }

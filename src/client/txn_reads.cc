@@ -33,7 +33,7 @@ class Read {
   template <class Request>
   void SetView(Request* request) const {
     request->set_version(at_.value());
-    // At a timestamp below which nothing is committed any more they need not ask the leader, either.
+    // Where nothing is committed any more at or below the timestamp, nobody need be asked.
     request->mutable_context()->set_stale_read(core_->txn_options().follower_reads);
     request->mutable_context()->clear_resolved_locks();
     for (const Timestamp passed : passed_) {

@@ -103,7 +103,7 @@ struct SnapshotWanted {
 struct ReadReady {
   ReadId id = {};
   Index index = {};
-  Rare<std::string> context = {};  // As the leader's host left it.
+  Rare<std::string> context = {};
 };
 
 // All that one call asks its caller to do. Fields are independent: the caller may carry them out in
@@ -183,10 +183,8 @@ class Raft {
   struct Start {
     HardState hard_state = {};
     LogTail tail{LogId{}};
-    // In force at tail.applied(): kept with the state machine. What the entries above change is
-    // taken from them; those below say nothing new, even if an old message brings them once more.
-    Configuration configuration = {};
-    bool fresh = false;  // First start: there was nobody to give a promise to.
+    Configuration configuration = {};  // In force at tail.applied(); entries above correct it.
+    bool fresh = false;                // First start: there was nobody to give a promise to.
   };
 
   // `random` outlives the core.
@@ -221,12 +219,8 @@ class Raft {
   std::pair<Result<Proposed>, Effects> ProposeChange(Instant now,
                                                      const ConfigurationChange& change);
   // Asks at which index a linearizable read may be served. On a follower the question goes to the
-  // leader. Answered once in a later (or this) Effects::reads, unless the core is destroyed.
-  //
-  // `context` is opaque to the core: what the reader's host asks of the leader's. It travels with
-  // the question as Message::context, comes back with the answer, and whoever steps that message on
-  // the leader may put an answer in its place. If it does so in the call's executor, just before
-  // Step(), the one who answered led when it did, and leads no earlier term than the index is of.
+  // leader. Answered once in a later (or this) Effects::reads, unless the core is destroyed. For
+  // `context` see Message::context.
   Effects ReadIndex(Instant now, ReadId id, Rare<std::string> context = {});
   // Whether a read at `now` needs no round: leader, an entry of its term is committed, lease runs.
   // LeaseUntil() is the first instant at which it does not. Valid until the next Effects with

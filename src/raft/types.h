@@ -163,8 +163,9 @@ struct Message {
 
   Rare<SnapshotMeta> snapshot = {};  // kSnapshot.
 
-  // kReadIndex: what the asker's host wants to know of the leader's, besides the index.
-  // kReadIndexReply: the answer. Opaque; see Raft::ReadIndex().
+  // kReadIndex: what the asker's host wants to know of the leader's, besides the index. Opaque to
+  // the core. Who steps the message may put an answer in its place just before, and then led, in no
+  // earlier term than the index is of, when it did. kReadIndexReply: it goes back.
   Rare<std::string> context = {};
 
   ReadId read = {};       // kReadIndex, kReadIndexReply.

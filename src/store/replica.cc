@@ -255,7 +255,7 @@ void Replica::OnMessage(StoreId from, raft::Message message) {
     Hear(from, message);
     if (!message.slice.empty()) HeedLogMemory();
     if (message.type == raft::MessageType::kReadIndex && message.context) {
-      // As close to the core's own answer as this: see Raft::ReadIndex().
+      // As close to the core's own answer as this: see raft::Message::context.
       *message.context = AnswerQuestions(*message.context);
     }
     const PeerId sender = message.from;
