@@ -93,6 +93,39 @@ func TestATransactionMayBeginInThePast(t *testing.T) {
 	expectNow(t, client, contents{"a": "new"})
 }
 
+// Followers serve reads, and miss nothing that was committed before, however it was.
+func TestReadsOnFollowers(t *testing.T) {
+	client := servers.TxnClient(t)
+	for n := range 60 {
+		value := strconv.Itoa(n)
+		txn := begin(t, client)
+		txn.SetEnableAsyncCommit(n%3 > 0)
+		txn.SetEnable1PC(n%3 > 1)
+		apply(t, txn, contents{"a": value, "b": value})
+		if err := txn.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		snapshot := client.GetSnapshot(now(t, client))
+		snapshot.SetReplicaRead(kv.ReplicaReadFollower)
+		expectGet(t, snapshot, "a", value)
+		expectGet(t, snapshot, "b", value)
+		start, end := bounds(t)
+		pairs, err := snapshot.Iter(start, end)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"a", "b"} {
+			if !pairs.Valid() || string(pairs.Key()) != string(key(t, name)) || string(pairs.Value()) != value {
+				t.Fatalf("round %d: a scan on a follower has no %s of this round", n, name)
+			}
+			if err := pairs.Next(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pairs.Close()
+	}
+}
+
 // The client's stale reads may go to any replica, which answers them or sends the client on.
 func TestStaleReads(t *testing.T) {
 	client := servers.TxnClient(t)
