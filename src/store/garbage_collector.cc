@@ -81,7 +81,10 @@ void GarbageCollector::OnEnd(RegionId region, const RegionCollection::Ending& en
   } else {
     given_up_.insert(region);
     // Whoever is short of memory may take less at a time.
-    batch_ = std::max<std::size_t>(batch_ / 2, 1);
+    const auto* error = std::get_if<RegionError>(&ending.how);
+    const bool is_short = error != nullptr && (std::holds_alternative<ServerIsBusy>(*error) ||
+                                               std::holds_alternative<RaftEntryTooLarge>(*error));
+    if (is_short) batch_ = std::max<std::size_t>(batch_ / 2, 1);
   }
   Next();
 }
