@@ -229,12 +229,16 @@ void Replica::Read(ReadRequest request) {
 }
 
 void Replica::Enqueue(WriteRequest request) {
-  bool post = false;
+  bool post = false, closed = false;
   {
     MutexLock lock(mutex_);
-    post = incoming_writes_.empty();
-    incoming_writes_.push_back(std::move(request));
+    closed = closed_;
+    if (!closed) {
+      post = incoming_writes_.empty();
+      incoming_writes_.push_back(std::move(request));
+    }
   }
+  if (closed) return request.done(RegionError(RegionNotFound{region_id_}));
   if (!post) return;
   if (const Duration pause = parts_.log_memory.Pause(); pause > Duration::zero()) {
     RUTILE_SOMETIMES(true, "store: writes gather for want of memory");

@@ -288,6 +288,7 @@ class Replica : public std::enable_shared_from_this<Replica> {
   ReadGate gate_;
   ApplyQueue apply_;
   Mutex mutex_;
+  bool closed_ GUARDED_BY(mutex_) = false;  // Nothing gathers any more: it is being retired.
   std::vector<WriteRequest> incoming_writes_ GUARDED_BY(mutex_);
   std::vector<ReadRequest> incoming_reads_ GUARDED_BY(mutex_);
   std::size_t log_writes_ GUARDED_BY(mutex_) = 0;                // Submitted and not completed.

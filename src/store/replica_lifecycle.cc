@@ -126,10 +126,22 @@ void Replica::BeginRetirement() {
 void Replica::EndRequests() {
   OnLeadershipLost(Index());
   const RegionError gone = RegionNotFound{region_id_};
+  // What gathers may be due to be looked at when this is no more: writes wait where memory is
+  // short.
+  std::vector<WriteRequest> writes;
+  Reads reads;
+  {
+    MutexLock lock(mutex_);
+    closed_ = true;
+    writes.swap(incoming_writes_);
+    reads.swap(incoming_reads_);
+  }
+  for (WriteRequest& write : writes) write.done(gone);
+  for (ReadRequest& read : reads) read.Refuse(gone);
   for (WriteRequest& write : std::exchange(parked_writes_, {})) write.done(gone);
   for (ReadRequest& read : std::exchange(parked_reads_, {})) read.Refuse(gone);
-  for (auto& [id, reads] : std::exchange(asked_reads_, {})) {
-    for (ReadRequest& read : reads) read.Refuse(gone);
+  for (auto& [id, asked] : std::exchange(asked_reads_, {})) {
+    for (ReadRequest& read : asked) read.Refuse(gone);
   }
   for (auto& [index, confirmed] : std::exchange(waiting_reads_, {})) {
     for (ReadRequest& read : confirmed.reads) read.Refuse(gone);

@@ -10,12 +10,16 @@
 namespace rutile::store {
 
 void Replica::Enqueue(ReadRequest request) {
-  bool post = false;
+  bool post = false, closed = false;
   {
     MutexLock lock(mutex_);
-    post = incoming_reads_.empty();
-    incoming_reads_.push_back(std::move(request));
+    closed = closed_;
+    if (!closed) {
+      post = incoming_reads_.empty();
+      incoming_reads_.push_back(std::move(request));
+    }
   }
+  if (closed) return request.Refuse(RegionNotFound{region_id_});
   if (post) parts_.executor.Dispatch(WhileAlive([this] { FlushReads(); }));
 }
 
