@@ -97,14 +97,8 @@ TEST_F(TxnClientTest, AScanGoesOverRegionsAndMergesItsOwnWrites) {
   stores_.data = {{"a", "old"}, {"b", "old"}, {"n", "old"}, {"o", "old"}, {"p", "old"}};
   auto transaction = BeginWriting({"b", "c", "q"});
   transaction->Delete("n");
-  const auto scan = [&](std::string from, std::string to, std::size_t limit) {
-    std::string text;
-    const auto result =
-        Await<std::vector<Transaction::Pair>>([&](TxnDone<std::vector<Transaction::Pair>> done) {
-          transaction->Scan(std::move(from), std::move(to), limit, std::move(done));
-        });
-    for (const auto& [key, value] : std::get<0>(result)) text += key + "=" + value + " ";
-    return text;
+  const auto scan = [&](const char* from, const char* to, std::size_t limit) {
+    return Scanned(*transaction, &Transaction::Scan, from, to, limit);
   };
   EXPECT_EQ("a=old b=1 c=1 o=old p=old q=1 ", scan("", "", 100));
   EXPECT_EQ("b=1 c=1 o=old ", scan("b", "", 3));
@@ -117,14 +111,8 @@ TEST_F(TxnClientTest, AReverseScanGoesDownOverRegionsAndMergesItsOwnWrites) {
   stores_.data = {{"a", "old"}, {"b", "old"}, {"n", "old"}, {"o", "old"}, {"p", "old"}};
   auto transaction = BeginWriting({"b", "c", "q"});
   transaction->Delete("n");
-  const auto scan = [&](std::string from, std::string to, std::size_t limit) {
-    std::string text;
-    const auto result =
-        Await<std::vector<Transaction::Pair>>([&](TxnDone<std::vector<Transaction::Pair>> done) {
-          transaction->ReverseScan(std::move(from), std::move(to), limit, std::move(done));
-        });
-    for (const auto& [key, value] : std::get<0>(result)) text += key + "=" + value + " ";
-    return text;
+  const auto scan = [&](const char* from, const char* to, std::size_t limit) {
+    return Scanned(*transaction, &Transaction::ReverseScan, from, to, limit);
   };
   EXPECT_EQ("q=1 p=old o=old c=1 b=1 a=old ", scan("", "", 100));
   EXPECT_EQ("o=old c=1 b=1 ", scan("b", "p", 3));

@@ -216,8 +216,7 @@ class Replica : public std::enable_shared_from_this<Replica> {
   // Carries out what the core asks for.
   void Handle(raft::Effects effects);
   void PublishGate();
-  // See GateState. Neither part ever falls.
-  std::uint64_t Generation() const { return raft_.term().value() + installs_; }
+  std::uint64_t Generation() const { return raft_.term().value() + installs_; }  // Never falls.
   void NoteForwardedReads(const raft::Messages& messages);
   // What this store has to say to what readers ask of the leader's; lists, as WriteList has them.
   std::string AnswerQuestions(std::string_view questions);

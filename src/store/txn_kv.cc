@@ -174,6 +174,16 @@ Status AddLocksOfLeader(const ReadView& data, const mvcc::View& view, Locks& loc
   return {};
 }
 
+// What a reader asks the leader; nothing where it has to be asked itself. `range()` is what is
+// read, of users' keys.
+template <class F>
+std::string QuestionOf(const RequestHeader& header, const mvcc::View& view, F range) {
+  if (!header.from_follower) return {};
+  KeyBorders keys = range();
+  return Encode(
+      ReadQuestion{.at = view.at, .lower = std::move(keys.lower), .upper = std::move(keys.upper)});
+}
+
 KeyBorders RangeOf(const std::vector<std::string>& keys) {
   if (keys.empty()) return {};
   const auto [first, last] = std::minmax_element(keys.begin(), keys.end());
@@ -227,12 +237,19 @@ Command Removal(const KeyBorders& range) {
   return command;
 }
 
-// An answer that no client takes for a failure.
-RegionError Forgotten(const std::string& what) {
-  RUTILE_SOMETIMES(true, "store: what became of a transaction is not known any more");
-  return Undetermined{.reason = what +
-                                " was asked for before, and what it may have written lies "
-                                "below the safe point of garbage collection"};
+// Hands on the answer, but where nobody can tell any more what became of an earlier attempt: that
+// is answered so that no client takes it for a failure.
+template <class T>
+TxnDone<T> UnlessForgotten(const char* what, std::shared_ptr<const bool> is_forgotten,
+                           TxnDone<T> done) {
+  return [what, is_forgotten = std::move(is_forgotten),
+          done = std::move(done)](TxnReply<T> reply) mutable {
+    RUTILE_SOMETIMES(*is_forgotten, "store: what became of a transaction is not known any more");
+    if (!*is_forgotten) return done(std::move(reply));
+    done(RegionError(Undetermined{
+        .reason = std::string(what) + " was asked for before, and what it may have written lies "
+                                      "below the safe point of garbage collection"}));
+  };
 }
 
 Status CheckTimestamp(const mvcc::View& view) {
@@ -280,12 +297,8 @@ void TxnKv::ReadAtLeader(const RequestHeader& header, mvcc::Timestamp at, TxnDon
 }
 
 template <class T, class F>
-void TxnKv::Read(const RequestHeader& header, mvcc::View view, const KeyBorders& range, Locks locks,
+void TxnKv::Read(const RequestHeader& header, mvcc::View view, std::string question, Locks locks,
                  TxnDone<T> done, F read) {
-  std::string question;
-  if (header.from_follower) {
-    question = Encode(ReadQuestion{.at = view.at, .lower = range.lower, .upper = range.upper});
-  }
   const std::optional<Instant> deadline = DeadlineOf(header, store_.clock());
   const bool is_resolved = header.stale && resolved_.Covers(header, view.at);
   Reader reader = [&clock = store_.clock(), deadline, view = std::move(view),
@@ -317,18 +330,18 @@ void TxnKv::Get(const RequestHeader& header, std::string key, mvcc::View view,
   if (!status.ok()) return done(std::move(status));
   using Reply = TxnReply<mvcc::ReadAnswer>;
   Locks locks = concurrency_.AdmitRead(view, {key});
-  const KeyBorders range = {.lower = key, .upper = key + '\0'};
-  Read<mvcc::ReadAnswer>(header, std::move(view), range, std::move(locks), std::move(done),
-                         [key = std::move(key)](const ReadView& data, const mvcc::View& as,
-                                                const Locks& met) -> Reply {
-                           if (auto error = KeyOutside(data.region, key)) return *std::move(error);
-                           if (auto locked = FindLock(met, key))
-                             return mvcc::ReadAnswer(*std::move(locked));
-                           Result<mvcc::ReadAnswer> answer =
-                               mvcc::Reader(data.snapshot).Get(key, as);
-                           if (!answer.ok()) return answer.status();
-                           return std::move(answer).value();
-                         });
+  std::string question =
+      QuestionOf(header, view, [&] { return KeyBorders{.lower = key, .upper = key + '\0'}; });
+  Read<mvcc::ReadAnswer>(
+      header, std::move(view), std::move(question), std::move(locks), std::move(done),
+      [key = std::move(key)](const ReadView& data, const mvcc::View& as,
+                             const Locks& met) -> Reply {
+        if (auto error = KeyOutside(data.region, key)) return *std::move(error);
+        if (auto locked = FindLock(met, key)) return mvcc::ReadAnswer(*std::move(locked));
+        Result<mvcc::ReadAnswer> answer = mvcc::Reader(data.snapshot).Get(key, as);
+        if (!answer.ok()) return answer.status();
+        return std::move(answer).value();
+      });
 }
 
 void TxnKv::BatchGet(const RequestHeader& header, std::vector<std::string> keys, mvcc::View view,
@@ -338,8 +351,8 @@ void TxnKv::BatchGet(const RequestHeader& header, std::vector<std::string> keys,
   if (!status.ok()) return done(std::move(status));
   using Reply = TxnReply<Items>;
   Locks locks = concurrency_.AdmitRead(view, keys);
-  const KeyBorders range = RangeOf(keys);
-  Read<Items>(header, std::move(view), range, std::move(locks), std::move(done),
+  std::string question = QuestionOf(header, view, [&] { return RangeOf(keys); });
+  Read<Items>(header, std::move(view), std::move(question), std::move(locks), std::move(done),
               [keys = std::move(keys)](const ReadView& data, const mvcc::View& as,
                                        const Locks& met) -> Reply {
                 mvcc::Reader reader(data.snapshot);
@@ -373,9 +386,11 @@ void TxnKv::Scan(const RequestHeader& header, TxnScan scan, mvcc::View view, Txn
   // A range in reverse: all of it, since the first in memory may be the last of the scan.
   Locks locks = scan.reverse ? concurrency_.AdmitScan(view, scan.end, scan.start, SIZE_MAX)
                              : concurrency_.AdmitScan(view, scan.start, scan.end, scan.limit);
-  const KeyBorders range = {.lower = scan.reverse ? scan.end : scan.start,
-                            .upper = scan.reverse ? scan.start : scan.end};
-  Read<Items>(header, std::move(view), range, std::move(locks), std::move(done),
+  std::string question = QuestionOf(header, view, [&] {
+    return KeyBorders{.lower = scan.reverse ? scan.end : scan.start,
+                      .upper = scan.reverse ? scan.start : scan.end};
+  });
+  Read<Items>(header, std::move(view), std::move(question), std::move(locks), std::move(done),
               [scan = std::move(scan)](const ReadView& data, const mvcc::View& as,
                                        const Locks& met) -> Reply {
                 auto error = scan.reverse ? UpperOutside(data.region, scan.start)
@@ -536,10 +551,7 @@ void TxnKv::Prewrite(const RequestHeader& header, txn::PrewriteRequest request,
         if (!chooses_commit) return txn::Prewrite(reader, asked);
         return PrewriteBelowReaders(region, reader, asked, locks);
       },
-      [is_forgotten, done = std::move(done)](TxnReply<txn::PrewriteOutcome> reply) mutable {
-        if (*is_forgotten) return done(Forgotten("the prewrite"));
-        done(std::move(reply));
-      });
+      UnlessForgotten("the prewrite", is_forgotten, std::move(done)));
 }
 
 Result<txn::PrewriteOutcome> TxnKv::PrewriteBelowReaders(RegionId region, mvcc::Reader& reader,
@@ -594,10 +606,7 @@ void TxnKv::Commit(const RequestHeader& header, txn::CommitRequest request,
                         });
         return outcome;
       },
-      [is_forgotten, done = std::move(done)](TxnReply<txn::Outcome> reply) mutable {
-        if (*is_forgotten) return done(Forgotten("the commit"));
-        done(std::move(reply));
-      });
+      UnlessForgotten("the commit", is_forgotten, std::move(done)));
 }
 
 void TxnKv::Rollback(const RequestHeader& header, txn::RollbackRequest request,

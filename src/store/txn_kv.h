@@ -207,10 +207,10 @@ class TxnKv {
   // Removes what the region has in `range`, which is in it.
   void Remove(const RequestHeader& header, const KeyBorders& range, TxnDone<RangeRemoved> done);
   // Runs `read` on data that have all that is seen at the view's timestamp, with the view and the
-  // locks in memory that it must heed in `range`, and hands on what it returns. `locks` are those
-  // of this store; where it does not lead, the leader adds its own.
+  // locks in memory that it must heed, and hands on what it returns. `locks` are those of this
+  // store; where it does not lead, the leader answers `question` with its own.
   template <class T, class F>
-  void Read(const RequestHeader& header, mvcc::View view, const KeyBorders& range,
+  void Read(const RequestHeader& header, mvcc::View view, std::string question,
             txn::ConcurrencyManager::Locks locks, TxnDone<T> done, F read);
   // Likewise, on the leader and heeding no locks.
   template <class T, class F>

@@ -79,6 +79,19 @@ class TxnClientTest : public WithFakeStores {
     if (const auto* error = std::get_if<TxnError>(&result)) return ToString(*error);
     return std::get<std::optional<std::string>>(result).value_or("absent");
   }
+  // By either scan: "key=value " and so on.
+  std::string Scanned(Transaction& transaction,
+                      void (Transaction::*scan)(std::string, std::string, std::size_t,
+                                                TxnDone<std::vector<Transaction::Pair>>),
+                      const char* from, const char* to, std::size_t limit) {
+    std::string text;
+    const auto result =
+        Await<std::vector<Transaction::Pair>>([&](TxnDone<std::vector<Transaction::Pair>> done) {
+          (transaction.*scan)(from, to, limit, std::move(done));
+        });
+    for (const auto& [key, value] : std::get<0>(result)) text += key + "=" + value + " ";
+    return text;
+  }
   std::shared_ptr<Transaction> BeginWriting(const Strings& keys) {
     auto transaction = Begin();
     for (const std::string& key : keys) transaction->Put(key, "1");
