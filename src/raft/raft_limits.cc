@@ -68,8 +68,10 @@ void Raft::Core::NotePressure() {
   if (out_->write) {
     writing_.Add(out_->write->log.mark.write.value(), BytesOf(out_->write->log.slice));
   }
-  applying_.Add(tail_.applying().value(), BytesOf(out_->committed));
-  if (role_ == Role::kLeader) return;
+  if (!out_->committed.empty()) {
+    applying_.Add(tail_.applying().value(), BytesOf(out_->committed));
+  }
+  if (role_ == Role::kLeader || out_->messages.empty()) return;
   const std::uint64_t room = Room();
   for (Message& message : out_->messages) {
     if (message.type != MessageType::kAppendReply && message.type != MessageType::kHeartbeatReply) {

@@ -229,16 +229,14 @@ void Replica::Read(ReadRequest request) {
 }
 
 void Replica::Enqueue(WriteRequest request) {
-  bool post = false, closed = false;
+  std::vector<WriteRequest> refused;
+  bool post = false;
   {
     MutexLock lock(mutex_);
-    closed = closed_;
-    if (!closed) {
-      post = incoming_writes_.empty();
-      incoming_writes_.push_back(std::move(request));
-    }
+    post = !closed_ && incoming_writes_.empty();
+    (closed_ ? refused : incoming_writes_).push_back(std::move(request));
   }
-  if (closed) return request.done(RegionError(RegionNotFound{region_id_}));
+  for (WriteRequest& late : refused) late.done(RegionError(RegionNotFound{region_id_}));
   if (!post) return;
   if (const Duration pause = parts_.log_memory.Pause(); pause > Duration::zero()) {
     RUTILE_SOMETIMES(true, "store: writes gather for want of memory");

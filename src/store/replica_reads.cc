@@ -10,16 +10,14 @@
 namespace rutile::store {
 
 void Replica::Enqueue(ReadRequest request) {
-  bool post = false, closed = false;
+  Reads refused;
+  bool post = false;
   {
     MutexLock lock(mutex_);
-    closed = closed_;
-    if (!closed) {
-      post = incoming_reads_.empty();
-      incoming_reads_.push_back(std::move(request));
-    }
+    post = !closed_ && incoming_reads_.empty();
+    (closed_ ? refused : incoming_reads_).push_back(std::move(request));
   }
-  if (closed) return request.Refuse(RegionNotFound{region_id_});
+  for (ReadRequest& late : refused) late.Refuse(RegionNotFound{region_id_});
   if (post) parts_.executor.Dispatch(WhileAlive([this] { FlushReads(); }));
 }
 
