@@ -1,6 +1,14 @@
 #include "store/max_timestamp_sync.h"
 
+#include <optional>
+
 namespace rutile::store {
+
+void MaxTimestampSync::OnRegionChanged(RegionId region) {
+  if (region < kFirstUserRegion) return;  // Nobody reads at timestamps there.
+  const std::optional<GateState> gate = store_.Gate(region);
+  if (gate && gate->is_leader) Covers(region, gate->term);
+}
 
 bool MaxTimestampSync::Covers(RegionId region, Term term) {
   if (!source_) return false;

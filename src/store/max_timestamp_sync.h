@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "base/task.h"
 #include "mvcc/types.h"
+#include "store/store.h"
 #include "txn/concurrency_manager.h"
 
 namespace rutile::store {
@@ -19,15 +20,19 @@ using TimestampSource = std::function<void(TimestampDone done)>;
 
 // In which terms of which regions this store's max_ts covers the reads of former leaders. They are
 // over when a later term begins here, and each was at a timestamp that was given out before: a
-// fresh one, asked for after the beginning, is above them all.
+// fresh one, asked for after the beginning, is above them all. It is asked for as soon as the store
+// is told that it leads, and again by those who need it as long as there is none.
 //
 // Thread-safe.
-class MaxTimestampSync {
+class MaxTimestampSync final : public Store::Watcher {
  public:
-  // The manager outlives this. `source` calls nothing back after this is gone; without one, no
+  // Store and manager outlive this. `source` calls nothing back after this is gone; without one, no
   // term is ever covered.
-  MaxTimestampSync(txn::ConcurrencyManager& concurrency, TimestampSource source)
-      : concurrency_(concurrency), source_(std::move(source)) {}
+  MaxTimestampSync(Store& store, txn::ConcurrencyManager& concurrency, TimestampSource source)
+      : store_(store), concurrency_(concurrency), source_(std::move(source)) {}
+
+  // Store::Watcher.
+  void OnRegionChanged(RegionId region) override;
 
   // Whether max_ts covers all reads of the region that were served in earlier terms. If not, sees
   // to it, and will say so once a timestamp has come. Requires a term in which this store leads.
@@ -41,6 +46,7 @@ class MaxTimestampSync {
   };
   void OnTimestamp(RegionId region, Term term, const Result<mvcc::Timestamp>& timestamp);
 
+  Store& store_;
   txn::ConcurrencyManager& concurrency_;
   const TimestampSource source_;
 

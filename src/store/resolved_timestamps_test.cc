@@ -102,9 +102,6 @@ TEST_F(StaleReads, DoNotWaitForWhatIsCommittedLater) {
 
 // What the leader has in memory is under way, whether or not a follower has it already.
 TEST_F(StaleReads, WaitForWhatTheLeaderHasInMemory) {
-  AwaitTimestamp();
-  Must(Await(&TxnKv::Resolve,
-             txn::ResolveRequest{.keys = {Key("first")}, .start = first_, .commit = Timestamp()}));
   const txn::PrewriteRequest request = OnePhase({Key("a")}, "1");
   processes_[leader_].apply->Pause();
   kv().Prewrite(Header(), request, [](const auto&) {});
@@ -122,7 +119,6 @@ TEST_F(StaleReads, WaitForWhatTheLeaderHasInMemory) {
 // Asking for it is a read: what is committed later, at a timestamp that the leader chooses, comes
 // above it.
 TEST_F(StaleReads, NothingIsCommittedBelowWhatIsResolved) {
-  AwaitTimestamp();
   const txn::PrewriteRequest request = OnePhase({Key("a")}, "1");
   const Timestamp before = Now();
   Resolve();

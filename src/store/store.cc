@@ -355,7 +355,7 @@ void Store::Receive(StoreId from, std::string_view bytes) {
     if (replica != nullptr && replica->self() == news->to) replica->OnNews(std::move(news->region));
   } else if (const auto* datagram = std::get_if<Datagram>(&message)) {
     if (observer_.on_datagram) observer_.on_datagram(from, *datagram);
-    if (const auto watching = watcher()) watching->OnDatagram(from, *datagram);
+    for (const auto& watcher : watchers()) watcher->OnDatagram(from, *datagram);
   }
 }
 
@@ -410,17 +410,17 @@ void Store::OnLiveness(StoreId store, bool live) {
 void Store::OnStateChanged(const Replica& replica) {
   GreetPeersOf(replica.region());
   if (observer_.on_region_changed) observer_.on_region_changed(replica);
-  if (const auto watching = watcher()) watching->OnRegionChanged(replica.region().id);
+  for (const auto& watcher : watchers()) watcher->OnRegionChanged(replica.region().id);
 }
 
 void Store::OnReplicaStopped(const Replica& replica) {
   beat_->NoteTrouble();
-  if (const auto watching = watcher()) watching->OnRegionChanged(replica.region().id);
+  for (const auto& watcher : watchers()) watcher->OnRegionChanged(replica.region().id);
 }
 
 void Store::Watch(std::weak_ptr<Watcher> watcher) {
   MutexLock lock(mutex_);
-  watcher_ = std::move(watcher);
+  watchers_.push_back(std::move(watcher));
 }
 
 void Store::AdmitReadsBy(std::weak_ptr<ReadAdmission> admission) {
@@ -437,9 +437,13 @@ std::string Store::AdmitRead(RegionId region, std::string_view question) {
   return admission == nullptr ? std::string() : admission->Admit(region, question);
 }
 
-std::shared_ptr<Store::Watcher> Store::watcher() const {
+std::vector<std::shared_ptr<Store::Watcher>> Store::watchers() const {
+  std::vector<std::shared_ptr<Watcher>> living;
   MutexLock lock(mutex_);
-  return watcher_.lock();
+  for (const std::weak_ptr<Watcher>& watcher : watchers_) {
+    if (auto lives = watcher.lock()) living.push_back(std::move(lives));
+  }
+  return living;
 }
 
 void Store::Maintain() {

@@ -113,14 +113,14 @@ class Store final : private Replica::Host {
     std::function<raft::Observer*(RegionId region, PeerId peer)> of_core = {};
   };
 
-  // Somebody else who is told, on the same threads as the observer.
+  // Others who are told, on the same threads as the observer.
   class Watcher {
    public:
     virtual ~Watcher() = default;
     // A replica's leader, term or members have changed, or it has stopped.
     virtual void OnRegionChanged(RegionId region) = 0;
     // Of any channel.
-    virtual void OnDatagram(StoreId from, const Datagram& datagram) = 0;
+    virtual void OnDatagram(StoreId /*from*/, const Datagram& /*datagram*/) {}
   };
 
   // `opened` is the log as recovered; regions of the engine and of `initial` are brought to life.
@@ -137,7 +137,7 @@ class Store final : private Replica::Host {
   // Answers no further requests.
   void Stop();
 
-  // From now on `watcher`, and nobody else, is told; for as long as it lives.
+  // From now on `watcher` is told too, for as long as it lives.
   void Watch(std::weak_ptr<Watcher> watcher);
   // Who answers what readers elsewhere ask of the leaders here.
   void AdmitReadsBy(std::weak_ptr<ReadAdmission> admission);
@@ -242,7 +242,8 @@ class Store final : private Replica::Host {
   void ServeRead(Replica& replica, const RequestHeader& header, Reader reader,
                  std::string question);
   void ServeConfirmed(ConfirmedRead read, Reader reader);
-  std::shared_ptr<Watcher> watcher() const;
+  // Those that live.
+  std::vector<std::shared_ptr<Watcher>> watchers() const;
   void Receive(StoreId from, std::string_view bytes);
   void ReceivePart(StoreId from, const SnapshotPart& part);
   void ReceiveSnapshot(const SnapshotPart& part);
@@ -287,7 +288,7 @@ class Store final : private Replica::Host {
   // here. By its region's id it is on the same executors.
   std::map<RegionId, std::shared_ptr<Replica>> replicas_ GUARDED_BY(mutex_);
   std::map<RegionId, Tombstone> tombstones_ GUARDED_BY(mutex_);
-  std::weak_ptr<Watcher> watcher_ GUARDED_BY(mutex_);
+  std::vector<std::weak_ptr<Watcher>> watchers_ GUARDED_BY(mutex_);
   std::weak_ptr<ReadAdmission> read_admission_ GUARDED_BY(mutex_);
   bool started_ GUARDED_BY(mutex_) = false;
   bool stopped_ GUARDED_BY(mutex_) = false;

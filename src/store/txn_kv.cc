@@ -559,7 +559,7 @@ Result<txn::PrewriteOutcome> TxnKv::PrewriteBelowReaders(RegionId region, mvcc::
                                                          txn::KeyLocks* locks) {
   // If the term is not the one of the command any more, nothing will be proposed.
   const std::optional<GateState> gate = store_.Gate(region);
-  const bool is_covered = gate && gate->is_leader && sync_.Covers(region, gate->term);
+  const bool is_covered = gate && gate->is_leader && sync_->Covers(region, gate->term);
   RUTILE_SOMETIMES(!is_covered, "store: a new leader does not choose commit timestamps yet");
   if (!is_covered) return txn::Prewrite(reader, request);
   // In this order, and the proposal after it: see ConcurrencyManager for why no read comes between.

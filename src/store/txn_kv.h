@@ -109,13 +109,14 @@ class TxnKv {
       : store_(store),
         executor_(executor),
         limits_(limits),
-        sync_(concurrency_, timestamps),
+        sync_(std::make_shared<MaxTimestampSync>(store, concurrency_, timestamps)),
         resolved_(store, concurrency_, std::move(timestamps)),
         scheduler_(store, executor, limits.scheduler),
         admission_(std::make_shared<TxnReadAdmission>(concurrency_)),
         locks_(std::make_shared<PessimisticLocks>(store, scheduler_, concurrency_, executor,
                                                   limits.locks)) {
     store.Watch(locks_);
+    store.Watch(sync_);
     store.AdmitReadsBy(admission_);
   }
 
@@ -232,10 +233,9 @@ class TxnKv {
   Executor& executor_;
   const TxnLimits limits_;
   txn::ConcurrencyManager concurrency_;
-  MaxTimestampSync sync_;
+  const std::shared_ptr<MaxTimestampSync> sync_;  // The store knows it, as the last two, weakly.
   ResolvedTimestamps resolved_;
   TxnScheduler scheduler_;
-  // The store only knows these weakly.
   const std::shared_ptr<TxnReadAdmission> admission_;
   const std::shared_ptr<PessimisticLocks> locks_;
 };

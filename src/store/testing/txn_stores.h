@@ -106,14 +106,6 @@ class TxnStores : public SimulatedStores {
     request.secondaries.assign(keys.begin() + 1, keys.end());
     return request;
   }
-  // After the first of a term the leader has its timestamp. That one falls back to two phases, and
-  // leaves a lock on "first".
-  void AwaitTimestamp() {
-    const txn::PrewriteRequest request = OnePhase({Key("first")}, "x");
-    first_ = request.start;
-    Must(Await(&TxnKv::Prewrite, request));
-    world_.RunFor(Milliseconds(50));
-  }
   void Write(const std::vector<std::string>& keys, const std::string& value) {
     const mvcc::Timestamp start = Now();
     EXPECT_THAT(Must(Await(&TxnKv::Prewrite, Puts(keys, value, start))).outcome.errors,
@@ -208,7 +200,6 @@ class TxnStores : public SimulatedStores {
 
   std::uint64_t regions_ = 1;
   bool has_oracle_ = true;
-  mvcc::Timestamp first_ = {};  // Of the transaction of AwaitTimestamp().
   TxnLimits limits_;
   std::array<std::unique_ptr<TxnKv>, kStores> kv_;
   std::size_t leader_ = 0;
