@@ -121,6 +121,7 @@ Status Cluster::Open(std::size_t index) {
           {.cluster = spec_,
            .identity = std::move(identity),
            .replica = options_.replica,
+           .txn = {.scheduler = {.memory_locks = options_.memory_locks}},
            .garbage = options_.garbage,
            .wal = options_.wal},
           {.clock = machine.clock(),

@@ -36,6 +36,7 @@ class Cluster {
     store::ReplicaOptions replica = {};
     wal::Options wal = {};
     store::GarbageCollector::Options garbage = {};
+    txn::MemoryLocks::Options memory_locks = {};
     std::size_t log_streams = 1;
     bool log_streams_change = false;  // From start to start, from one up to log_streams.
     LogLevel log_level = LogLevel::kWarn;

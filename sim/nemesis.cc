@@ -339,11 +339,11 @@ void Nemesis::Estrange(const TimedFault& fault) {
 void Nemesis::Transfer(const TimedFault& fault) {
   if (!cluster_.is_up(fault.node)) return;
   const auto to = static_cast<std::size_t>(std::max<std::int64_t>(fault.first, 0));
-  store::Store& store = cluster_.node(fault.node)->store();
-  for (const store::GateState& gate : store.Gates()) {
+  node::Node& node = *cluster_.node(fault.node);
+  for (const store::GateState& gate : node.store().Gates()) {
     if (!gate.is_leader || gate.region->id == store::kFirstUserRegion) continue;
     for (const store::Peer& peer : gate.region->peers) {
-      if (peer.store == cluster_.store(to)) store.TransferLeadership(gate.region->id, peer.id);
+      if (peer.store == cluster_.store(to)) node.TransferLeadership(gate.region->id, peer.id);
     }
   }
   operator_.Transfer(to);

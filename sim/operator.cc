@@ -180,7 +180,7 @@ void Operator::Transfer(std::uint64_t wish) {
   const store::Peer& to = wished != others.end() ? *wished : others[wish % others.size()];
   const store::Peer* self = gate->region->FindPeer(gate->self);
   if (self == nullptr || !cluster_.is_up(NodeOf(self->store))) return;
-  cluster_.node(NodeOf(self->store))->store().TransferLeadership(gate->region->id, to.id);
+  cluster_.node(NodeOf(self->store))->TransferLeadership(gate->region->id, to.id);
   AwaitTransfer(to.id, gate->term, world_.Now() + kPatience);
 }
 

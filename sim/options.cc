@@ -127,6 +127,14 @@ void DrawTransactions(std::uint64_t seed, TransactionWorkload::Options* options)
   options->commit_window = OneOf(random, {Milliseconds(1), Milliseconds(20), Seconds(2)});
 }
 
+// Where pessimistic locks stand: all in the log, as many as have room in memory, or a few there.
+// Of a generator of its own, likewise.
+void DrawMemoryLocks(std::uint64_t seed, txn::MemoryLocks::Options* options) {
+  SeededRandom random(seed ^ 0x10C5u);
+  const std::size_t usual = options->max_region_bytes;
+  options->max_region_bytes = OneOf<std::size_t>(random, {0, 500, usual, usual});
+}
+
 // Of a generator of its own, likewise.
 void DrawGarbage(std::uint64_t seed, SimulationOptions* all) {
   SeededRandom random(seed ^ 0x6A4Bu);
@@ -179,6 +187,7 @@ SimulationOptions DrawOptions(std::uint64_t seed, std::function<void(const std::
   DrawMoves(seed, &options);
   options.cluster.replica.quiet_groups = SeededRandom(seed ^ 0x5133Bu).OneIn(2);  // Likewise.
   DrawTransactions(seed, &options.transactions);
+  DrawMemoryLocks(seed, &options.cluster.memory_locks);
   DrawGarbage(seed, &options);
   DrawLogMemory(seed, &options);
   SeededRandom compression(seed ^ 0x124C4u);  // Likewise.

@@ -262,6 +262,13 @@ void AddLimits(CLI::App* serve, ServerOptions* server) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   serve
+      ->add_option(
+          "--memory-locks-bytes", server->memory_locks_bytes,
+          "Pessimistic locks of a region that its leader keeps in memory alone; what has no "
+          "room goes through the log (0: all do)")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  serve
       ->add_option("--disk-reserve-bytes", server->replica.disk_reserve_bytes,
                    "Writes that need space are refused while the disk has less left")
       ->check(CLI::NonNegativeNumber)

@@ -212,7 +212,9 @@ Status Server::Parts::OpenNode(const std::function<void(const Status&)>& on_fail
            .raw = options_.raw,
            .txn = {.max_key_bytes = options_.raw.max_key_bytes,
                    .max_value_bytes = options_.raw.max_value_bytes,
-                   .max_scan_limit = options_.raw.max_scan_limit},
+                   .max_scan_limit = options_.raw.max_scan_limit,
+                   .scheduler = {.memory_locks = {.max_region_bytes =
+                                                      options_.memory_locks_bytes}}},
            .wal = options_.log},
           {.clock = clock_,
            .random = random_,

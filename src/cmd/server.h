@@ -12,6 +12,7 @@
 #include "node/cluster_spec.h"
 #include "store/options.h"
 #include "store/raw_kv.h"
+#include "txn/memory_locks.h"
 #include "wal/wal.h"
 
 namespace rutile::cmd {
@@ -29,6 +30,7 @@ struct ServerOptions {
   std::uint64_t block_cache_bytes = std::uint64_t{64} << 20;
   wal::Options log = {};
   std::size_t log_streams = 1;  // Each with a thread and a directory.
+  std::size_t memory_locks_bytes = txn::MemoryLocks::Options().max_region_bytes;
   store::ReplicaOptions replica = {};
   Duration gc_interval = Seconds(600);  // Between rounds of collection; zero: there are none.
   Duration gc_life = Seconds(600);      // For how long versions are kept that were overwritten.

@@ -9,6 +9,10 @@
 
 namespace rutile::mvcc {
 
+bool Matches(const LockScan& scan, const Lock& lock) {
+  return lock.start <= scan.latest && (scan.starts.empty() || scan.starts.contains(lock.start));
+}
+
 Result<std::vector<KeyIsLocked>> ScanLocks(const engine::Snapshot& snapshot, const LockScan& scan,
                                            engine::Bounds within) {
   if (!scan.lower.empty()) within.lower = std::max(within.lower, LockKey(scan.lower));
@@ -19,8 +23,7 @@ Result<std::vector<KeyIsLocked>> ScanLocks(const engine::Snapshot& snapshot, con
       snapshot.NewIterator(engine::Family::kLock, std::move(within));
   for (iterator->Seek(""); iterator->Valid(); iterator->Next()) {
     RUTILE_ASSIGN_OR_RETURN(Lock lock, DecodeLock(iterator->value()));
-    if (lock.start > scan.latest) continue;
-    if (!scan.starts.empty() && !scan.starts.contains(lock.start)) continue;
+    if (!Matches(scan, lock)) continue;
     RUTILE_ASSIGN_OR_RETURN(std::string key, UserKeyOf(iterator->key()));
     found.push_back({.key = std::move(key), .lock = std::move(lock)});
     if (found.size() == scan.limit) break;

@@ -20,6 +20,8 @@ struct LockScan {
   std::size_t limit = 0;             // So many at most; zero: all.
 };
 
+bool Matches(const LockScan& scan, const Lock& lock);
+
 // The locks of a range, as far as it lies within bounds of the engine, in order of their keys.
 // kCorruption for a record that is none.
 Result<std::vector<KeyIsLocked>> ScanLocks(const engine::Snapshot& snapshot, const LockScan& scan,

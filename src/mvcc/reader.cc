@@ -42,9 +42,14 @@ Result<ReadAnswer> Reader::Get(std::string_view key, const View& view) {
 }
 
 Result<std::optional<Lock>> Reader::LoadLock(std::string_view key) {
+  if (!in_memory_.empty()) {
+    const auto found = in_memory_.find(key);
+    if (found != in_memory_.end()) return std::optional(found->second);
+  }
   RUTILE_ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
                           snapshot_.Get(Family::kLock, LockKey(key)));
   if (!bytes) return std::optional<Lock>();
+  has_met_stored_lock_ = true;
   RUTILE_ASSIGN_OR_RETURN(Lock lock, DecodeLock(*bytes));
   return std::optional(std::move(lock));
 }

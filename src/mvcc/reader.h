@@ -1,10 +1,13 @@
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 #include "base/status.h"
@@ -60,6 +63,9 @@ using ReadAnswer = std::variant<std::optional<Found>, KeyIsLocked>;
 // may have been removed; else kNotFound.
 Status CheckNotCollected(Timestamp at, Timestamp safe_point);
 
+// Locks that stand in memory, by their keys.
+using LockMap = std::map<std::string, Lock, std::less<>>;
+
 // Reads single keys of one snapshot. Any number of keys costs one iterator. Keys are users'.
 // Errors: those of the engine, and kCorruption for records that contradict each other.
 //
@@ -67,11 +73,15 @@ Status CheckNotCollected(Timestamp at, Timestamp safe_point);
 class Reader {
  public:
   // `safe_point`: up to there garbage may have been collected in the snapshot (see FindGarbage).
-  // Who calls sees to it that nobody reads below.
-  explicit Reader(const engine::Snapshot& snapshot, Timestamp safe_point = {})
-      : snapshot_(snapshot), safe_point_(safe_point) {}
+  // Who calls sees to it that nobody reads below. `in_memory`: locks beside those of the snapshot.
+  explicit Reader(const engine::Snapshot& snapshot, Timestamp safe_point = {},
+                  LockMap in_memory = {})
+      : snapshot_(snapshot), safe_point_(safe_point), in_memory_(std::move(in_memory)) {}
 
   Timestamp safe_point() const { return safe_point_; }
+  const LockMap& in_memory() const { return in_memory_; }
+  // Whether LoadLock() has found one in the snapshot.
+  bool has_met_stored_lock() const { return has_met_stored_lock_; }
 
   // The value that a transaction reads, and since when it is there.
   Result<ReadAnswer> Get(std::string_view key, const View& view);
@@ -94,6 +104,8 @@ class Reader {
 
   const engine::Snapshot& snapshot_;
   const Timestamp safe_point_;
+  const LockMap in_memory_;
+  bool has_met_stored_lock_ = false;
   std::unique_ptr<engine::Iterator> writes_;  // Made when first needed.
 };
 

@@ -3,11 +3,15 @@
 #include <utility>
 
 #include "node/status_json.h"
+#include "store/lock_handover.h"
 
 namespace rutile::node {
 
 Node::Node(Options options, const Environment& environment)
-    : options_(std::move(options)), clock_(environment.clock), started_(environment.clock.Now()) {}
+    : options_(std::move(options)),
+      clock_(environment.clock),
+      executor_(*environment.executors.background),
+      started_(environment.clock.Now()) {}
 
 Node::~Node() = default;
 
@@ -150,10 +154,15 @@ void Node::Drain() {
     if (!gate.is_leader) continue;
     for (const store::Peer& peer : gate.region->peers) {
       if (peer.id == gate.self || peer.role != store::PeerRole::kVoter) continue;
-      store_->TransferLeadership(gate.region->id, peer.id);
+      TransferLeadership(gate.region->id, peer.id);
       break;
     }
   }
+}
+
+void Node::TransferLeadership(RegionId region, PeerId to) {
+  store::HandLocksOver(*store_, txn_->scheduler(), executor_, region,
+                       [this, region, to] { store_->TransferLeadership(region, to); });
 }
 
 void Node::Stop() { store_->Stop(); }

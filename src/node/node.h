@@ -70,6 +70,9 @@ class Node {
   Node& operator=(const Node&) = delete;
 
   void Start();
+  // Asks `to` to lead a region that is led here, with the locks of transactions that stand in
+  // memory; see store::Store::TransferLeadership.
+  void TransferLeadership(RegionId region, PeerId to);
   // Hands leadership of this node's regions to others, as far as they can take it. Returns at once.
   void Drain();
   // Answers no further requests.
@@ -100,6 +103,7 @@ class Node {
 
   const Options options_;
   const Clock& clock_;
+  Executor& executor_;  // For what nobody waits for.
   const Instant started_;
   std::unique_ptr<engine::KvEngine> engine_;
   placement::StateMachine* placement_state_ = nullptr;  // Owned by the placement group's replica.

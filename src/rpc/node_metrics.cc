@@ -72,6 +72,20 @@ void AddGarbage(const store::GarbageCollector::Totals& totals, Numbers* numbers)
         totals.failures);
 }
 
+void AddMemoryLocks(const store::TxnScheduler& scheduler, Numbers* numbers) {
+  numbers->Gauge("rutile_memory_locks", "Pessimistic locks that stand in memory alone.",
+                 static_cast<double>(scheduler.memory_locks().size()));
+  numbers->Gauge("rutile_memory_locks_bytes", "What they take.",
+                 static_cast<double>(scheduler.memory_locks().bytes()));
+  const auto totals = scheduler.memory_lock_totals();
+  constexpr std::string_view kName = "rutile_memory_lock_requests_total";
+  constexpr std::string_view kHelp =
+      "Requests that took or gave up pessimistic locks, by where these stand.";
+  numbers->Add(Kind::kCounter, kName, kHelp, static_cast<double>(totals.in_memory),
+               {{"in", "memory"}});
+  numbers->Add(Kind::kCounter, kName, kHelp, static_cast<double>(totals.in_log), {{"in", "log"}});
+}
+
 void AddPlacement(const placement::Placement& placement, Numbers* numbers) {
   numbers->Gauge("rutile_placement_is_leader", "1 on the node that leads placement.",
                  placement.IsLeader() ? 1 : 0);
@@ -168,6 +182,7 @@ std::string RenderNodeMetrics(node::Node& node) {
   numbers.Gauge("rutile_disk_refuses_growth", "1 while writes that need space are refused.",
                 disk.refuses_growth() ? 1 : 0);
   AddGarbage(node.garbage().totals(), &numbers);
+  AddMemoryLocks(node.txn().scheduler(), &numbers);
   for (const auto& [name, value] : node.engine().Statistics()) {
     numbers.Gauge("rutile_engine", "Numbers of the key-value engine, by name.",
                   static_cast<double>(value), {{"name", name}});

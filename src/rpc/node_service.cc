@@ -58,7 +58,7 @@ void NodeService::Register(Methods* methods) {
       "/rutile.Node/TransferLeadership",
       [this](const TransferLeadershipRequest& request, TransferLeadershipResponse* /*response*/,
              Done done) {
-        node_.store().TransferLeadership(RegionId(request.region_id()), PeerId(request.peer_id()));
+        node_.TransferLeadership(RegionId(request.region_id()), PeerId(request.peer_id()));
         done();
       });
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/buggify.h"
 #include "base/probe.h"
 #include "codec/crc64.h"
 #include "mvcc/keys.h"
@@ -59,6 +60,10 @@ void PessimisticLocks::Run(const PendingPtr& pending, std::string woken_for) {
     return WakeSoon(std::move(woken_for));
   }
   header.time_limit = *time_left;
+  if (RUTILE_BUGGIFY("buggify store: locks in memory are lost")) {
+    scheduler_.memory_locks().Drop(header.region);
+    OnLocksRemoved(header.region);
+  }
   const auto attempt = std::make_shared<Attempt>();
   // Before the snapshot: what changes after it is noticed when the request is to wait.
   const Office office = OfficeIn(pending->header.region);
@@ -72,6 +77,7 @@ void PessimisticLocks::Run(const PendingPtr& pending, std::string woken_for) {
                                 txn::PessimisticLock(reader, pending->request.lock));
         TxnScheduler::Plan plan;
         plan.changes = std::exchange(attempt->result.outcome.changes, {});
+        plan.may_stay_in_memory = true;
         attempt->notices = Concerning(plan.changes);
         Park(pending, office, attempt.get());
         return plan;
@@ -220,6 +226,8 @@ void PessimisticLocks::OnLocksRemoved(RegionId region) {
 
 void PessimisticLocks::OnRegionChanged(RegionId region) {
   const Office office = OfficeIn(region);
+  scheduler_.memory_locks().DropBefore(region, office.term);
+  if (!office.is_leader) scheduler_.memory_locks().Drop(region);
   std::vector<PendingPtr> moved;
   {
     MutexLock lock(mutex_);

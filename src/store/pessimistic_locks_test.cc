@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "store/lock_handover.h"
 #include "store/testing/lock_clients.h"
 
 namespace rutile::store {
@@ -172,7 +173,9 @@ TEST_F(PessimisticLocksTest, WhoWaitsIsToldThatTheLeaderIsAnother) {
   const Answer waits = Ask(Key("a"), second);
   EXPECT_EQ("waits", Await(waits, Milliseconds(100)));
   const std::size_t next = (leader_ + 1) % kStores;
-  store(leader_).TransferLeadership(kRegion, PeerOf(0, next));
+  HandLocksOver(
+      store(leader_), kv().scheduler(), processes_[leader_].machine->NewExecutor("hand"), kRegion,
+      [this, next, old = leader_] { store(old).TransferLeadership(kRegion, PeerOf(0, next)); });
   EXPECT_THAT(Await(waits, Milliseconds(500)), HasSubstr("not the leader"));
   EXPECT_EQ(0u, kv().locks().waiting());
   // The lock is where it was.

@@ -128,6 +128,7 @@ void RegionFlashback::RollBackLocks() {
 void RegionFlashback::OnLocks(std::vector<std::string> keys) {
   if (keys.empty()) {
     return Enter(FlashbackState::Stage::kPrepared, [self = shared_from_this()] {
+      self->parts_.scheduler.memory_locks().Drop(self->header_.region);
       // They look again, and are told of the flashback.
       self->parts_.locks.OnLocksRemoved(self->header_.region);
       self->done_(TxnScheduler::Finished());

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <type_traits>
 
 #include "base/mutex.h"
 #include "base/probe.h"
@@ -414,6 +415,10 @@ void TxnKv::ScanLocks(const RequestHeader& header, mvcc::LockScan scan,
     in_memory =
         concurrency_.AdmitScan({.at = scan.latest}, scan.lower, scan.upper, std::size_t{SIZE_MAX});
   }
+  // Before the snapshot, as those above: one that is written meanwhile is in the snapshot.
+  if (const std::optional<GateState> gate = store_.Gate(header.region)) {
+    in_memory.merge(scheduler_.memory_locks().Scan(header.region, gate->term, scan));
+  }
   ReadAtLeader<std::vector<mvcc::KeyIsLocked>>(
       header, mvcc::kMaxTimestamp, std::move(done),
       [scan = std::move(scan), in_memory = std::move(in_memory)](const ReadView& data) -> Reply {
@@ -504,6 +509,7 @@ void TxnKv::Act(const RequestHeader& header, Request request, F act, TxnDone<T> 
         RUTILE_ASSIGN_OR_RETURN(acting->answer, act(reader, request, &plan.locks));
         plan.changes = std::exchange(OutcomeOf(acting->answer).changes, {});
         acting->notices = locks_->Concerning(plan.changes);
+        plan.may_stay_in_memory = std::is_same_v<Request, txn::PessimisticRollbackRequest>;
         return plan;
       },
       [acting, done = std::move(done)](TxnScheduler::Ending ending) mutable {
@@ -655,11 +661,15 @@ void TxnKv::DeleteRange(const RequestHeader& header, std::string_view start, std
 void TxnKv::Remove(const RequestHeader& header, const KeyBorders& range,
                    TxnDone<RangeRemoved> done) {
   store_.Write(header, Removal(range),
-               [locks = locks_, region = header.region,
+               [this, range, locks = locks_, region = header.region,
                 done = std::move(done)](WriteOutcome outcome) mutable {
                  if (auto* error = std::get_if<RegionError>(&outcome)) {
                    return done(std::move(*error));
                  }
+                 scheduler_.memory_locks().DropSome(region, [&](const std::string& key) {
+                   const std::string border = codec::EncodeMemcomparable(key);
+                   return border >= range.lower && (range.upper.empty() || border < range.upper);
+                 });
                  locks->OnLocksRemoved(region);
                  done(RangeRemoved{});
                });

@@ -143,10 +143,15 @@ void TxnScheduler::Evaluate(txn::CommandId id, const ReadView& view) {
   if (auto error = RefusedBy(marks.value().flashback, view.region.id, command.flashback)) {
     return Finish(id, *std::move(error));
   }
-  mvcc::Reader reader(view.snapshot, marks.value().safe_point);
+  const RegionId region = view.region.id;
+  const Term term = command.header.term;
+  mvcc::Reader reader(view.snapshot, marks.value().safe_point,
+                      memory_locks_.Find(region, term, command.keys));
   Result<Plan> plan = command.action(reader);
   if (!plan.ok()) return Finish(id, plan.status());
   if (plan.value().changes.empty()) return Finish(id, Finished{});
+  if (StaysInMemory(command, reader, plan.value())) return Finish(id, Finished{});
+  command.written_over = memory_locks_.Concerned(region, term, plan.value().changes);
   command.locks = std::move(plan.value().locks);
   if (RUTILE_BUGGIFY("buggify store: a transaction's command stands still before its proposal")) {
     // For long enough that others can lead meanwhile.
@@ -156,6 +161,17 @@ void TxnScheduler::Evaluate(txn::CommandId id, const ReadView& view) {
     return;
   }
   Propose(id, plan.value().changes);
+}
+
+bool TxnScheduler::StaysInMemory(const Command& command, const mvcc::Reader& reader,
+                                 const Plan& plan) {
+  if (!plan.may_stay_in_memory) return false;
+  const RequestHeader& header = command.header;
+  const bool stays = !reader.has_met_stored_lock() &&
+                     memory_locks_.Apply(header.region, header.term, plan.changes);
+  ++(stays ? in_memory_ : in_log_);
+  RUTILE_SOMETIMES(stays, "store: a pessimistic lock is taken in memory");
+  return stays;
 }
 
 void TxnScheduler::Propose(txn::CommandId id, const engine::WriteBatch& changes) {
@@ -182,7 +198,10 @@ void TxnScheduler::Propose(txn::CommandId id, const engine::WriteBatch& changes)
 
 void TxnScheduler::Finish(txn::CommandId id, Ending ending) {
   Command& command = Find(id);
-  if (std::holds_alternative<Finished>(ending) && command.finished) command.finished();
+  if (std::holds_alternative<Finished>(ending)) {
+    memory_locks_.Forget(command.header.region, command.header.term, command.written_over);
+    if (command.finished) command.finished();
+  }
   // The next command that gets the keys may lock them, too. Where it is not known whether the
   // changes will be applied, this store leads no more in their term, and reads for nobody before it
   // has applied all that became of that.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -18,6 +19,7 @@
 #include "store/store.h"
 #include "txn/concurrency_manager.h"
 #include "txn/latches.h"
+#include "txn/memory_locks.h"
 
 namespace rutile::store {
 
@@ -39,10 +41,14 @@ class TxnScheduler {
  public:
   struct Options {
     std::size_t max_commands = 10'000;  // Under way and waiting; then the store is busy.
+    txn::MemoryLocks::Options memory_locks = {};
   };
   struct Plan {
     engine::WriteBatch changes = {};  // Empty: there is nothing to write, whatever that means.
     txn::KeyLocks locks = {};         // Kept until the changes are applied, or will not be.
+    // They do nothing that anybody but the transaction's own client was told of: pessimistic locks
+    // among them need not be written (see MemoryLocks).
+    bool may_stay_in_memory = false;
   };
   // A function of what the reader shows. A Status ends the command.
   using Action = UniqueFunction<Result<Plan>(mvcc::Reader& reader)>;
@@ -54,7 +60,10 @@ class TxnScheduler {
 
   // The store and the executor outlive the scheduler, and run none of its tasks after it is gone.
   TxnScheduler(Store& store, Executor& executor, Options options)
-      : store_(store), executor_(executor), options_(options) {}
+      : store_(store),
+        executor_(executor),
+        options_(options),
+        memory_locks_(options.memory_locks) {}
 
   // `keys` are all that the action reads or changes: users', each in the region. `done` runs once.
   // `finished`, if there is one, runs before it when the command has Finished, and before any other
@@ -62,6 +71,16 @@ class TxnScheduler {
   // `flashback`, if it is not zero, is the start of the one that the command is of.
   void Run(const RequestHeader& header, std::vector<std::string> keys, Action action, Done done,
            Task finished = {}, mvcc::Timestamp flashback = {});
+
+  // In terms of the leader here; an action's reader has those of its keys.
+  txn::MemoryLocks& memory_locks() { return memory_locks_; }
+  const txn::MemoryLocks& memory_locks() const { return memory_locks_; }
+  // Plans that were carried out in memory, and those that might have been and were proposed.
+  struct MemoryLockTotals {
+    std::uint64_t in_memory = 0;
+    std::uint64_t in_log = 0;
+  };
+  MemoryLockTotals memory_lock_totals() const { return {in_memory_.load(), in_log_.load()}; }
 
   // Commands that wait for another to be done with a key.
   std::size_t waiting() const;
@@ -73,6 +92,7 @@ class TxnScheduler {
     Action action = {};
     Done done = {};
     txn::KeyLocks locks = {};
+    std::vector<std::string> written_over = {};  // Locks in memory that the changes end.
     Task finished = {};
     mvcc::Timestamp flashback = {};
     std::optional<Instant> deadline = {};
@@ -93,12 +113,17 @@ class TxnScheduler {
   bool IsLate(const Command& command) const;
   void BeginSoon(const std::vector<txn::CommandId>& commands);
   void Evaluate(txn::CommandId id, const ReadView& view);
+  // Whether the plan is carried out without the log.
+  bool StaysInMemory(const Command& command, const mvcc::Reader& reader, const Plan& plan);
   void Propose(txn::CommandId id, const engine::WriteBatch& changes);
   void Finish(txn::CommandId id, Ending ending);
 
   Store& store_;
   Executor& executor_;
   const Options options_;
+  txn::MemoryLocks memory_locks_;
+  std::atomic<std::uint64_t> in_memory_ = 0;
+  std::atomic<std::uint64_t> in_log_ = 0;
 
   mutable Mutex mutex_;
   txn::Latches latches_ GUARDED_BY(mutex_);

@@ -56,7 +56,7 @@ class KeyLocks {
 class ConcurrencyManager {
  public:
   // By key, of users.
-  using Locks = std::map<std::string, mvcc::Lock, std::less<>>;
+  using Locks = mvcc::LockMap;
 
   // The highest timestamp at which anybody has read here, or may have elsewhere before.
   mvcc::Timestamp max_ts() const { return mvcc::Timestamp(max_ts_.load()); }
