@@ -1,5 +1,8 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
+#include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -9,6 +12,7 @@
 
 #include "cmd/client_session.h"
 #include "cmd/commands.h"
+#include "mvcc/types.h"
 #include "proto/rutile/node.pb.h"
 
 namespace rutile::cmd {
@@ -149,6 +153,39 @@ void Print(const std::vector<NodeAnswer>& nodes) {
   }
 }
 
+// The moment at which it was given out, by the clock of placement.
+std::string ToUtc(mvcc::Timestamp timestamp) {
+  const auto seconds = static_cast<std::time_t>(mvcc::PhysicalMillis(timestamp) / 1000);
+  std::tm utc = {};
+  ::gmtime_r(&seconds, &utc);
+  char text[32] = {};
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &utc);
+  return text;
+}
+
+// How far versions that nobody sees any more are removed, on all nodes together.
+void PrintGarbage(const std::vector<NodeAnswer>& nodes) {
+  mvcc::Timestamp safe_point;
+  std::uint64_t removed = 0, waiting = 0;
+  for (const NodeAnswer& node : nodes) {
+    if (node.status.is_null()) continue;
+    // Absent in answers of earlier versions.
+    const Json garbage = node.status.value("garbage", Json::object());
+    safe_point = std::max(safe_point, mvcc::Timestamp(garbage.value("safe_point", 0UL)));
+    removed += garbage.value("records_removed", 0UL);
+    waiting += garbage.value("waiting_regions", 0UL);
+  }
+  if (safe_point.IsZero()) {
+    std::printf("\ngarbage of transactions: none is removed yet\n");
+    return;
+  }
+  std::printf(
+      "\ngarbage of transactions: up to %s; %llu records removed since the nodes started, "
+      "%llu regions to go\n",
+      ToUtc(safe_point).c_str(), static_cast<unsigned long long>(removed),
+      static_cast<unsigned long long>(waiting));
+}
+
 int RunStatus(const ClientFlags& flags, bool as_json) {
   ClientSession session(flags);
   const Result<std::vector<NodeAnswer>> nodes = AskAll(session, flags);
@@ -168,6 +205,7 @@ int RunStatus(const ClientFlags& flags, bool as_json) {
     std::printf("%s\n", out.dump(2).c_str());
   } else {
     Print(nodes.value());
+    PrintGarbage(nodes.value());
     std::printf("\n%s\n", complaints.empty() ? "healthy" : "not healthy:");
     for (const std::string& complaint : complaints) std::printf("- %s\n", complaint.c_str());
   }

@@ -58,6 +58,10 @@ class Rounds(ClusterTest):
         self.assertIsNone(held_by)
         self.assertEqual((locks, regions), (2, 1))
         self.assert_ok(run('txn', at=at, stdin='get a\n'), '1\n')
+        # Nodes hear of it by and by.
+        wait_until('status to tell of it', lambda: re.search(
+            r'\ngarbage of transactions: up to \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC; \d+ records removed since the nodes '
+            r'started, \d+ regions to go\n', self.assert_ok(run('status', at=at)).stdout))
         # It never goes back, whatever is asked for.
         self.assertEqual(self.round(at, life_ms=600_000), (safe_point, False, None, 0, 0))
 
