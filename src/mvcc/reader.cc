@@ -4,6 +4,7 @@
 
 #include "mvcc/keys.h"
 #include "mvcc/records.h"
+#include "mvcc/value_cursor.h"
 
 namespace rutile::mvcc {
 
@@ -119,10 +120,7 @@ Result<std::optional<std::string>> Reader::LoadValue(std::string_view key, const
 Result<std::string> Reader::LoadLongValue(std::string_view key, Timestamp start) {
   RUTILE_ASSIGN_OR_RETURN(std::optional<std::string> value,
                           snapshot_.Get(Family::kDefault, VersionKey(key, start)));
-  if (!value) {
-    return Status(Code::kCorruption,
-                  "the value of a put that started at " + ToString(start) + " is missing");
-  }
+  if (!value) return MissingValue(start);
   return *std::move(value);
 }
 

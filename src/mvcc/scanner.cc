@@ -24,7 +24,7 @@ engine::Bounds BoundsOf(const Scanner::Options& options) {
 Scanner::Scanner(const engine::Snapshot& snapshot, Options options, Direction direction)
     : options_(std::move(options)),
       direction_(direction),
-      reader_(snapshot),
+      values_(snapshot, BoundsOf(options_), direction),
       locks_(snapshot.NewIterator(Family::kLock, BoundsOf(options_))),
       writes_(snapshot.NewIterator(Family::kWrite, BoundsOf(options_))) {
   for (engine::Iterator* iterator : {locks_.get(), writes_.get()}) {
@@ -53,7 +53,8 @@ Result<std::optional<Scanner::Item>> Scanner::Next() {
     Pair pair = {.commit = version->commit};
     RUTILE_ASSIGN_OR_RETURN(pair.key, UserKeyOf(lock_key));
     if (!options_.key_only) {
-      RUTILE_ASSIGN_OR_RETURN(pair.value, reader_.LoadValue(pair.key, version->write));
+      RUTILE_ASSIGN_OR_RETURN(pair.value,
+                              ValueOf(lock_key, version->write.short_value, version->write.start));
     }
     return std::optional<Item>(std::move(pair));
   }
@@ -96,10 +97,16 @@ Result<std::optional<Scanner::Item>> Scanner::ReadLock(std::string_view lock_key
   Pair pair;
   RUTILE_ASSIGN_OR_RETURN(pair.key, UserKeyOf(lock_key));
   if (!options_.key_only) {
-    RUTILE_ASSIGN_OR_RETURN(std::optional<std::string> value, reader_.LoadValue(pair.key, lock));
-    pair.value = std::move(value).value_or("");
+    RUTILE_ASSIGN_OR_RETURN(pair.value, ValueOf(lock_key, lock.short_value, lock.start));
   }
   return std::optional<Item>(std::move(pair));
+}
+
+Result<std::string> Scanner::ValueOf(std::string_view lock_key,
+                                     const std::optional<std::string>& short_value,
+                                     Timestamp start) {
+  if (short_value) return *short_value;
+  return values_.Load(lock_key, start);
 }
 
 bool Scanner::IsSampled() {

@@ -12,16 +12,13 @@
 #include "engine/kv_engine.h"
 #include "mvcc/reader.h"
 #include "mvcc/types.h"
+#include "mvcc/value_cursor.h"
 
 namespace rutile::mvcc {
 
-// So many versions of a key are passed by steps before it is sought where they end: most keys have
-// few, and a step costs a small part of a seek.
-inline constexpr int kStepsBeforeSeek = 8;
-
 // What a transaction reads in a range: the pairs in order of their keys, up or down, and in between
 // the locks that keep it from knowing a key. Two iterators, over locks and over writes, walk side
-// by side.
+// by side, and one over long values behind them.
 //
 // Not thread-safe; must not outlive the snapshot.
 class Scanner {
@@ -51,7 +48,7 @@ class Scanner {
   Result<std::optional<Item>> Next();
 
  protected:
-  enum class Direction : std::uint8_t { kForward, kBackward };
+  using Direction = ValueCursor::Direction;
 
   Scanner(const engine::Snapshot& snapshot, Options options, Direction direction);
 
@@ -75,12 +72,15 @@ class Scanner {
   // The pair that a lock leads to, of a transaction that the reader knows to be committed; nothing
   // if it leaves none, or one that is not shown.
   Result<std::optional<Item>> ReadLock(std::string_view lock_key, const Lock& lock);
+  // Of a put, whose record may have it.
+  Result<std::string> ValueOf(std::string_view lock_key,
+                              const std::optional<std::string>& short_value, Timestamp start);
   // Whether the next pair is one of those to be shown.
   bool IsSampled();
 
   const Options options_;
   const Direction direction_;
-  Reader reader_;  // For long values.
+  ValueCursor values_;  // Long ones.
   const std::unique_ptr<engine::Iterator> locks_;
   const std::unique_ptr<engine::Iterator> writes_;
   std::uint32_t skipped_ = 0;  // Pairs since the last one shown.
