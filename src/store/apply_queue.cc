@@ -46,6 +46,7 @@ class ApplyQueue::Batch final : public ApplyBatch {
   Batch(ApplyQueue& queue) : queue_(queue) {}  // NOLINT(google-explicit-constructor)
 
   engine::WriteBatch& changes() override { return changes_; }
+  void NoteMarks() override { has_marks_ = true; }
 
   Result<std::optional<std::string>> Get(engine::Family family, std::string_view key) override {
     RUTILE_RETURN_IF_ERROR(Flush());
@@ -65,14 +66,24 @@ class ApplyQueue::Batch final : public ApplyBatch {
     engine::WriteBatch current = TakeCurrent();
     changes_.Put(engine::Family::kMeta, codec::AppliedKey(queue_.options_.region.id),
                  EncodeApplied(reached_));
-    RUTILE_RETURN_IF_ERROR(queue_.engine_.Write(changes_));
+    RUTILE_RETURN_IF_ERROR(Write());
     changes_ = std::move(current);
     complete_ = 0;
+    // Whether the rest has some is not known.
+    has_marks_ = has_marks_ && !changes_.empty();
     queue_.applied_ = reached_;
     return {};
   }
 
  private:
+  Status Write() {
+    if (!has_marks_) return queue_.engine_.Write(changes_);
+    queue_.marks_.BeginChange();
+    Status status = queue_.engine_.Write(changes_);
+    queue_.marks_.EndChange();
+    return status;
+  }
+
   // What the entry that is being applied has put so far, if it reads after that: half an entry must
   // not reach the engine, least of all under the position of the one before.
   engine::WriteBatch TakeCurrent() {
@@ -90,6 +101,7 @@ class ApplyQueue::Batch final : public ApplyBatch {
   engine::WriteBatch changes_;
   std::size_t complete_ = 0;  // So many of the changes are of whole entries.
   LogId reached_ = queue_.applied_;
+  bool has_marks_ = false;
 };
 
 ApplyQueue::ApplyQueue(const Options& options, engine::KvEngine& engine, FileSystem& files,
@@ -181,7 +193,9 @@ Status ApplyQueue::Apply(std::vector<Work> works) {
     }
     if (work.install) {
       RUTILE_RETURN_IF_ERROR(batch.Flush());
+      marks_.BeginChange();
       RUTILE_RETURN_IF_ERROR(Install(*work.install));
+      marks_.EndChange();
       batch.Advance(applied_);
     } else {
       RUTILE_RETURN_IF_ERROR(ApplyEntries(work, batch, answers));

@@ -17,6 +17,7 @@
 #include "raft/types.h"
 #include "store/admission.h"
 #include "store/log_metrics.h"
+#include "store/marks_cache.h"
 #include "store/region.h"
 #include "store/snapshot_file.h"
 #include "store/state_machine.h"
@@ -80,6 +81,7 @@ class ApplyQueue {
 
   // Only for reading what does not change: Ranges() of a KV region. Any thread.
   const StateMachine& machine() const { return *machine_; }
+  MarksCache& marks() { return marks_; }  // Any thread.
 
  private:
   struct Work {
@@ -120,6 +122,8 @@ class ApplyQueue {
   Region region_;
   bool region_changed_ = false;  // And nobody told yet.
   bool failed_ = false;          // Or stopped: nothing is applied any more.
+
+  MarksCache marks_;
 
   Mutex mutex_;
   std::vector<Work> waiting_ GUARDED_BY(mutex_);

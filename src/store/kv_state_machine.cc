@@ -81,6 +81,7 @@ Status KvStateMachine::RaiseSafePoint(const Mutation& mutation, ApplyBatch& batc
   RUTILE_ASSIGN_OR_RETURN(RegionMarks marks, Marks(batch));
   if (marks.safe_point >= raised) return {};
   marks.safe_point = raised;
+  batch.NoteMarks();
   batch.changes().Put(engine::Family::kMeta, codec::SafePointKey(region_.id), EncodeMarks(marks));
   return {};
 }
@@ -89,6 +90,7 @@ Status KvStateMachine::SetFlashback(const Mutation& mutation, ApplyBatch& batch)
   RUTILE_ASSIGN_OR_RETURN(RegionMarks marks, Marks(batch));
   RUTILE_ASSIGN_OR_RETURN(marks.flashback, DecodeFlashback(mutation.value));
   flashback_ = marks.flashback;
+  batch.NoteMarks();
   batch.changes().Put(engine::Family::kMeta, codec::SafePointKey(region_.id), EncodeMarks(marks));
   return {};
 }

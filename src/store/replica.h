@@ -91,8 +91,7 @@ class Replica : public std::enable_shared_from_this<Replica> {
     LogSlice resident = {};   // The entries after the applied position.
     LogId applied = {};
     bool fresh = false;
-    bool install_pending =
-        false;  // The log begins with a snapshot that the engine does not hold yet.
+    bool install_pending = false;  // The log begins with a snapshot the engine does not hold yet.
   };
 
   // `region` without peers: the replica waits for its first snapshot.
@@ -149,6 +148,7 @@ class Replica : public std::enable_shared_from_this<Replica> {
   void CollectStatus(UniqueFunction<void(std::optional<ReplicaStatus>)> done);
   GateState gate() const { return gate_.Get(); }
   Term ready_term() const { return gate_.ready_term(); }  // See ReadGate.
+  MarksCache& marks() { return apply_.marks(); }
   RegionId region_id() const { return region_id_; }
   PeerId self() const { return self_; }
   const StateMachine& machine() const { return apply_.machine(); }

@@ -35,6 +35,8 @@ class ApplyBatch {
   // Reads with all entries before the current one applied. (What the current entry itself has put
   // into changes() is not seen.)
   virtual Result<std::optional<std::string>> Get(engine::Family family, std::string_view key) = 0;
+  // The changes have, or will have, some of the region's marks: see MarksCache.
+  virtual void NoteMarks() {}
 };
 
 // What the commands in a group's log mean. Deterministic: the same entries from the same state give

@@ -13,6 +13,17 @@ constexpr Duration kMaintainEvery = Seconds(5);
 // A disk takes well under the reserve in this time.
 constexpr Duration kWatchDiskEvery = Seconds(1);
 
+// `marks_before`: the version of the region's marks before the snapshot was taken.
+ReadView ViewOf(Replica& replica, const engine::Snapshot& snapshot, const Region& region,
+                std::uint64_t marks_before) {
+  ReadView view{.snapshot = snapshot, .region = region};
+  if (MarksCache::IsStable(marks_before, replica.marks().version())) {
+    view.marks = &replica.marks();
+    view.marks_version = marks_before;
+  }
+  return view;
+}
+
 bool Grows(const Command& command) {
   return std::any_of(command.mutations.begin(), command.mutations.end(), [](const Mutation& m) {
     return m.kind == Mutation::Kind::kPut ||
@@ -153,13 +164,14 @@ void Store::Read(const RequestHeader& header, Reader reader, std::string questio
   if (replica == nullptr) return refuse(RegionNotFound{header.region});
   // This order matters: see ReadGate.
   const Term ready = replica->ready_term();
+  const std::uint64_t marks = replica->marks().version();
   std::unique_ptr<const engine::Snapshot> snapshot;
   if (ready != Term()) snapshot = parts_.engine.GetSnapshot();
   const GateState gate = replica->gate();
   if (const auto error = Mismatch(header, gate)) return refuse(*error);
   const bool term_fits = header.term == Term() || header.term == gate.term;
   if (snapshot && term_fits && LeaseHolds(gate, ready)) {
-    const ReadView view{.snapshot = *snapshot, .region = *gate.region};
+    const ReadView view = ViewOf(*replica, *snapshot, *gate.region, marks);
     return reader(&view, nullptr);
   }
   ServeRead(*replica, header, std::move(reader), std::move(question));
@@ -171,11 +183,12 @@ bool Store::ReadHere(const RequestHeader& header, Reader& reader) {
       header.region < kFirstUserRegion ? nullptr : Find(header.region);
   if (replica == nullptr) return false;
   const GateState before = replica->gate();
+  const std::uint64_t marks = replica->marks().version();
   const auto snapshot = parts_.engine.GetSnapshot();
   const GateState gate = replica->gate();
   if (!before.whole || !gate.whole || before.generation != gate.generation) return false;
   if (Mismatch(header, gate)) return false;
-  const ReadView view{.snapshot = *snapshot, .region = *gate.region};
+  const ReadView view = ViewOf(*replica, *snapshot, *gate.region, marks);
   reader(&view, nullptr);
   return true;
 }
@@ -218,6 +231,7 @@ void Store::ServeConfirmed(ConfirmedRead read, Reader reader) {
     const RegionError error = RegionNotFound{header.region};
     return reader(nullptr, &error);
   }
+  const std::uint64_t marks = replica->marks().version();
   const auto snapshot = parts_.engine.GetSnapshot();
   const GateState gate = replica->gate();
   // Under another leader this replica may have applied what that leader has not, and does not know
@@ -226,7 +240,8 @@ void Store::ServeConfirmed(ConfirmedRead read, Reader reader) {
   if (gate.generation != read.generation) {
     return ServeRead(*replica, header, std::move(reader), std::move(read.question));
   }
-  const ReadView view{.snapshot = *snapshot, .region = *gate.region, .answer = read.answer};
+  ReadView view = ViewOf(*replica, *snapshot, *gate.region, marks);
+  view.answer = read.answer;
   reader(&view, nullptr);
 }
 

@@ -64,6 +64,9 @@ struct ReadView {
   const Region& region;
   // Of the leader's store to the reader's question, unless this one leads: then it is empty.
   std::string_view answer = {};
+  // Who may know the region's marks as the snapshot has them, by version; null: nobody.
+  MarksCache* marks = nullptr;
+  std::uint64_t marks_version = 0;
 };
 // Exactly one of the two is given: a view, valid during the call, or why there is none.
 using Reader = UniqueFunction<void(const ReadView* view, const RegionError* error)>;
