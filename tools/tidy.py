@@ -24,9 +24,11 @@ LAYERS = {
     'placement': {'base', 'codec', 'env', 'raft', 'engine', 'store'},
     'client': {'base', 'codec', 'env', 'proto'},
     'node': BELOW_NODE,
-    'rpc_services': {'base', 'env', 'mvcc', 'txn', 'store', 'placement', 'proto'},
-    'rpc': BELOW_NODE | {'client', 'node', 'proto', 'rpc_services'},
-    'cmd': BELOW_NODE | {'client', 'node', 'proto', 'rpc', 'rpc_services', 'bench', 'sim'},
+    'rpc_seam': {'base', 'client'},
+    'rpc_wire': {'base', 'env', 'client', 'proto', 'rpc_seam'},
+    'rpc_services': {'base', 'env', 'mvcc', 'txn', 'store', 'placement', 'proto', 'rpc_seam'},
+    'rpc': BELOW_NODE | {'client', 'node', 'proto', 'rpc_seam', 'rpc_services', 'rpc_wire'},
+    'cmd': BELOW_NODE | {'client', 'node', 'proto', 'rpc', 'rpc_services', 'rpc_wire', 'bench', 'sim'},
     'sim': BELOW_NODE | {'client', 'node', 'proto', 'rpc_services', 'testing', 'raft_testing', 'sim_oracle', 'sim_picture'},
     'bench': BELOW_NODE | {'client', 'node', 'proto', 'rpc', 'testing'},
     'testing': set(),
@@ -43,13 +45,13 @@ DOUBLE = re.compile(r'env/sim/.*|.*testing[/.].*')
 
 # Where the machine is touched for real, or another's library is wrapped that touches it. All else
 # runs in the simulated world too, where one seed must give one run.
-REAL = ('src/env/posix/', 'src/rpc/', 'src/cmd/', 'src/engine/rocks/', 'bench/', 'tests/', 'fuzz/')
+REAL = ('src/env/posix/', 'src/rpc/', 'src/rpc/wire/', 'src/cmd/', 'src/engine/rocks/', 'bench/', 'tests/', 'fuzz/')
 MACHINE = re.compile(r'thread|future|condition_variable|semaphore|latch|barrier|stop_token|random|ctime|time\.h'
                      r'|fstream|filesystem|csignal|signal\.h|sys/.*|unistd\.h|fcntl\.h|poll\.h|dirent\.h|pthread\.h'
                      r'|sched\.h|netdb\.h|netinet/.*|arpa/.*|net/.*')
 MACHINE_ALLOWED = REAL + ('src/base/mutex.h', 'src/testing/', 'fuzz/')
 # Folders that are rooms of their own, inside another.
-INNER_ROOMS = {'src/rpc/services/': 'rpc_services'}
+INNER_ROOMS = {'src/rpc/seam/': 'rpc_seam', 'src/rpc/services/': 'rpc_services', 'src/rpc/wire/': 'rpc_wire'}
 
 
 class Rule(NamedTuple):

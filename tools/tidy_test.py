@@ -243,6 +243,16 @@ class TidyTest(unittest.TestCase):
         self.plant('src/rpc/services/a.cc', '#include "rpc/h2_server.h"\n')
         self.plant('src/rpc/CMakeLists.txt', 'rutile_library(rpc_services SOURCES services/a.cc)\n')
         self.assert_finds('rpc_services/ may not include rpc/')
+        self.plant('src/rpc/services/a.cc', '#include "rpc/wire/h2_channel.h"\n')
+        self.assert_finds('rpc_services/ may not include rpc_wire/')
+
+    def test_the_wire_of_clients_has_nothing_of_a_store(self):
+        self.plant('src/rpc/CMakeLists.txt', 'rutile_library(rpc_wire SOURCES wire/a.cc)\n')
+        self.plant('src/rpc/wire/a.cc', '#include "rpc/seam/channel.h"\n')
+        self.assertEqual(self.found(), [])
+        for named, room in {'rpc/services/methods.h': 'rpc_services', 'rpc/h2_server.h': 'rpc', 'store/store.h': 'store'}.items():
+            self.plant('src/rpc/wire/a.cc', f'#include "{named}"\n')
+            self.assert_finds(f'rpc_wire/ may not include {room}/')
 
     def test_a_pure_room_takes_nothing_impure(self):
         for named in ('<thread>', '<mutex>', '<chrono>', '<random>', '<atomic>', '<fstream>', '<sys/socket.h>',

@@ -3,7 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <utility>
 
-#include "rpc/h2_channel.h"
+#include "rpc/wire/h2_channel.h"
 
 namespace rutile::cmd {
 

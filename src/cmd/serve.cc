@@ -12,7 +12,7 @@
 #include "cmd/server.h"
 #include "cmd/stderr_log.h"
 #include "env/posix/posix_clock.h"
-#include "rpc/listen_address.h"
+#include "rpc/wire/listen_address.h"
 
 namespace rutile::cmd {
 namespace {

@@ -15,7 +15,6 @@
 #include "node/identity.h"
 #include "node/node.h"
 #include "rpc/garbage_report.h"
-#include "rpc/h2_channel.h"
 #include "rpc/h2_server.h"
 #include "rpc/health.h"
 #include "rpc/http_status.h"
@@ -27,6 +26,7 @@
 #include "rpc/services/placement_service.h"
 #include "rpc/services/raw_service.h"
 #include "rpc/services/txn_service.h"
+#include "rpc/wire/h2_channel.h"
 
 namespace rutile::cmd {
 namespace {

@@ -14,11 +14,11 @@
 
 #include "base/check.h"
 #include "base/mutex.h"
-#include "rpc/grpc_framing.h"
-#include "rpc/h2_connection.h"
-#include "rpc/h2_sender.h"
-#include "rpc/listen_address.h"
 #include "rpc/listener.h"
+#include "rpc/wire/grpc_framing.h"
+#include "rpc/wire/h2_connection.h"
+#include "rpc/wire/h2_sender.h"
+#include "rpc/wire/listen_address.h"
 
 namespace rutile::rpc {
 

@@ -12,9 +12,9 @@
 #include <thread>
 #include <utility>
 
-#include "rpc/listen_address.h"
 #include "rpc/node_metrics.h"
 #include "rpc/status_page.h"
+#include "rpc/wire/listen_address.h"
 
 namespace rutile::rpc {
 namespace {

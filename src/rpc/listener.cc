@@ -11,7 +11,7 @@
 #include <future>
 #include <utility>
 
-#include "rpc/listen_address.h"
+#include "rpc/wire/listen_address.h"
 
 namespace rutile::rpc {
 

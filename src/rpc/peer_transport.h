@@ -11,7 +11,7 @@
 #include "base/random.h"
 #include "base/time.h"
 #include "env/env.h"
-#include "rpc/channel.h"
+#include "rpc/seam/channel.h"
 #include "rpc/services/methods.h"
 
 namespace rutile::rpc {

@@ -9,8 +9,8 @@
 
 #include "base/status.h"
 #include "env/posix/event_loop.h"
-#include "rpc/h2_channel.h"
 #include "rpc/h2_server.h"
+#include "rpc/wire/h2_channel.h"
 
 // What the tests of this room share.
 namespace rutile::rpc {

@@ -17,8 +17,8 @@
 #include "base/check.h"
 #include "proto/kvrpcpb.pb.h"
 #include "proto/tikvpb.pb.h"
-#include "rpc/grpc_framing.h"
 #include "rpc/testing.h"
+#include "rpc/wire/grpc_framing.h"
 
 namespace rutile::rpc {
 namespace {

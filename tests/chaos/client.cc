@@ -28,7 +28,7 @@
 #include "base/random.h"
 #include "env/posix/posix_clock.h"
 #include "proto/kvrpcpb.pb.h"
-#include "rpc/h2_channel.h"
+#include "rpc/wire/h2_channel.h"
 #include "sim/linearizability.h"
 #include "store/region.h"
 

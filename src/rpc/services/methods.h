@@ -9,7 +9,7 @@
 
 #include "base/status.h"
 #include "base/task.h"
-#include "rpc/services/stream.h"
+#include "rpc/seam/stream.h"
 
 namespace rutile::rpc {
 

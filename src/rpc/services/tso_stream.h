@@ -5,7 +5,7 @@
 
 #include "base/ids.h"
 #include "placement/placement.h"
-#include "rpc/services/stream.h"
+#include "rpc/seam/stream.h"
 
 namespace rutile::rpc {
 

@@ -3,7 +3,7 @@
 #include <memory>
 #include <string>
 
-#include "rpc/channel.h"
+#include "rpc/seam/channel.h"
 
 namespace rutile::rpc {
 

@@ -22,10 +22,10 @@
 
 #include "base/check.h"
 #include "base/mutex.h"
-#include "rpc/listen_address.h"
 #include "rpc/testing/completion_queue.h"
 #include "rpc/testing/grpc_wire.h"
 #include "rpc/testing/send_queue.h"
+#include "rpc/wire/listen_address.h"
 
 namespace rutile::rpc {
 

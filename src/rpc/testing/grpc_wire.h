@@ -1,7 +1,7 @@
 #pragma once
 
 #include "base/status.h"
-#include "rpc/services/stream.h"
+#include "rpc/seam/stream.h"
 
 namespace grpc {
 class ByteBuffer;

@@ -7,7 +7,7 @@
 
 #include "base/mutex.h"
 #include "base/status.h"
-#include "rpc/services/stream.h"
+#include "rpc/seam/stream.h"
 
 namespace grpc {
 class ByteBuffer;

@@ -9,8 +9,8 @@
 #include "base/mutex.h"
 #include "base/status.h"
 #include "env/posix/event_loop.h"
-#include "rpc/h2_connection.h"
-#include "rpc/services/stream.h"
+#include "rpc/seam/stream.h"
+#include "rpc/wire/h2_connection.h"
 
 namespace rutile::rpc {
 

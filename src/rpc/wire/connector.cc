@@ -1,4 +1,4 @@
-#include "rpc/connector.h"
+#include "rpc/wire/connector.h"
 
 #include <netdb.h>
 #include <netinet/in.h>
@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "env/posix/thread_executor.h"
-#include "rpc/listen_address.h"
+#include "rpc/wire/listen_address.h"
 
 namespace rutile::rpc {
 

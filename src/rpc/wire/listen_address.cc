@@ -1,4 +1,4 @@
-#include "rpc/listen_address.h"
+#include "rpc/wire/listen_address.h"
 
 #include <netdb.h>
 #include <sys/socket.h>

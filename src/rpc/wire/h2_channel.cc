@@ -1,4 +1,4 @@
-#include "rpc/h2_channel.h"
+#include "rpc/wire/h2_channel.h"
 
 #include <google/protobuf/arena.h>
 #include <google/protobuf/message_lite.h>
@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "env/posix/posix_clock.h"
-#include "rpc/connector.h"
-#include "rpc/grpc_framing.h"
-#include "rpc/h2_connection.h"
-#include "rpc/h2_sender.h"
+#include "rpc/wire/connector.h"
+#include "rpc/wire/grpc_framing.h"
+#include "rpc/wire/h2_connection.h"
+#include "rpc/wire/h2_sender.h"
 
 namespace rutile::rpc {
 

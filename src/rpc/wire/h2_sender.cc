@@ -1,10 +1,10 @@
-#include "rpc/h2_sender.h"
+#include "rpc/wire/h2_sender.h"
 
 #include <google/protobuf/message_lite.h>
 
 #include <utility>
 
-#include "rpc/grpc_framing.h"
+#include "rpc/wire/grpc_framing.h"
 
 namespace rutile::rpc {
 

@@ -8,7 +8,7 @@
 #include "base/status.h"
 #include "base/time.h"
 #include "client/channel.h"
-#include "rpc/services/stream.h"
+#include "rpc/seam/stream.h"
 
 namespace rutile::rpc {
 

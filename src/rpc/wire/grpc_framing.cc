@@ -1,4 +1,4 @@
-#include "rpc/grpc_framing.h"
+#include "rpc/wire/grpc_framing.h"
 
 #include <google/protobuf/message_lite.h>
 

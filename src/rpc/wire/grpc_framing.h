@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 #include "base/time.h"
-#include "rpc/services/stream.h"
+#include "rpc/seam/stream.h"
 
 // How gRPC lies in HTTP/2: github.com/grpc/grpc, doc/PROTOCOL-HTTP2.md and doc/statuscodes.md.
 namespace rutile::rpc {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "env/posix/event_loop.h"
-#include "rpc/channel.h"
+#include "rpc/seam/channel.h"
 
 namespace rutile::rpc {
 

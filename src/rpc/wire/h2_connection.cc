@@ -1,4 +1,4 @@
-#include "rpc/h2_connection.h"
+#include "rpc/wire/h2_connection.h"
 
 #include <nghttp2/nghttp2.h>
 #include <sys/epoll.h>
@@ -13,7 +13,7 @@
 
 #include "base/check.h"
 #include "env/posix/posix_clock.h"
-#include "rpc/grpc_framing.h"
+#include "rpc/wire/grpc_framing.h"
 
 namespace rutile::rpc {
 
