@@ -30,8 +30,9 @@ if(RUTILE_SANITIZE)
   # alone keeps a processor busy for minutes.
   set_source_files_properties(${generated_sources} PROPERTIES COMPILE_OPTIONS -fno-sanitize=all)
 endif()
-target_include_directories(rutile_proto SYSTEM PUBLIC ${RUTILE_GENERATED})
+target_include_directories(rutile_proto SYSTEM PUBLIC $<BUILD_INTERFACE:${RUTILE_GENERATED}>)
 target_link_libraries(rutile_proto PUBLIC rutile_options protobuf::libprotobuf)
+rutile_install(proto IN client)
 
 # Found here, not in src/rpc, because whatever links that room must see the target too.
 find_package(gRPC CONFIG REQUIRED)

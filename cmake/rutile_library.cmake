@@ -67,16 +67,27 @@ function(rutile_library room)
   rutile_check_headers(${room} ${room} ${ARG_LIBS})
 endfunction()
 
-# Makes a room a part of the package that others build with: its library, and these headers of it.
+# Makes a room a part of the package that others build with (cmake/package.cmake): its library, in
+# one of the sets of targets base, raft and client, and headers of it with the components that offer
+# them. What is in `base` comes with every component.
 #
-#   rutile_install(<room> [HEADERS a.h ...])
+#   rutile_install(<room> IN <set> [NAME <as others call it>] [RAFT a.h ...] [CLIENT a.h ...])
 function(rutile_install room)
-  cmake_parse_arguments(ARG "" "" "HEADERS" ${ARGN})
-  set_target_properties(rutile_${room} PROPERTIES EXPORT_NAME ${room})
-  install(TARGETS rutile_${room} EXPORT rutile
-          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT raft)
-  install(FILES ${ARG_HEADERS} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/rutile/${room}
-          COMPONENT raft)
+  cmake_parse_arguments(ARG "" "IN;NAME" "RAFT;CLIENT" ${ARGN})
+  if(NOT ARG_NAME)
+    set(ARG_NAME ${room})
+  endif()
+  set_target_properties(rutile_${room} PROPERTIES EXPORT_NAME ${ARG_NAME})
+  install(TARGETS rutile_${room} EXPORT rutile-${ARG_IN}
+          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT ${ARG_IN})
+  foreach(component raft client)
+    string(TOUPPER ${component} keyword)
+    foreach(header IN LISTS ARG_${keyword})
+      cmake_path(GET header PARENT_PATH folder)
+      install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/rutile/${room}/${folder}
+              COMPONENT ${component})
+    endforeach()
+  endforeach()
 endfunction()
 
 # All tests share one precompiled header: gtest costs more to parse than most of our files.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "base/status.h"
@@ -23,5 +24,8 @@ class Channel {
   // unknown), kUnavailable when the server cannot be reached or the connection is lost (likewise).
   virtual void Call(std::string method, std::string request, Duration timeout, Callback done) = 0;
 };
+
+// Makes the channel to an address, "host:port". Must not block.
+using Connect = std::function<std::unique_ptr<Channel>(const std::string& address)>;
 
 }  // namespace rutile::client

@@ -1,17 +1,14 @@
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/mutex.h"
 #include "client/channel.h"
 
 namespace rutile::client {
-
-// Makes the channel to an address, "host:port". Must not block.
-using Connect = std::function<std::unique_ptr<Channel>(const std::string& address)>;
 
 // One channel for each address, made when it is first asked for. Safe from any thread.
 class Connections {

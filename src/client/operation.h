@@ -55,6 +55,9 @@ class Operations : public std::enable_shared_from_this<Operations> {
  public:
   Operations(RawClientOptions options, Connect connect, const Clock& clock, Executor& executor);
   virtual ~Operations() = default;
+  // Runs when the last of those who share this has let go of it and nothing of it is left, channels
+  // included. Before others may do that.
+  void SetOnEnd(std::function<void()> on_end) { end_.run = std::move(on_end); }
 
   // Sends `request`, whose context is set here, until it is answered without a region error, and
   // hands on the answer with the route it came by. `fill` completes the request for a route.
@@ -74,6 +77,15 @@ class Operations : public std::enable_shared_from_this<Operations> {
   const RouteCache& routes() const { return routes_; }
 
  private:
+  struct End {
+    End() = default;
+    End(const End&) = delete;
+    End& operator=(const End&) = delete;
+    ~End() {
+      if (run) run();
+    }
+    std::function<void()> run = {};
+  };
   // What the untyped part of an attempt calls.
   struct Attempt {
     Where where;
@@ -112,6 +124,7 @@ class Operations : public std::enable_shared_from_this<Operations> {
   // The peer that is asked: of a read that any may serve, each in turn.
   void ChooseTarget(const Where& where, Route* route);
 
+  End end_;  // First, so that it goes last.
   const RawClientOptions options_;
   const Clock& clock_;
   Executor& executor_;

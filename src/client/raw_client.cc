@@ -37,6 +37,11 @@ RawClient::RawClient(RawClientOptions options, Connect connect, const Clock& clo
 
 RawClient::~RawClient() = default;
 
+void RawClient::Close(std::function<void()> done) {
+  core_->SetOnEnd(std::move(done));
+  core_ = nullptr;
+}
+
 void RawClient::Get(std::string key, Done<std::optional<std::string>> done) {
   kvrpcpb::RawGetRequest request;
   request.set_key(key);

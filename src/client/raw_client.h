@@ -12,16 +12,17 @@
 #include "base/status.h"
 #include "base/task.h"
 #include "base/time.h"
-#include "client/connections.h"
-#include "client/route.h"
+#include "client/channel.h"
 #include "env/env.h"
 
 namespace rutile::client {
 
+// Which cluster, and how long to try.
 struct RawClientOptions {
   std::vector<std::string> endpoints = {};  // Of placement, "host:port".
   // How long an operation may take with all its retries.
   Duration timeout = Seconds(10);
+  // How long one request may take, and the pauses between them, which grow.
   Duration attempt_timeout = Seconds(5);
   Duration backoff_min = Milliseconds(10);
   Duration backoff_max = Milliseconds(500);
@@ -32,10 +33,11 @@ struct RawClientOptions {
   bool follower_reads = false;
 };
 
+// What of a range is read.
 struct ScanOptions {
-  std::uint32_t limit = 100;
-  bool reverse = false;
-  bool key_only = false;
+  std::uint32_t limit = 100;  // Of pairs.
+  bool reverse = false;       // From the last one down.
+  bool key_only = false;      // Values stay empty.
 };
 
 // A client of raw keys: finds the region of each key, sends the request to its leader, and tries
@@ -47,7 +49,7 @@ struct ScanOptions {
 // not.
 //
 // Safe from any thread; `done` runs on a thread of a channel or of the executor, and must not
-// block. Must outlive its operations.
+// block. Goes on with what is under way when the client is gone: see Close().
 class RawClient {
  public:
   using Pair = std::pair<std::string, std::string>;
@@ -55,19 +57,24 @@ class RawClient {
   using Done = std::function<void(Result<T>)>;
   using StatusDone = std::function<void(Status)>;
 
-  // `clock` and `executor`, which serves to wait between attempts, outlive the client.
+  // `clock` and `executor`, which serves to wait between attempts, outlive the client and all that
+  // is under way.
   RawClient(RawClientOptions options, Connect connect, const Clock& clock, Executor& executor);
   ~RawClient();
 
+  // Nothing: the key is absent.
   void Get(std::string key, Done<std::optional<std::string>> done);
+  // `ttl_seconds`: after that it is absent again. Zero: never.
   void Put(std::string key, std::string value, std::uint64_t ttl_seconds, StatusDone done);
   // Pairs of one region are written atomically, those of different regions one after the other.
   void BatchPut(std::vector<Pair> pairs, StatusDone done);
   void Delete(std::string key, StatusDone done);
+  // From `start` on to below `end` (empty: to the last key).
   void DeleteRange(const std::string& start, const std::string& end, StatusDone done);
   // From `start` on (reverse: from below it down) to `end`; empty borders are open.
   void Scan(std::string start, std::string end, ScanOptions options, Done<std::vector<Pair>> done);
 
+  // What a CompareAndSwap has found: the value before it, if there was one.
   struct Swapped {
     bool swapped = false;
     std::optional<std::string> previous = {};
@@ -76,9 +83,13 @@ class RawClient {
   void CompareAndSwap(std::string key, std::optional<std::string> expected, std::string value,
                       Done<Swapped> done);
 
+  // The last call. `done` runs, on any thread, when nothing is under way any more, which takes no
+  // longer than an operation may.
+  void Close(std::function<void()> done);
+
  private:
   class Core;
-  const std::shared_ptr<Core> core_;  // Shared with the attempts under way.
+  std::shared_ptr<Core> core_;  // Shared with the attempts under way. Constant until Close().
 };
 
 }  // namespace rutile::client

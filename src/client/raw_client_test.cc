@@ -258,6 +258,22 @@ TEST_F(RawClientTest, WhatAStoreHasSaidIsToldWhenNoAnswerComesInTheEnd) {
       << text;
 }
 
+TEST_F(RawClientTest, IsClosedWhenItsLastOperationHasBeenAnswered) {
+  RawClient& client = Client({.timeout = Seconds(1)});
+  stores_.answers.assign(100, Lost());
+  bool is_answered = false;
+  bool is_closed = false;
+  client.Get("k", [&](const Result<std::optional<std::string>>&) {
+    is_answered = true;
+    EXPECT_FALSE(is_closed);
+  });
+  client.Close([&] { is_closed = true; });
+  EXPECT_FALSE(is_closed);
+  world_.RunFor(Seconds(60));
+  EXPECT_TRUE(is_answered);
+  EXPECT_TRUE(is_closed);
+}
+
 TEST_F(RawClientTest, FollowerReadsGoToAllPeersInTurnAndWritesDoNot) {
   RawClient& client = Client({.follower_reads = true});
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(Get(client).ok());

@@ -12,7 +12,7 @@
 
 #include "base/random.h"
 #include "base/time.h"
-#include "client/connections.h"
+#include "client/channel.h"
 #include "client/txn_error.h"
 #include "client/write_buffer.h"
 #include "env/env.h"
@@ -34,6 +34,7 @@ struct TransactionOptions {
   bool try_one_phase = true;
 };
 
+// Which cluster, how long to try, and how commits are made.
 struct TxnClientOptions {
   std::vector<std::string> endpoints = {};  // Of placement, "host:port".
   // How long an operation may take with all its retries, waiting for others' locks included. A
@@ -70,6 +71,7 @@ struct TxnClientOptions {
   bool await_all_keys = false;
 };
 
+// How keys are locked.
 struct LockOptions {
   // How long to wait for others' locks; zero: not at all. Nothing: as long as an operation may
   // take.
@@ -178,6 +180,7 @@ class TxnClient {
             Executor& executor);
   ~TxnClient();
 
+  // Takes a timestamp: kUnavailable if there is none in time.
   void Begin(const TransactionOptions& options, TxnDone<std::shared_ptr<Transaction>> done);
   // Optimistic.
   void Begin(TxnDone<std::shared_ptr<Transaction>> done) { Begin({}, std::move(done)); }

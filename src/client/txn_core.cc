@@ -34,10 +34,6 @@ TxnCore::TxnCore(const TxnClientOptions& options, Connect connect, const Clock& 
       txn_options_(options),
       random_(random) {}
 
-TxnCore::~TxnCore() {
-  if (on_end_) on_end_();
-}
-
 void TxnCore::GetTimestamp(Instant deadline, std::function<void(Result<Timestamp>)> done) {
   AskPlacement<pdpb::GetMinTSResponse>(
       "GetMinTS", "a timestamp", pdpb::GetMinTSRequest(), deadline,

@@ -32,9 +32,6 @@ class TxnCore : public Operations {
  public:
   TxnCore(const TxnClientOptions& options, Connect connect, const Clock& clock, Random& random,
           Executor& executor);
-  ~TxnCore() override;
-  // Runs when the last of those who share this lets go of it. Before others may do that.
-  void SetOnEnd(std::function<void()> on_end) { on_end_ = std::move(on_end); }
 
   const TxnClientOptions& txn_options() const { return txn_options_; }
   using Operations::executor;
@@ -112,7 +109,6 @@ class TxnCore : public Operations {
 
   const TxnClientOptions txn_options_;
   Random& random_;
-  std::function<void()> on_end_;
   std::size_t endpoint_ = 0;  // Of placement's: which answered last. On the executor.
 };
 

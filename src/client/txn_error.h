@@ -41,6 +41,7 @@ enum class TxnCode : std::uint8_t {
 // "write-conflict", "undetermined" ...
 std::string_view ToString(TxnCode code);
 
+// Why an operation failed: for programs, and for people.
 struct TxnError {
   TxnCode code = TxnCode::kInternal;
   std::string message = {};
@@ -51,6 +52,7 @@ struct TxnError {
 // "write-conflict: ..., key k".
 std::string ToString(const TxnError& error);
 
+// A T, or why there is none.
 template <class T>
 using TxnResult = std::variant<T, TxnError>;
 template <class T>

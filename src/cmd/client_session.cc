@@ -1,15 +1,10 @@
 #include "cmd/client_session.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <utility>
 
-#include "rpc/wire/h2_channel.h"
-
 namespace rutile::cmd {
-
-std::unique_ptr<client::Channel> ConnectGrpc(const std::string& address) {
-  return rpc::NewH2Channel(address, rpc::SharedClientLoop());
-}
 
 void ClientFlags::AddTo(CLI::App& command) {
   command.add_option("--endpoint,--endpoints", endpoints, "Nodes to ask first: host:port,...")
@@ -31,29 +26,28 @@ std::vector<std::string> ClientFlags::EndpointList() const {
   return list;
 }
 
-ClientSession::ClientSession(const ClientFlags& flags) : connections_(ConnectGrpc) {
-  client::RawClientOptions options;
-  options.endpoints = flags.EndpointList();
-  options.timeout = Milliseconds(flags.timeout_ms);
-  client_ = std::make_unique<client::RawClient>(std::move(options), ConnectGrpc, clock_, executor_);
+client::ClientOptions ClientFlags::ToOptions() const {
+  client::ClientOptions options{.endpoints = EndpointList()};
+  options.raw.timeout = Milliseconds(timeout_ms);
+  options.txn.timeout = Milliseconds(timeout_ms);
+  return options;
+}
+
+Result<std::unique_ptr<ClientSession>> ClientSession::Open(const ClientFlags& flags) {
+  Result<std::unique_ptr<client::Client>> client = client::Client::Open(flags.ToOptions());
+  if (!client.ok()) return client.status().WithContext("--endpoint");
+  return std::unique_ptr<ClientSession>(new ClientSession(std::move(client).value()));
 }
 
 Result<std::string> ClientSession::Call(const std::string& address, const std::string& method,
                                         const std::string& request, Duration timeout) {
-  return Wait<std::string>([&](const client::RawClient::Done<std::string>& done) {
+  return client::Await<Result<std::string>>([&](const auto& done) {
     connections_.To(address).Call(method, request, timeout,
                                   [done](Status status, std::string response) {
                                     if (!status.ok()) return done(std::move(status));
                                     done(std::move(response));
                                   });
   });
-}
-
-Status ClientSession::WaitStatus(const std::function<void(client::RawClient::StatusDone)>& start) {
-  auto promise = std::make_shared<std::promise<Status>>();
-  std::future<Status> future = promise->get_future();
-  start([promise](Status status) { promise->set_value(std::move(status)); });
-  return future.get();
 }
 
 }  // namespace rutile::cmd

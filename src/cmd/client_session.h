@@ -1,15 +1,12 @@
 #pragma once
 
-#include <functional>
-#include <future>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
-#include "client/raw_client.h"
-#include "env/posix/posix_clock.h"
-#include "env/posix/thread_executor.h"
+#include "client/client.h"
+#include "client/connections.h"
 
 namespace CLI {
 class App;
@@ -24,39 +21,26 @@ struct ClientFlags {
 
   void AddTo(CLI::App& command);
   std::vector<std::string> EndpointList() const;
+  client::ClientOptions ToOptions() const;
 };
 
-// A connection of its own to `address`, "host:port".
-std::unique_ptr<client::Channel> ConnectGrpc(const std::string& address);
-
-// A RawClient over gRPC for one command, whose calls are waited for.
+// A client for one command, whose calls are waited for (client::Await), and calls to single nodes.
 class ClientSession {
  public:
-  explicit ClientSession(const ClientFlags& flags);
+  // kInvalidArgument if the flags make no sense.
+  static Result<std::unique_ptr<ClientSession>> Open(const ClientFlags& flags);
 
-  client::RawClient& client() { return *client_; }
+  client::RawClient& client() { return client_->raw(); }
   // Calls `method` of the server at `address` and waits for the encoded answer.
   Result<std::string> Call(const std::string& address, const std::string& method,
                            const std::string& request, Duration timeout);
 
-  // Waits for an operation: Wait<T>([&](auto done) { client().Get(key, done); }).
-  template <class T>
-  static Result<T> Wait(const std::function<void(client::RawClient::Done<T>)>& start);
-  static Status WaitStatus(const std::function<void(client::RawClient::StatusDone)>& start);
-
  private:
-  posix::PosixClock clock_;
-  posix::ThreadExecutor executor_{"retries"};
-  client::Connections connections_;
-  std::unique_ptr<client::RawClient> client_;
-};
+  explicit ClientSession(std::unique_ptr<client::Client> client)
+      : client_(std::move(client)), connections_(client_->connect()) {}
 
-template <class T>
-Result<T> ClientSession::Wait(const std::function<void(client::RawClient::Done<T>)>& start) {
-  auto promise = std::make_shared<std::promise<Result<T>>>();
-  std::future<Result<T>> future = promise->get_future();
-  start([promise](Result<T> result) { promise->set_value(std::move(result)); });
-  return future.get();
-}
+  const std::unique_ptr<client::Client> client_;
+  client::Connections connections_;
+};
 
 }  // namespace rutile::cmd

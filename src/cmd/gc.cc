@@ -44,10 +44,11 @@ int RunRound(const GcFlags& flags) {
   options.client.endpoints = flags.client.EndpointList();
   options.client.timeout = Milliseconds(flags.client.timeout_ms);
   options.life = Milliseconds(flags.life_ms);
-  client::GarbageRounds rounds(options, ConnectGrpc, clock, random, executor);
-  std::promise<Result<client::GarbageRound>> came;
-  rounds.Run([&came](const Result<client::GarbageRound>& round) { came.set_value(round); });
-  const Result<client::GarbageRound> round = came.get_future().get();
+  // For its connections.
+  const auto client = client::Client::Open(flags.client.ToOptions());
+  if (!client.ok()) return Fail(client.status().WithContext("--endpoint"));
+  client::GarbageRounds rounds(options, client.value()->connect(), clock, random, executor);
+  const Result<client::GarbageRound> round = client::Await(rounds, &client::GarbageRounds::Run);
   std::promise<void> closed;
   rounds.Close([&closed] { closed.set_value(); });
   closed.get_future().wait();

@@ -15,6 +15,9 @@
 namespace rutile::cmd {
 namespace {
 
+using client::Await;
+using client::RawClient;
+
 // What the commands that read and write keys have in common.
 struct KeyFlags {
   ClientFlags client = {};
@@ -31,16 +34,13 @@ struct KeyFlags {
 Status DoPut(const KeyFlags& flags, TextFormat format, ClientSession& session) {
   RUTILE_ASSIGN_OR_RETURN(const std::string key, ParseBytes(format, flags.key));
   RUTILE_ASSIGN_OR_RETURN(const std::string value, ParseBytes(format, flags.value));
-  return ClientSession::WaitStatus([&](const client::RawClient::StatusDone& done) {
-    session.client().Put(key, value, flags.ttl_seconds, done);
-  });
+  return Await(session.client(), &RawClient::Put, key, value, flags.ttl_seconds);
 }
 
 Status DoGet(const KeyFlags& flags, TextFormat format, ClientSession& session) {
   RUTILE_ASSIGN_OR_RETURN(const std::string key, ParseBytes(format, flags.key));
   RUTILE_ASSIGN_OR_RETURN(const std::optional<std::string> value,
-                          ClientSession::Wait<std::optional<std::string>>(
-                              [&](const auto& done) { session.client().Get(key, done); }));
+                          Await(session.client(), &RawClient::Get, key));
   if (!value) return Status(Code::kNotFound, "key not found: " + flags.key);
   std::printf("%s\n", FormatBytes(format, *value).c_str());
   return {};
@@ -48,25 +48,20 @@ Status DoGet(const KeyFlags& flags, TextFormat format, ClientSession& session) {
 
 Status DoDelete(const KeyFlags& flags, TextFormat format, ClientSession& session) {
   RUTILE_ASSIGN_OR_RETURN(const std::string key, ParseBytes(format, flags.key));
-  return ClientSession::WaitStatus(
-      [&](const client::RawClient::StatusDone& done) { session.client().Delete(key, done); });
+  return Await(session.client(), &RawClient::Delete, key);
 }
 
 Status DoDeleteRange(const KeyFlags& flags, TextFormat format, ClientSession& session) {
   RUTILE_ASSIGN_OR_RETURN(const std::string start, ParseBytes(format, flags.key));
   RUTILE_ASSIGN_OR_RETURN(const std::string end, ParseBytes(format, flags.end));
-  return ClientSession::WaitStatus([&](const client::RawClient::StatusDone& done) {
-    session.client().DeleteRange(start, end, done);
-  });
+  return Await(session.client(), &RawClient::DeleteRange, start, end);
 }
 
 Status DoScan(const KeyFlags& flags, TextFormat format, ClientSession& session) {
   RUTILE_ASSIGN_OR_RETURN(const std::string start, ParseBytes(format, flags.key));
   RUTILE_ASSIGN_OR_RETURN(const std::string end, ParseBytes(format, flags.end));
-  RUTILE_ASSIGN_OR_RETURN(
-      const std::vector<client::RawClient::Pair> pairs,
-      ClientSession::Wait<std::vector<client::RawClient::Pair>>(
-          [&](const auto& done) { session.client().Scan(start, end, flags.scan, done); }));
+  RUTILE_ASSIGN_OR_RETURN(const std::vector<RawClient::Pair> pairs,
+                          Await(session.client(), &RawClient::Scan, start, end, flags.scan));
   for (const auto& [key, value] : pairs) {
     if (flags.scan.key_only) {
       std::printf("%s\n", FormatBytes(format, key).c_str());
@@ -78,11 +73,11 @@ Status DoScan(const KeyFlags& flags, TextFormat format, ClientSession& session) 
 }
 
 // One pair a line, key and value parted by the first tab or space.
-Result<std::vector<client::RawClient::Pair>> ReadPairs(const std::string& file, TextFormat format) {
+Result<std::vector<RawClient::Pair>> ReadPairs(const std::string& file, TextFormat format) {
   std::ifstream opened;
   if (file != "-") opened.open(file);
   std::istream& in = file == "-" ? std::cin : opened;
-  std::vector<client::RawClient::Pair> pairs;
+  std::vector<RawClient::Pair> pairs;
   std::size_t number = 0;
   for (std::string line; std::getline(in, line);) {
     ++number;
@@ -102,10 +97,8 @@ Result<std::vector<client::RawClient::Pair>> ReadPairs(const std::string& file, 
 }
 
 Status DoBatchPut(const KeyFlags& flags, TextFormat format, ClientSession& session) {
-  RUTILE_ASSIGN_OR_RETURN(const std::vector<client::RawClient::Pair> pairs,
-                          ReadPairs(flags.file, format));
-  RUTILE_RETURN_IF_ERROR(ClientSession::WaitStatus(
-      [&](const client::RawClient::StatusDone& done) { session.client().BatchPut(pairs, done); }));
+  RUTILE_ASSIGN_OR_RETURN(const std::vector<RawClient::Pair> pairs, ReadPairs(flags.file, format));
+  RUTILE_RETURN_IF_ERROR(Await(session.client(), &RawClient::BatchPut, pairs));
   std::printf("%zu pairs written\n", pairs.size());
   return {};
 }
@@ -117,10 +110,9 @@ Status DoCas(const KeyFlags& flags, TextFormat format, ClientSession& session) {
   if (flags.expected) {
     RUTILE_ASSIGN_OR_RETURN(expected, ParseBytes(format, *flags.expected));
   }
-  RUTILE_ASSIGN_OR_RETURN(const client::RawClient::Swapped swapped,
-                          ClientSession::Wait<client::RawClient::Swapped>([&](const auto& done) {
-                            session.client().CompareAndSwap(key, expected, value, done);
-                          }));
+  RUTILE_ASSIGN_OR_RETURN(
+      const RawClient::Swapped swapped,
+      Await(session.client(), &RawClient::CompareAndSwap, key, expected, value));
   if (swapped.swapped) {
     std::printf("swapped\n");
     return {};
@@ -145,8 +137,9 @@ CLI::App* Add(CLI::App& app, const char* name, const char* description,
       *exit_code = Fail(format.status());
       return;
     }
-    ClientSession session(flags->client);
-    const Status status = action(*flags, format.value(), session);
+    const auto session = ClientSession::Open(flags->client);
+    const Status status =
+        session.ok() ? action(*flags, format.value(), *session.value()) : session.status();
     if (!status.ok()) *exit_code = Fail(status);
   });
   return command;

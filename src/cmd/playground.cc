@@ -121,15 +121,14 @@ Status WaitReady(const std::vector<Node>& nodes) {
     flags.endpoints += (flags.endpoints.empty() ? "" : ",") + node.address();
   }
   flags.timeout_ms = 30'000;
-  ClientSession session(flags);
-  RUTILE_RETURN_IF_ERROR(ClientSession::WaitStatus([&](const client::RawClient::StatusDone& done) {
-    session.client().Delete("\xff\xffrutile-playground-ready", done);
-  }));
+  RUTILE_ASSIGN_OR_RETURN(const auto session, ClientSession::Open(flags));
+  RUTILE_RETURN_IF_ERROR(client::Await(session->client(), &client::RawClient::Delete,
+                                       "\xff\xffrutile-playground-ready"));
   // The write needed the keys' region only; placement elects its leader by itself.
   constexpr int kTries = 600;
   for (int i = 0; i < kTries; ++i) {
     const Result<std::string> answer =
-        session.Call(nodes.front().address(), "/pdpb.PD/GetMembers", {}, Seconds(1));
+        session->Call(nodes.front().address(), "/pdpb.PD/GetMembers", {}, Seconds(1));
     pdpb::GetMembersResponse members;
     if (answer.ok() && members.ParseFromString(answer.value()) && members.has_leader()) return {};
     ::usleep(50'000);

@@ -23,8 +23,10 @@ struct RegionFlags {
 using Action = std::function<Status(const RegionFlags&, RegionOperator&)>;
 
 int Run(const RegionFlags& flags, const Action& action) {
-  ClientSession session(flags.client);
-  RegionOperator region(session, flags.client, RegionId(flags.region), Seconds(flags.wait_seconds));
+  const auto session = ClientSession::Open(flags.client);
+  if (!session.ok()) return Fail(session.status());
+  RegionOperator region(*session.value(), flags.client, RegionId(flags.region),
+                        Seconds(flags.wait_seconds));
   Status status = action(flags, region);
   if (status.ok()) std::printf("done\n");
   return status.ok() ? kExitOk : Fail(status);

@@ -187,8 +187,9 @@ void PrintGarbage(const std::vector<NodeAnswer>& nodes) {
 }
 
 int RunStatus(const ClientFlags& flags, bool as_json) {
-  ClientSession session(flags);
-  const Result<std::vector<NodeAnswer>> nodes = AskAll(session, flags);
+  const auto session = ClientSession::Open(flags);
+  if (!session.ok()) return Fail(session.status());
+  const Result<std::vector<NodeAnswer>> nodes = AskAll(*session.value(), flags);
   if (!nodes.ok()) {
     Fail(nodes.status());
     return kExitUnreachable;

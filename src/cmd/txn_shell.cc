@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <future>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -12,21 +11,20 @@
 #include <variant>
 #include <vector>
 
-#include "base/random.h"
-#include "client/txn_client.h"
+#include "client/client.h"
 #include "cmd/client_session.h"
 #include "cmd/commands.h"
 #include "cmd/text.h"
-#include "env/posix/posix_clock.h"
-#include "env/posix/thread_executor.h"
 
 namespace rutile::cmd {
 namespace {
 
+using client::Await;
+using client::Transaction;
 using client::TxnCode;
 using client::TxnError;
 using client::TxnResult;
-using Pairs = std::vector<client::Transaction::Pair>;
+using Pairs = std::vector<Transaction::Pair>;
 
 constexpr const char* kHelp =
     "begin [pessimistic]   a transaction; what comes until commit or rollback is in it\n"
@@ -51,32 +49,11 @@ int ExitCodeOf(const TxnError& error) {
   }
 }
 
-// Waits for an operation of a transaction.
-template <class T, class Start>
-TxnResult<T> Wait(Start start) {
-  auto promise = std::make_shared<std::promise<TxnResult<T>>>();
-  std::future<TxnResult<T>> future = promise->get_future();
-  start([promise](TxnResult<T> result) { promise->set_value(std::move(result)); });
-  return future.get();
-}
-
 // Carries out lines. Each gives its exit code.
 class Shell {
  public:
-  Shell(const ClientFlags& flags, TextFormat format, std::size_t limit)
-      : format_(format),
-        limit_(limit),
-        client_({.endpoints = flags.EndpointList(),
-                 .timeout = Milliseconds(flags.timeout_ms),
-                 // Who has been told that it is committed finds no locks of it.
-                 .await_all_keys = true},
-                ConnectGrpc, clock_, random_, executor_) {}
-  ~Shell() {
-    transaction_ = nullptr;
-    std::promise<void> closed;
-    client_.Close([&closed] { closed.set_value(); });
-    closed.get_future().wait();
-  }
+  Shell(client::TxnClient& client, TextFormat format, std::size_t limit)
+      : format_(format), limit_(limit), client_(client) {}
   Shell(const Shell&) = delete;
   Shell& operator=(const Shell&) = delete;
 
@@ -110,10 +87,10 @@ class Shell {
   }
 
   std::optional<TxnError> Start(const client::TransactionOptions& options) {
-    auto begun = Wait<std::shared_ptr<client::Transaction>>(
+    auto begun = Await<TxnResult<std::shared_ptr<Transaction>>>(
         [&](auto done) { client_.Begin(options, std::move(done)); });
     if (auto* error = std::get_if<TxnError>(&begun)) return std::move(*error);
-    transaction_ = std::get<std::shared_ptr<client::Transaction>>(std::move(begun));
+    transaction_ = std::get<std::shared_ptr<Transaction>>(std::move(begun));
     return std::nullopt;
   }
   int Begin(const std::string& kind, const std::string& rest) {
@@ -127,8 +104,7 @@ class Shell {
   }
   int Commit() {
     const auto transaction = std::exchange(transaction_, nullptr);
-    const auto committed =
-        Wait<client::Timestamp>([&](auto done) { transaction->Commit(std::move(done)); });
+    const auto committed = Await(*transaction, &Transaction::Commit);
     if (const auto* error = std::get_if<TxnError>(&committed)) return Report(*error);
     return Say("committed at " + ToString(std::get<client::Timestamp>(committed)) + "\n");
   }
@@ -177,26 +153,23 @@ class Shell {
     return kExitOk;
   }
   int Get(const std::string& key) {
-    const auto found = Wait<std::optional<std::string>>(
-        [&](auto done) { transaction_->Get(key, std::move(done)); });
+    const auto found = Await(*transaction_, &Transaction::Get, key);
     if (const auto* error = std::get_if<TxnError>(&found)) return Report(*error);
     const auto& value = std::get<std::optional<std::string>>(found);
     if (!value) return Fail(Status(Code::kNotFound, "key not found: " + FormatBytes(format_, key)));
     return Say(FormatBytes(format_, *value) + "\n");
   }
   int Lock(const std::string& key) {
-    const auto locked = Wait<client::Transaction::Pairs>(
-        [&](auto done) { transaction_->Lock({key}, {}, std::move(done)); });
+    const auto locked = Await(*transaction_, &Transaction::Lock, std::vector<std::string>{key},
+                              client::LockOptions{});
     if (const auto* error = std::get_if<TxnError>(&locked)) return Report(*error);
-    const auto& pairs = std::get<client::Transaction::Pairs>(locked);
+    const auto& pairs = std::get<Transaction::Pairs>(locked);
     if (pairs.empty()) return Say("locked\n");
     return Say("locked\t" + FormatBytes(format_, pairs.begin()->second) + "\n");
   }
   int Scan(const std::string& start, const std::string& end, bool is_reverse) {
-    const auto found = Wait<Pairs>([&](auto done) {
-      if (is_reverse) return transaction_->ReverseScan(start, end, limit_, std::move(done));
-      transaction_->Scan(start, end, limit_, std::move(done));
-    });
+    const auto scan = is_reverse ? &Transaction::ReverseScan : &Transaction::Scan;
+    const auto found = Await(*transaction_, scan, start, end, limit_);
     if (const auto* error = std::get_if<TxnError>(&found)) return Report(*error);
     for (const auto& [key, value] : std::get<Pairs>(found)) {
       Say(FormatBytes(format_, key) + "\t" + FormatBytes(format_, value) + "\n");
@@ -206,11 +179,8 @@ class Shell {
 
   const TextFormat format_;
   const std::size_t limit_;
-  posix::PosixClock clock_;
-  SeededRandom random_{posix::RandomSeed()};
-  posix::ThreadExecutor executor_{"transactions"};
-  client::TxnClient client_;
-  std::shared_ptr<client::Transaction> transaction_;
+  client::TxnClient& client_;
+  std::shared_ptr<Transaction> transaction_;
 };
 
 // Reads lines to the end. People go on after a mistake; a script ends with it.
@@ -251,7 +221,15 @@ void AddTxn(CLI::App& app, int* exit_code) {
       *exit_code = Fail(format.status());
       return;
     }
-    Shell shell(flags->client, format.value(), flags->limit);
+    client::ClientOptions options = flags->client.ToOptions();
+    // Who has been told that it is committed finds no locks of it.
+    options.txn.await_all_keys = true;
+    const auto client = client::Client::Open(std::move(options));
+    if (!client.ok()) {
+      *exit_code = Fail(client.status().WithContext("--endpoint"));
+      return;
+    }
+    Shell shell(client.value()->txn(), format.value(), flags->limit);
     *exit_code = RunShell(shell);
   });
 }

@@ -253,9 +253,12 @@ class EventLoop::Loop {
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): one for each thread.
 thread_local EventLoop::Loop* EventLoop::Loop::owned_ = nullptr;
 
-EventLoop::EventLoop(const std::string& name) : loop_(std::make_unique<Loop>(name)) {}
+EventLoop::EventLoop(const std::string& name) : loop_(std::make_shared<Loop>(name)) {}
 EventLoop::~EventLoop() { Shutdown(); }
 void EventLoop::Post(Task task) { loop_->Post(std::move(task)); }
+std::function<void(Task)> EventLoop::Poster() const {
+  return [loop = loop_](Task task) { loop->Post(std::move(task)); };
+}
 void EventLoop::Dispatch(Task task) { loop_->Dispatch(std::move(task)); }
 void EventLoop::PostAfter(Duration delay, Task task) { loop_->PostAfter(delay, std::move(task)); }
 bool EventLoop::IsOwner() const { return loop_->IsOwner(); }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -50,6 +51,8 @@ class EventLoop final : public Executor {
   void Post(Task task) override;
   void Dispatch(Task task) override;
   void PostAfter(Duration delay, Task task) override;
+  // Posts as Post does; may be used when the loop is gone, and then destroys the tasks.
+  std::function<void(Task)> Poster() const;
   // Whether the caller is the owner.
   bool IsOwner() const;
 
@@ -71,7 +74,7 @@ class EventLoop final : public Executor {
 
  private:
   class Loop;
-  const std::unique_ptr<Loop> loop_;
+  const std::shared_ptr<Loop> loop_;
 };
 
 }  // namespace rutile::posix

@@ -9,6 +9,8 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -204,6 +206,18 @@ TEST(EventLoop, PostedDispatchedAndArrivedThingsNeverOverlap) {
   for (std::thread& caller : callers) caller.join();
   loop.Shutdown();
   for (const std::vector<int>& order : ran) EXPECT_EQ(order.size(), std::size_t{kTasks});
+}
+
+TEST(EventLoop, WhoPostsToALoopThatIsGoneDoesNoHarm) {
+  auto loop = std::make_unique<EventLoop>("test");
+  const std::function<void(Task)> post = loop->Poster();
+  Latch ran(1);
+  post([&] { ran.CountDown(); });
+  ran.Wait();
+  loop = nullptr;
+  const auto kept = std::make_shared<int>();
+  post([kept] { FAIL() << "there is nobody to run it"; });
+  EXPECT_EQ(kept.use_count(), 1) << "it was not destroyed";
 }
 
 TEST(EventLoop, ATimerThatComesDueWhileAThreadIsLentStillRuns) {

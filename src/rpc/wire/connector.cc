@@ -53,8 +53,9 @@ void Resolve(const std::string& address, posix::EventLoop& loop,
   if (numeric.ok() || numeric.status().code() == Code::kInvalidArgument) {
     return done(std::move(numeric));
   }
-  Resolver().Post([address, &loop, done = std::move(done)]() mutable {
-    loop.Post(
+  // It may take longer than the loop lives.
+  Resolver().Post([address, post = loop.Poster(), done = std::move(done)]() mutable {
+    post(
         [found = LookUp(address, 0), done = std::move(done)]() mutable { done(std::move(found)); });
   });
 }

@@ -16,8 +16,8 @@ struct SocketAddress {
 };
 
 // Finds what "host:port" stands for and calls `done` as owner of `loop`: at once when it is a
-// number; names are looked up on a thread for that. kInvalidArgument or kUnavailable, naming the
-// address. Owner.
+// number; names are looked up on a thread for that, and `done` is not called if the loop ends
+// meanwhile. kInvalidArgument or kUnavailable, naming the address. Owner.
 void Resolve(const std::string& address, posix::EventLoop& loop,
              std::function<void(Result<std::vector<SocketAddress>>)> done);
 

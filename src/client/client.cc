@@ -1,0 +1,56 @@
+#include "client/client.h"
+
+#include <utility>
+
+#include "env/posix/event_loop.h"
+#include "env/posix/posix_clock.h"
+#include "env/posix/thread_executor.h"
+#include "rpc/wire/h2_channel.h"
+#include "rpc/wire/listen_address.h"
+
+namespace rutile::client {
+
+// The threads go last, and that of the connections first: what it destroys may post to the other.
+struct Client::Parts {
+  explicit Parts(const ClientOptions& options)
+      : raw(options.raw, NewConnect(), clock, executor),
+        txn(options.txn, NewConnect(), clock, random, executor) {}
+
+  Connect NewConnect() {
+    return [this](const std::string& address) { return rpc::NewH2Channel(address, loop); };
+  }
+
+  const posix::PosixClock clock = {};
+  SeededRandom random{posix::RandomSeed()};
+  posix::ThreadExecutor executor{"client"};
+  posix::EventLoop loop{"connections"};
+  RawClient raw;
+  TxnClient txn;
+};
+
+Result<std::unique_ptr<Client>> Client::Open(ClientOptions options) {
+  if (options.endpoints.empty()) {
+    return Status(Code::kInvalidArgument,
+                  "no endpoint is given: name nodes of the cluster, as host:port");
+  }
+  for (const std::string& endpoint : options.endpoints) {
+    RUTILE_RETURN_IF_ERROR(rpc::CheckListenAddress(endpoint).WithContext("endpoint"));
+  }
+  options.raw.endpoints = options.endpoints;
+  options.txn.endpoints = std::move(options.endpoints);
+  return std::unique_ptr<Client>(new Client(std::make_unique<Parts>(options)));
+}
+
+Client::Client(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Client::~Client() {
+  struct Ended {};
+  Await<Ended>([this](const auto& done) { parts_->txn.Close([done] { done({}); }); });
+  Await<Ended>([this](const auto& done) { parts_->raw.Close([done] { done({}); }); });
+}
+
+RawClient& Client::raw() { return parts_->raw; }
+TxnClient& Client::txn() { return parts_->txn; }
+Connect Client::connect() { return parts_->NewConnect(); }
+
+}  // namespace rutile::client
