@@ -14,6 +14,8 @@
 #include "client/client.h"
 #include "cmd/client_session.h"
 #include "cmd/commands.h"
+#include "cmd/line_editor.h"
+#include "cmd/shell_history.h"
 #include "cmd/text.h"
 
 namespace rutile::cmd {
@@ -40,6 +42,13 @@ constexpr const char* kHelp =
     "commit, rollback\n"
     "quit                  or the end of the input; what is not committed is not written\n"
     "Outside of a transaction a command is one of its own.\n";
+
+const std::vector<std::string>& Commands() {
+  static const std::vector<std::string> words = {"begin",    "commit", "delete", "exit", "get",
+                                                 "help",     "insert", "lock",   "put",  "quit",
+                                                 "rollback", "rscan",  "scan"};
+  return words;
+}
 
 int ExitCodeOf(const TxnError& error) {
   switch (error.code) {
@@ -183,37 +192,82 @@ class Shell {
   std::shared_ptr<Transaction> transaction_;
 };
 
-// Reads lines to the end. People go on after a mistake; a script ends with it.
-int RunShell(Shell& shell) {
+bool IsEnd(const std::string& line) { return line == "quit" || line == "exit"; }
+
+const char* PromptOf(const Shell& shell) {
+  return shell.is_in_transaction() ? "txn> " : "rutile> ";
+}
+
+// Carries out the lines of standard input, to the end. People go on after a mistake; a script ends
+// with it.
+int RunLines(Shell& shell) {
   const bool is_terminal = ::isatty(STDIN_FILENO) != 0;
   for (std::string line;;) {
     if (is_terminal) {
-      std::fputs(shell.is_in_transaction() ? "txn> " : "rutile> ", stdout);
+      std::fputs(PromptOf(shell), stdout);
       std::fflush(stdout);
     }
-    if (!std::getline(std::cin, line) || line == "quit" || line == "exit") return kExitOk;
+    if (!std::getline(std::cin, line) || IsEnd(line)) return kExitOk;
     const int code = shell.Run(line);
     if (code != kExitOk && !is_terminal) return code;
   }
+}
+
+// Carries out what is typed at a terminal.
+int RunInteractive(Shell& shell, const std::string& history_file) {
+  ShellHistory history(history_file);
+  // A shell without one is still a shell.
+  const auto complain = [](const Status& status) {
+    std::fprintf(stderr, "warning: %s\n", std::string(status.message()).c_str());
+  };
+  const Result<std::vector<std::string>> earlier = history.Load();
+  bool is_kept = earlier.ok();
+  if (!is_kept) complain(earlier.status());
+  LineEditor editor(Commands(), is_kept ? earlier.value() : std::vector<std::string>());
+  while (const auto line = editor.Read(PromptOf(shell))) {
+    // A completed word has a space behind it.
+    const std::string typed = line->substr(0, line->find_last_not_of(' ') + 1);
+    if (history.IsWanted(typed)) {
+      editor.Remember(typed);
+      if (Status status = is_kept ? history.Add(typed) : Status(); !status.ok()) {
+        complain(status);
+        is_kept = false;
+      }
+    }
+    if (IsEnd(typed)) break;
+    shell.Run(*line);
+  }
+  return kExitOk;
+}
+
+int RunShell(Shell& shell, const std::string& history_file) {
+  const bool has_user = ::isatty(STDIN_FILENO) != 0 && ::isatty(STDOUT_FILENO) != 0;
+  return has_user ? RunInteractive(shell, history_file) : RunLines(shell);
 }
 
 struct ShellFlags {
   ClientFlags client = {};
   std::string format = "text";
   std::size_t limit = 100;
+  std::string history = ShellHistory::DefaultPath();
 };
 
 }  // namespace
 
 void AddTxn(CLI::App& app, int* exit_code) {
   auto flags = std::make_shared<ShellFlags>();
-  CLI::App* command =
-      app.add_subcommand("txn", "Transactions, by commands on standard input; one of them is help");
+  CLI::App* command = app.add_subcommand(
+      "txn", "Transactions, by commands that are typed or on standard input; one is help");
   flags->client.AddTo(*command);
   command->add_option("--format", flags->format, "Of keys and values: text, hex or escaped")
       ->capture_default_str();
   command->add_option("--limit", flags->limit, "Most pairs that a scan lists")
       ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command
+      ->add_option("--history", flags->history,
+                   "File of the lines that were typed; /dev/null keeps none")
+      ->envname("RUTILE_HISTORY")
       ->capture_default_str();
   command->callback([flags, exit_code] {
     const Result<TextFormat> format = ParseTextFormat(flags->format);
@@ -230,7 +284,7 @@ void AddTxn(CLI::App& app, int* exit_code) {
       return;
     }
     Shell shell(client.value()->txn(), format.value(), flags->limit);
-    *exit_code = RunShell(shell);
+    *exit_code = RunShell(shell, flags->history);
   });
 }
 
