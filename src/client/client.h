@@ -8,6 +8,7 @@
 #include "client/await.h"
 #include "client/channel.h"
 #include "client/raw_client.h"
+#include "client/tls_files.h"
 #include "client/txn_client.h"
 
 namespace rutile::client {
@@ -16,6 +17,8 @@ namespace rutile::client {
 struct ClientOptions {
   // Any nodes of the cluster, "host:port"; more than one, so that it does not matter which is down.
   std::vector<std::string> endpoints = {};
+  // If any is named, connections are encrypted, and the cluster's certificates verified.
+  TlsFiles tls = {};
   // How the two clients work; their endpoints are those above.
   RawClientOptions raw = {};
   TxnClientOptions txn = {};
@@ -29,8 +32,8 @@ struct ClientOptions {
 // Safe from any thread.
 class Client {
  public:
-  // Connects to nobody yet: the first call does. kInvalidArgument if there is no endpoint, or one
-  // that is no address.
+  // Connects to nobody yet: the first call does. kInvalidArgument if there is no endpoint, one
+  // that is no address, or a file for TLS that is of no use.
   static Result<std::unique_ptr<Client>> Open(ClientOptions options);
   // Waits until all that was started has been answered, which takes no longer than the options
   // allow it to, and its callbacks have run. All transactions are destroyed before. Not from a

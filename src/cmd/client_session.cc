@@ -13,6 +13,14 @@ void ClientFlags::AddTo(CLI::App& command) {
   command.add_option("--timeout-ms", timeout_ms, "Give up after this time")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  command
+      .add_option("--tls-ca", tls.ca,
+                  "Encrypt connections, and trust nodes whose certificates these sign (PEM)")
+      ->envname("RUTILE_TLS_CA");
+  command
+      .add_option("--tls-cert", tls.cert, "Show this certificate to nodes that ask for one (PEM)")
+      ->envname("RUTILE_TLS_CERT");
+  command.add_option("--tls-key", tls.key, "The key to it (PEM)")->envname("RUTILE_TLS_KEY");
 }
 
 std::vector<std::string> ClientFlags::EndpointList() const {
@@ -27,7 +35,7 @@ std::vector<std::string> ClientFlags::EndpointList() const {
 }
 
 client::ClientOptions ClientFlags::ToOptions() const {
-  client::ClientOptions options{.endpoints = EndpointList()};
+  client::ClientOptions options{.endpoints = EndpointList(), .tls = tls};
   options.raw.timeout = Milliseconds(timeout_ms);
   options.txn.timeout = Milliseconds(timeout_ms);
   return options;
@@ -35,7 +43,7 @@ client::ClientOptions ClientFlags::ToOptions() const {
 
 Result<std::unique_ptr<ClientSession>> ClientSession::Open(const ClientFlags& flags) {
   Result<std::unique_ptr<client::Client>> client = client::Client::Open(flags.ToOptions());
-  if (!client.ok()) return client.status().WithContext("--endpoint");
+  if (!client.ok()) return client.status();
   return std::unique_ptr<ClientSession>(new ClientSession(std::move(client).value()));
 }
 

@@ -18,6 +18,7 @@ namespace rutile::cmd {
 struct ClientFlags {
   std::string endpoints = "127.0.0.1:20160";  // Comma-separated; env RUTILE_ENDPOINTS.
   std::int64_t timeout_ms = 10'000;
+  client::TlsFiles tls = {};  // Env RUTILE_TLS_CA, RUTILE_TLS_CERT, RUTILE_TLS_KEY.
 
   void AddTo(CLI::App& command);
   std::vector<std::string> EndpointList() const;

@@ -46,7 +46,7 @@ int RunRound(const GcFlags& flags) {
   options.life = Milliseconds(flags.life_ms);
   // For its connections.
   const auto client = client::Client::Open(flags.client.ToOptions());
-  if (!client.ok()) return Fail(client.status().WithContext("--endpoint"));
+  if (!client.ok()) return Fail(client.status());
   client::GarbageRounds rounds(options, client.value()->connect(), clock, random, executor);
   const Result<client::GarbageRound> round = client::Await(rounds, &client::GarbageRounds::Run);
   std::promise<void> closed;

@@ -13,6 +13,7 @@
 #include "cmd/stderr_log.h"
 #include "env/posix/posix_clock.h"
 #include "rpc/wire/listen_address.h"
+#include "rpc/wire/tls.h"
 
 namespace rutile::cmd {
 namespace {
@@ -138,6 +139,10 @@ Status Complete(Flags* flags) {
   RUTILE_RETURN_IF_ERROR(SetGarbageTimes(flags->gc_interval_ms, flags->gc_life_ms, &server));
   RUTILE_RETURN_IF_ERROR(CheckLogMemory(server.replica));
   if (server.data.empty()) return Status(Code::kInvalidArgument, "--data: no directory is named");
+  if (!server.tls.empty()) {
+    RUTILE_RETURN_IF_ERROR(
+        rpc::TlsContext::Load(server.tls, rpc::TlsContext::Side::kServer).status());
+  }
   RUTILE_RETURN_IF_ERROR(CheckAddress("--listen", server.listen));
   RUTILE_RETURN_IF_ERROR(CheckAddress("--status-listen", server.status_listen));
   if (server.cluster.empty()) return CompleteAddresses(nullptr, &server);
@@ -287,6 +292,16 @@ void AddGarbageOptions(CLI::App& serve, Flags& flags) {
       ->capture_default_str();
 }
 
+void AddTlsOptions(CLI::App& serve, client::TlsFiles& tls) {
+  serve.add_option("--tls-cert", tls.cert,
+                   "This node's certificate and what signs it (PEM): connections of clients and "
+                   "between nodes are encrypted");
+  serve.add_option("--tls-key", tls.key, "The key to it (PEM)");
+  serve.add_option("--tls-ca", tls.ca,
+                   "Who may sign the certificates of other nodes and of clients (PEM), who have to "
+                   "show one then");
+}
+
 void AddClusterOptions(CLI::App& serve, ServerOptions& server) {
   serve.add_option("--cluster", server.cluster,
                    "All nodes of the cluster: name=host:port,... (default: this node alone)");
@@ -316,6 +331,7 @@ void AddServe(CLI::App& app, int* exit_code) {
                     "host:port of the status page and metrics over HTTP (default: none)");
   serve->add_option("--data", server.data, "Data directory")->capture_default_str();
   AddClusterOptions(*serve, server);
+  AddTlsOptions(*serve, server.tls);
   serve->add_option("--config", flags->config, "TOML file; its keys are these options' names");
   serve->add_option("--log-level", flags->log_level, "debug, info, warn or error")
       ->capture_default_str();

@@ -50,8 +50,9 @@ Status NoSpaceToOpen(const std::string& directory, std::uint64_t free_bytes) {
 }
 // Between nodes something is always said. After a cut, the system's own retries come ever more
 // seldom: a new connection is there sooner.
-constexpr rpc::ChannelOptions kPeerChannel = {.keepalive_interval = Seconds(1),
-                                              .keepalive_timeout = Seconds(2)};
+rpc::ChannelOptions PeerChannel(std::shared_ptr<const rpc::TlsContext> tls) {
+  return {.keepalive_interval = Seconds(1), .keepalive_timeout = Seconds(2), .tls = std::move(tls)};
+}
 
 }  // namespace
 
@@ -98,6 +99,8 @@ class Server::Parts {
   SeededRandom random_;
   SeededRandom garbage_random_;  // On the background executor.
   std::unique_ptr<DirectoryLock> lock_;
+  std::shared_ptr<const rpc::TlsContext> server_tls_;  // Null: connections are not encrypted.
+  std::shared_ptr<const rpc::TlsContext> client_tls_;  // Of connections to other nodes.
   node::ClusterSpec cluster_;
   node::Identity identity_;
   std::string address_;
@@ -127,6 +130,11 @@ class Server::Parts {
 };
 
 Status Server::Parts::Start(const Process& process) {
+  if (!options_.tls.empty()) {
+    using Side = rpc::TlsContext::Side;
+    RUTILE_ASSIGN_OR_RETURN(server_tls_, rpc::TlsContext::Load(options_.tls, Side::kServer));
+    RUTILE_ASSIGN_OR_RETURN(client_tls_, rpc::TlsContext::Load(options_.tls, Side::kClient));
+  }
   RUTILE_RETURN_IF_ERROR(files_.CreateDirectories("."));
   RUTILE_ASSIGN_OR_RETURN(lock_, files_.Lock("LOCK"));
   if (options_.cluster.empty()) {
@@ -157,7 +165,7 @@ void Server::Parts::MakeTransport() {
   transport_ = std::make_unique<rpc::PeerTransport>(
       std::move(options), clock_, region_loop_, std::make_unique<SeededRandom>(random_.Next()),
       [this](const std::string& address) {
-        return rpc::NewH2Channel(address, region_loop_, kPeerChannel);
+        return rpc::NewH2Channel(address, region_loop_, PeerChannel(client_tls_));
       });
   for (const placement::Member& member : cluster_.members) {
     transport_->SetAddress(member.store, member.address);
@@ -243,7 +251,8 @@ Status Server::Parts::Listen() {
   txn_->Register(&methods);
   batch_ = std::make_unique<rpc::BatchService>(*raw_, *txn_);
   batch_->Register(&methods);
-  placement_ = std::make_unique<rpc::PlacementService>(node_->placement(), clock_);
+  placement_ = std::make_unique<rpc::PlacementService>(node_->placement(), clock_,
+                                                       server_tls_ == nullptr ? "http" : "https");
   placement_->Register(&methods);
   status_ = std::make_unique<rpc::NodeService>(*node_);
   status_->Register(&methods);
@@ -252,6 +261,7 @@ Status Server::Parts::Listen() {
 
   rpc::ServerOptions server;
   server.listen = options_.listen;
+  server.tls = server_tls_;
   RUTILE_ASSIGN_OR_RETURN(server_, rpc::StartH2Server(server, std::move(methods), {&client_loop_}));
   address_ = options_.listen;
   if (options_.status_listen.empty()) return {};
@@ -278,7 +288,9 @@ void Server::Parts::StartGarbageKeeper() {
                                       [this](const Result<client::GarbageRound>& round) {
                                         garbage_report_.OnRound(round);
                                       }},
-      [this](const std::string& address) { return rpc::NewH2Channel(address, client_loop_); },
+      [this](const std::string& address) {
+        return rpc::NewH2Channel(address, client_loop_, {.tls = client_tls_});
+      },
       clock_, garbage_random_, background_executor_);
   garbage_->Start();
 }

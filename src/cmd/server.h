@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/time.h"
+#include "client/tls_files.h"
 #include "node/cluster_spec.h"
 #include "store/options.h"
 #include "store/raw_kv.h"
@@ -26,7 +27,8 @@ struct ServerOptions {
   std::string data = {};           // The directory.
   std::string cluster = {};        // The list; empty: a node on its own.
   std::string cluster_token = {};
-  std::size_t replicas = 0;  // Of the keys, when the cluster begins; zero: one on every node.
+  client::TlsFiles tls = {};  // Of connections from clients, and between nodes.
+  std::size_t replicas = 0;   // Of the keys, when the cluster begins; zero: one on every node.
   std::uint64_t block_cache_bytes = std::uint64_t{64} << 20;
   wal::Options log = {};
   std::size_t log_streams = 1;  // Each with a thread and a directory.

@@ -280,7 +280,7 @@ void AddTxn(CLI::App& app, int* exit_code) {
     options.txn.await_all_keys = true;
     const auto client = client::Client::Open(std::move(options));
     if (!client.ok()) {
-      *exit_code = Fail(client.status().WithContext("--endpoint"));
+      *exit_code = Fail(client.status());
       return;
     }
     Shell shell(client.value()->txn(), format.value(), flags->limit);

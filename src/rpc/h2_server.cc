@@ -306,7 +306,9 @@ class Connections::Connection final : public H2Connection {
 
 void Connections::Take(int fd, std::string peer) {
   auto connection = std::make_shared<Connection>(
-      *this, loop_, H2Connection::Options{.max_receive_bytes = shared_.options.max_receive_bytes});
+      *this, loop_,
+      H2Connection::Options{.max_receive_bytes = shared_.options.max_receive_bytes,
+                            .tls = shared_.options.tls});
   open_.insert(connection);
   connection->Start(fd, std::move(peer));
   if (shared_.stopping.load(std::memory_order_relaxed)) connection->Close(Stopping());

@@ -18,6 +18,9 @@ namespace {
 constexpr char kMethod[] = "/rutile.Node/Peer";
 // The same complaint about the same store is logged once in this time.
 constexpr Duration kLogInterval = Seconds(60);
+// A store that has not been reached for so many attempts in a row is worth a line: about three
+// seconds.
+constexpr int kFailuresToTell = 5;
 // Stores that are complained about; far more than a cluster has.
 constexpr std::size_t kMaxComplaints = 1024;
 
@@ -326,6 +329,7 @@ void PeerTransport::Peer::OnClosed(const std::shared_ptr<Peer>& peer, std::uint6
   if (report.too_late()) return;
   Duration backoff = shared.options.backoff_max;
   std::unique_ptr<Channel> channel;
+  bool is_out_of_reach = false;
   {
     MutexLock lock(peer->mutex_);
     if (peer->generation_ != generation || peer->state_ == State::kStopped) return;
@@ -341,11 +345,14 @@ void PeerTransport::Peer::OnClosed(const std::shared_ptr<Peer>& peer, std::uint6
       backoff =
           std::min(backoff, shared.options.backoff_min * (1 << std::min(peer->failures_, 10)));
     }
-    ++peer->failures_;
+    is_out_of_reach = ++peer->failures_ >= kFailuresToTell;
   }
   if (status.code() == Code::kFailedPrecondition) {
     shared.Complain(peer->id_, "store " + ToString(peer->id_) +
                                    " refuses our messages: " + std::string(status.message()));
+  } else if (is_out_of_reach) {
+    shared.Complain(peer->id_, "store " + ToString(peer->id_) +
+                                   " cannot be reached: " + std::string(status.message()));
   }
   shared.executor.PostAfter(shared.WithJitter(backoff), [peer] { OnBackoffOver(peer); });
 }

@@ -2,15 +2,19 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "base/time.h"
+#include "rpc/wire/tls.h"
 
 namespace rutile::rpc {
 
 struct ServerOptions {
   // "host:port". Port 0 takes any that is free.
   std::string listen = {};
+  // Of a server. Null: connections are not encrypted.
+  std::shared_ptr<const TlsContext> tls = {};
   // The largest message that is taken; a larger one is answered with kResourceExhausted. Sixteen
   // mebibytes of payload and some room for what is around it.
   std::size_t max_receive_bytes = (16u << 20) + (64u << 10);

@@ -12,6 +12,8 @@
 
 namespace rutile::rpc {
 
+class TlsContext;
+
 struct ChannelOptions {
   // The largest message that is taken from the server.
   std::size_t max_receive_bytes = 64u << 20;
@@ -21,6 +23,8 @@ struct ChannelOptions {
   // within the other.
   Duration keepalive_interval = Seconds(5);
   Duration keepalive_timeout = Seconds(3);
+  // Of a client (rpc/wire/tls.h). Null: what is sent and received is not encrypted.
+  std::shared_ptr<const TlsContext> tls = {};
 };
 
 // A connection to one server, made when first used and made again when lost. Calls on a channel

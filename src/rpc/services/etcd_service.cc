@@ -251,18 +251,19 @@ void RegisterKv(Placement& placement, Methods* methods) {
 
 }  // namespace
 
-void RegisterEtcdCalls(Placement& placement, Methods* methods) {
+void RegisterEtcdCalls(Placement& placement, const std::string& scheme, Methods* methods) {
   RegisterKv(placement, methods);
   methods->Handle<etcd::MemberListRequest, etcd::MemberListResponse>(
       "/etcdserverpb.Cluster/MemberList",
-      [&placement](const etcd::MemberListRequest&, etcd::MemberListResponse* response, Done done) {
+      [&placement, scheme](const etcd::MemberListRequest&, etcd::MemberListResponse* response,
+                           Done done) {
         FillHeader(placement, response->mutable_header());
         for (const placement::Member& member : placement.members()) {
           etcd::Member* out = response->add_members();
           out->set_id(member.store.value());
           out->set_name(member.name);
-          out->add_peerurls("http://" + member.address);
-          out->add_clienturls("http://" + member.address);
+          out->add_peerurls(scheme + "://" + member.address);
+          out->add_clienturls(scheme + "://" + member.address);
         }
         done();
       });

@@ -24,11 +24,11 @@ constexpr char kService[] = "/pdpb.PD/";
 // The only keyspace: all keys.
 constexpr char kDefaultKeyspace[] = "DEFAULT";
 
-void ToProto(const placement::Member& member, pdpb::Member* out) {
+void ToProto(const placement::Member& member, const std::string& scheme, pdpb::Member* out) {
   out->set_name(member.name);
   out->set_member_id(member.store.value());
-  out->add_peer_urls("http://" + member.address);
-  out->add_client_urls("http://" + member.address);
+  out->add_peer_urls(scheme + "://" + member.address);
+  out->add_client_urls(scheme + "://" + member.address);
 }
 
 void ToProto(const placement::StoreStatus& status, std::uint64_t now_ms, metapb::Store* out) {
@@ -119,13 +119,14 @@ void BatchScanRegions(const Placement& placement, const pdpb::BatchScanRegionsRe
   done();
 }
 
-void GetMembers(const Placement& placement, pdpb::GetMembersResponse* response) {
+void GetMembers(const Placement& placement, const std::string& scheme,
+                pdpb::GetMembersResponse* response) {
   // Clients look the leader up among the members by comparing all that is said of it.
   for (const placement::Member& member : placement.members()) {
-    ToProto(member, response->add_members());
+    ToProto(member, scheme, response->add_members());
   }
   if (const std::optional<placement::Member> leader = placement.Leader()) {
-    ToProto(*leader, response->mutable_leader());
+    ToProto(*leader, scheme, response->mutable_leader());
     *response->mutable_etcd_leader() = response->leader();
   }
 }
@@ -167,7 +168,7 @@ void PlacementService::Register(Methods* methods) {
   RegisterStores(methods);
   RegisterRoutes(methods);
   RegisterSafePointCalls(placement_, clock_, methods);
-  RegisterEtcdCalls(placement_, methods);
+  RegisterEtcdCalls(placement_, scheme_, methods);
   HandlePlacementCall<keyspacepb::LoadKeyspaceRequest, keyspacepb::LoadKeyspaceResponse>(
       methods, placement_.cluster(), "/keyspacepb.Keyspace/LoadKeyspace",
       [](const auto& request, auto* response, Done done) {
@@ -181,7 +182,7 @@ void PlacementService::RegisterMembers(Methods* methods) {
   const std::string service = kService;
   HandlePlacementCall<pdpb::GetMembersRequest, pdpb::GetMembersResponse>(
       methods, cluster, service + "GetMembers", [this](const auto&, auto* response, Done done) {
-        GetMembers(placement_, response);
+        GetMembers(placement_, scheme_, response);
         done();
       });
   HandlePlacementCall<pdpb::GetClusterInfoRequest, pdpb::GetClusterInfoResponse>(

@@ -17,8 +17,9 @@ namespace rutile::rpc {
 class PlacementService {
  public:
   // Both outlive the service.
-  PlacementService(placement::Placement& placement, const Clock& clock)
-      : placement_(placement), clock_(clock) {}
+  // `scheme`: of the members' URLs; "https" where connections are encrypted.
+  PlacementService(placement::Placement& placement, const Clock& clock, std::string scheme = "http")
+      : placement_(placement), clock_(clock), scheme_(std::move(scheme)) {}
 
   // The service outlives the server.
   void Register(Methods* methods);
@@ -31,6 +32,7 @@ class PlacementService {
 
   placement::Placement& placement_;
   const Clock& clock_;
+  const std::string scheme_;
 };
 
 }  // namespace rutile::rpc

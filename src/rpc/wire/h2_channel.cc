@@ -17,6 +17,7 @@
 #include "rpc/wire/grpc_framing.h"
 #include "rpc/wire/h2_connection.h"
 #include "rpc/wire/h2_sender.h"
+#include "rpc/wire/listen_address.h"
 
 namespace rutile::rpc {
 
@@ -26,6 +27,12 @@ namespace {
 constexpr Duration kConnectTime = Seconds(3);
 constexpr Duration kBackoffMin = Milliseconds(100);
 constexpr Duration kBackoffMax = Seconds(1);
+
+// Without brackets.
+std::string HostOf(const std::string& address) {
+  const Result<HostAndPort> parts = SplitAddress(address);
+  return parts.ok() ? parts.value().host : address;
+}
 
 Instant Now() { return posix::PosixClock().Now(); }
 
@@ -317,7 +324,9 @@ void Core::TryNextAddress() {
     connection_ = std::make_shared<Connection>(
         shared_from_this(), H2Connection::Options{.max_receive_bytes = options_.max_receive_bytes,
                                                   .keepalive_interval = options_.keepalive_interval,
-                                                  .keepalive_timeout = options_.keepalive_timeout});
+                                                  .keepalive_timeout = options_.keepalive_timeout,
+                                                  .tls = options_.tls,
+                                                  .host = HostOf(address_)});
     connection_->Start(socket.value(), address_);
     loop_.PostAfter(kConnectTime, [weak = std::weak_ptr<Connection>(connection_)] {
       const std::shared_ptr<Connection> connection = weak.lock();

@@ -8,8 +8,9 @@
 
 namespace rutile::rpc {
 
-// A channel of its own connection to `address`, "host:port", over HTTP/2 without TLS. Does not
-// connect yet. Its callbacks run as owner of `loop`, which outlives the channel and its streams.
+// A channel of its own connection to `address`, "host:port", over HTTP/2, and TLS if the options
+// have it. Does not connect yet. Its callbacks run as owner of `loop`, which outlives the channel
+// and its streams.
 std::unique_ptr<Channel> NewH2Channel(const std::string& address, posix::EventLoop& loop,
                                       const ChannelOptions& options = {});
 

@@ -340,6 +340,7 @@ void H2Connection::Start(int fd, std::string peer) {
   peer_ = std::move(peer);
   self_ = shared_from_this();
   connected_ = is_server_;
+  if (options_.tls != nullptr) tls_ = std::make_unique<TlsSession>(options_.tls, options_.host);
   const int error = is_server_ ? nghttp2_session_server_new2(&session_, H2Callbacks::Table(), this,
                                                              H2Callbacks::Options())
                                : nghttp2_session_client_new2(&session_, H2Callbacks::Table(), this,
@@ -369,7 +370,7 @@ void H2Connection::Request(const std::string& authority, const std::string& path
                            std::shared_ptr<H2Stream> stream) {
   const std::string timeout_text = EncodeTimeout(timeout);
   const std::array<nghttp2_nv, 7> headers = {Header(":method", "POST"),
-                                             Header(":scheme", "http"),
+                                             Header(":scheme", tls_ == nullptr ? "http" : "https"),
                                              Header(":path", path),
                                              Header(":authority", authority),
                                              Header("te", "trailers"),
@@ -444,7 +445,7 @@ void H2Connection::OnEvents(std::uint32_t events) {
     if ((events & EPOLLOUT) == 0) return;
     connected_ = true;
     last_received_ = posix::PosixClock().Now();
-    OnConnected();
+    if (tls_ == nullptr) OnConnected();
   }
   if ((events & EPOLLOUT) != 0) {
     writable_ = true;
@@ -469,8 +470,11 @@ void H2Connection::ReadSocket() {
     }
     last_received_ = posix::PosixClock().Now();
     probed_ = {};
-    const ssize_t taken =
-        nghttp2_session_mem_recv(session_, buffer.data(), static_cast<std::size_t>(size));
+    std::string_view said(reinterpret_cast<const char*>(buffer.data()),
+                          static_cast<std::size_t>(size));
+    if (tls_ != nullptr) said = Decrypt(said);
+    const ssize_t taken = nghttp2_session_mem_recv(
+        session_, reinterpret_cast<const std::uint8_t*>(said.data()), said.size());
     if (taken < 0) return Break(Unavailable(nghttp2_strerror(static_cast<int>(taken))));
     MarkDirty();  // Window updates and acknowledgements.
     // A short read has emptied the socket; what comes later raises another event.
@@ -478,8 +482,40 @@ void H2Connection::ReadSocket() {
   }
 }
 
+std::string_view H2Connection::Decrypt(std::string_view received) {
+  said_.clear();
+  if (tls_->has_failed()) return said_;
+  const bool was_ready = tls_->is_ready();
+  Status status = tls_->Receive(received, &said_);
+  if (!status.ok()) {
+    // The other side is told why before it is left.
+    Close(std::move(status).WithContext(peer_));
+    said_.clear();
+  }
+  if (!was_ready && tls_->is_ready() && !tls_->has_failed() && !is_server_) OnConnected();
+  return said_;
+}
+
 bool H2Connection::Encode() {
-  while (out_.size() - out_sent_ < kWriteBytes) {
+  if (tls_ != nullptr) return EncodeEncrypted();
+  return EncodeTo(&out_, out_sent_);
+}
+
+bool H2Connection::EncodeEncrypted() {
+  if (tls_->is_ready() && !tls_->has_failed() && out_.size() - out_sent_ < kWriteBytes) {
+    said_.clear();
+    if (!EncodeTo(&said_, 0)) return false;
+    if (Status status = tls_->Say(said_); !status.ok()) {
+      Break(std::move(status));
+      return false;
+    }
+  }
+  tls_->TakeOutput(&out_);
+  return true;
+}
+
+bool H2Connection::EncodeTo(std::string* out, std::size_t sent) {
+  while (out->size() - sent < kWriteBytes) {
     const std::uint8_t* frame = nullptr;
     const ssize_t size = nghttp2_session_mem_send(session_, &frame);
     if (size < 0) {
@@ -487,7 +523,7 @@ bool H2Connection::Encode() {
       return false;
     }
     if (size == 0) break;
-    out_.append(reinterpret_cast<const char*>(frame), static_cast<std::size_t>(size));
+    out->append(reinterpret_cast<const char*>(frame), static_cast<std::size_t>(size));
   }
   return true;
 }

@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "base/time.h"
 #include "env/posix/event_loop.h"
+#include "rpc/wire/tls.h"
 
 struct nghttp2_session;
 
@@ -103,6 +104,9 @@ class H2Connection : public posix::EventLoop::Watcher,
     // within the other.
     Duration keepalive_interval = Seconds(10);
     Duration keepalive_timeout = Seconds(5);
+    // Null: what is sent and received is not encrypted. Of a client, `host` is whom it dials.
+    std::shared_ptr<const TlsContext> tls = {};
+    std::string host = {};
   };
 
   H2Connection(posix::EventLoop& loop, const Options& options, bool is_server);
@@ -139,7 +143,7 @@ class H2Connection : public posix::EventLoop::Watcher,
  protected:
   // Of a server: somebody opens a stream.
   virtual std::shared_ptr<H2Stream> OnStream() { return nullptr; }
-  // The socket is connected. Of a client.
+  // The socket is connected, and what goes over it is encrypted if it is to be. Of a client.
   virtual void OnConnected() {}
   // The other side wants no further streams.
   virtual void OnGoAway() {}
@@ -156,9 +160,14 @@ class H2Connection : public posix::EventLoop::Watcher,
 
   void MarkDirty();
   void ReadSocket();
+  // What has come, decrypted; empty if there is nothing yet, or the connection breaks.
+  std::string_view Decrypt(std::string_view received);
   void WriteSocket();
   // Lets nghttp2 encode what waits, up to a bound. False when it failed.
   bool Encode();
+  bool EncodeEncrypted();
+  // Appends to `out`, of which `sent` bytes are gone already.
+  bool EncodeTo(std::string* out, std::size_t sent);
   void TellDrained();
   void Break(Status why);
   void Lose();
@@ -180,6 +189,8 @@ class H2Connection : public posix::EventLoop::Watcher,
   std::string out_;                                 // Encoded.
   std::size_t out_sent_ = 0;
   bool connected_ = false;
+  std::unique_ptr<TlsSession> tls_;  // Null: nothing is encrypted.
+  std::string said_;                 // Decrypted, or to be encrypted, within one call.
   bool writable_ = false;
   bool dirty_ = false;
   bool closing_ = false;  // Broken once out_ is sent.

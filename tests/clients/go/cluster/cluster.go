@@ -51,6 +51,7 @@ type Cluster struct {
 
 	binary string
 	dir    string
+	flags  []string // Of every node, beside those that each has of its own.
 }
 
 // Start runs a fresh cluster of `binary` and waits until it takes a write (30 s at most). On an
@@ -72,6 +73,11 @@ func Start(ctx context.Context, binary string) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{binary: binary, dir: dir}
+	if os.Getenv(secureFlag) != "" {
+		if c.flags, err = secure(dir); err != nil {
+			return nil, err
+		}
+	}
 	for i, addr := range addrs {
 		name := fmt.Sprintf("n%d", i+1)
 		c.Nodes = append(c.Nodes, &Node{
@@ -119,8 +125,8 @@ func (c *Cluster) Restart(node *Node) error {
 	for _, n := range c.Nodes {
 		members = append(members, n.Name+"="+n.Addr)
 	}
-	cmd := exec.Command(c.binary, "serve", "--name", node.Name, "--listen", node.Addr,
-		"--data", node.dataDir, "--cluster", strings.Join(members, ","))
+	cmd := exec.Command(c.binary, append([]string{"serve", "--name", node.Name, "--listen", node.Addr,
+		"--data", node.dataDir, "--cluster", strings.Join(members, ",")}, c.flags...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	// The node dies with this process, however that ends.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -12,7 +12,6 @@ import (
 	"github.com/pingcap/kvproto/pkg/pdpb"
 	"github.com/pingcap/kvproto/pkg/tikvpb"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 )
 
 // Route is what placement says of one key: enough to build requests by hand.
@@ -44,8 +43,12 @@ func (r *Route) Follower() *metapb.Peer {
 
 // Dial opens a lazy connection to an address of the cluster. The caller closes it.
 func Dial(addr string) (*grpc.ClientConn, error) {
+	credentials, err := transport()
+	if err != nil {
+		return nil, err
+	}
 	return grpc.NewClient("passthrough:///"+addr,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(credentials),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)))
 }
 
@@ -134,7 +137,7 @@ func (c *Cluster) placementLeader(ctx context.Context) (uint64, *Node, error) {
 		}
 		for _, n := range c.Nodes {
 			urls := members.GetLeader().GetClientUrls()
-			if len(urls) > 0 && strings.TrimPrefix(urls[0], "http://") == n.Addr {
+			if len(urls) > 0 && strings.HasSuffix(urls[0], "://"+n.Addr) {
 				return members.GetHeader().GetClusterId(), n, nil
 			}
 		}

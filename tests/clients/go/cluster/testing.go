@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pingcap/log"
+	"github.com/tikv/client-go/v2/config"
 	"github.com/tikv/client-go/v2/rawkv"
 	"github.com/tikv/client-go/v2/txnkv"
 )
@@ -53,6 +54,7 @@ func Quiet() {
 // Client opens a client of the cluster and closes it with the test.
 func (c *Cluster) Client(t testing.TB, opts ...rawkv.ClientOpt) *rawkv.Client {
 	t.Helper()
+	opts = append(opts, rawkv.WithSecurity(config.GetGlobalConfig().Security))
 	client, err := rawkv.NewClientWithOpts(t.Context(), c.Endpoints(), opts...)
 	if err != nil {
 		t.Fatalf("a client cannot start: %v", err)
