@@ -27,7 +27,7 @@ LAYERS = {
     'node': BELOW_NODE,
     'rpc_seam': {'base', 'client'},
     'rpc_wire': {'base', 'env', 'client', 'proto', 'rpc_seam'},
-    'rpc_services': {'base', 'env', 'mvcc', 'txn', 'store', 'placement', 'proto', 'rpc_seam'},
+    'rpc_services': {'base', 'codec', 'env', 'mvcc', 'txn', 'store', 'placement', 'proto', 'rpc_seam'},
     'rpc': BELOW_NODE | {'client', 'node', 'proto', 'rpc_seam', 'rpc_services', 'rpc_wire'},
     'cmd': BELOW_NODE | {'client', 'client_grpc', 'node', 'proto', 'rpc', 'rpc_services', 'rpc_wire', 'bench', 'sim'},
     'sim': BELOW_NODE | {'client', 'node', 'proto', 'rpc_services', 'testing', 'raft_testing', 'sim_oracle', 'sim_picture'},
