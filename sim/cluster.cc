@@ -29,8 +29,8 @@ node::ClusterSpec SpecOf(std::size_t nodes, std::size_t replicas) {
 // The calls that clients make, as a server registers them.
 struct Cluster::Services {
   Services(node::Node& node, const Clock& clock)
-      : raw(node.raw(), node.cluster().id),
-        txn(node.txn(), node.cluster().id),
+      : raw(node.raw(), {.cluster = node.cluster().id}),
+        txn(node.txn(), {.cluster = node.cluster().id}),
         placement(node.placement(), clock) {
     raw.Register(&methods);
     txn.Register(&methods);

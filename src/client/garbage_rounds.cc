@@ -44,6 +44,13 @@ std::string TextOf(const std::string& key) {
   return text;
 }
 
+// Of all keys that transactions write, in all keyspaces. Empty: there is no border.
+std::pair<std::string, std::string> BordersOf(codec::ApiVersion api) {
+  constexpr codec::KeyMode kMode = codec::KeyMode::kTransactional;
+  if (api == codec::ApiVersion::kV1) return {};
+  return {codec::ModeBegin(kMode), codec::ModeEnd(kMode)};
+}
+
 // On the executor, but for its beginning.
 class Round : public std::enable_shared_from_this<Round> {
  public:
@@ -52,6 +59,8 @@ class Round : public std::enable_shared_from_this<Round> {
       : core_(std::move(core)),
         life_(options.life),
         batch_(options.batch_locks),
+        first_(BordersOf(options.client.api).first),
+        end_(BordersOf(options.client.api).second),
         is_stopped_(std::move(is_stopped)),
         done_(std::move(done)) {}
 
@@ -90,7 +99,7 @@ class Round : public std::enable_shared_from_this<Round> {
         [](Round& round, const pdpb::GetGCSafePointResponse& response) {
           round.result_.safe_point = Timestamp(response.safe_point());
           if (round.IsInVain()) return round.done_(std::move(round.result_));
-          round.LookFrom("");
+          round.LookFrom(round.first_);
         });
   }
 
@@ -102,6 +111,7 @@ class Round : public std::enable_shared_from_this<Round> {
     kvrpcpb::ScanLockRequest request;
     request.set_max_version(target_.value());
     request.set_start_key(key);
+    if (!end_.empty()) request.set_end_key(end_);
     request.set_limit(static_cast<std::uint32_t>(batch_));
     core_->Send<kvrpcpb::ScanLockResponse>(
         {.method = "KvScanLock", .effect = Where::Effect::kNone, .deadline = deadline}, key,
@@ -131,6 +141,7 @@ class Round : public std::enable_shared_from_this<Round> {
       if (!behind.ok()) return FailAt(key, behind.status());
       next = std::move(behind).value();
     }
+    if (next && !end_.empty() && *next >= end_) next.reset();
     std::vector<MetLock> locks;
     for (const kvrpcpb::LockInfo& lock : page.locks()) locks.push_back(ToMetLock(lock));
     if (locks.empty()) return GoOn(next);
@@ -220,6 +231,9 @@ class Round : public std::enable_shared_from_this<Round> {
   const std::shared_ptr<TxnCore> core_;
   const Duration life_;
   const std::size_t batch_;
+  // Locks are looked for from here, up to there.
+  const std::string first_;
+  const std::string end_;
   const std::shared_ptr<const std::atomic<bool>> is_stopped_;
   const GarbageRounds::Done done_;
   Timestamp target_ = {};  // Only goes down; every page of locks was looked for at least up to it.

@@ -133,6 +133,25 @@ TEST_F(GarbageRoundsTest, LocksOfTheSilentAreResolved) {
   EXPECT_EQ(0u, Last<kvrpcpb::CheckTxnStatusRequest>("KvCheckTxnStatus").caller_start_ts());
 }
 
+// Raw keys, which have none, are left out: what reaches into them is refused.
+TEST_F(GarbageRoundsTest, WhereThereAreKeyspacesTheLocksOfAllOfThemAreLookedFor) {
+  GarbageOptions options;
+  options.client.api = codec::ApiVersion::kV2;
+  Make(options);
+  const std::string key = codec::KeyspacePrefix(codec::KeyMode::kTransactional, 5) + "a";
+  Lock(key, 10);
+  stores_.answers["KvCheckTxnStatus"] = {CommittedAt(0)};
+  const GarbageRound round = Must();
+  EXPECT_EQ(1u, round.locks_resolved);
+  EXPECT_EQ(1u, round.regions);
+  const auto scan = Last<kvrpcpb::ScanLockRequest>("KvScanLock");
+  EXPECT_EQ("x", scan.start_key());
+  EXPECT_EQ("y", scan.end_key());
+  EXPECT_EQ(kvrpcpb::V2, scan.context().api_version());
+  EXPECT_EQ(kvrpcpb::V2,
+            Last<kvrpcpb::ResolveLockRequest>("KvResolveLock").context().api_version());
+}
+
 TEST_F(GarbageRoundsTest, PessimisticLocksOfTheSilentAreTakenAway) {
   Lock("a", 10);
   stores_.locks["a"].set_lock_type(kvrpcpb::PessimisticLock);

@@ -234,6 +234,7 @@ void Operations::ChooseTarget(const Where& where, Route* route) {
 void Operations::SetContext(const Where& where, const Route& route,
                             kvrpcpb::Context* context) const {
   context->set_replica_read(where.effect == Where::Effect::kNone && options_.follower_reads);
+  if (options_.api == codec::ApiVersion::kV2) context->set_api_version(kvrpcpb::V2);
   context->set_region_id(route.region.value());
   context->mutable_region_epoch()->set_conf_ver(route.conf_version);
   context->mutable_region_epoch()->set_version(route.version);

@@ -13,6 +13,7 @@
 #include "base/task.h"
 #include "base/time.h"
 #include "client/channel.h"
+#include "codec/api_version.h"
 #include "env/env.h"
 
 namespace rutile::client {
@@ -31,6 +32,8 @@ struct RawClientOptions {
   bool repeat_writes = true;
   // Reads are served by all peers of a region in turn. They miss no write that was answered before.
   bool follower_reads = false;
+  // What the cluster was started with.
+  codec::ApiVersion api = codec::ApiVersion::kV1;
 };
 
 // What of a range is read.

@@ -15,6 +15,7 @@
 #include "client/channel.h"
 #include "client/txn_error.h"
 #include "client/write_buffer.h"
+#include "codec/api_version.h"
 #include "env/env.h"
 
 namespace rutile::client {
@@ -69,6 +70,8 @@ struct TxnClientOptions {
   bool follower_reads = false;
   // A commit is answered when all keys are committed, rather than when the transaction is.
   bool await_all_keys = false;
+  // What the cluster was started with.
+  codec::ApiVersion api = codec::ApiVersion::kV1;
 };
 
 // How keys are locked.

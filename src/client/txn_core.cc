@@ -18,7 +18,8 @@ RawClientOptions ToRawOptions(const TxnClientOptions& options) {
           .backoff_min = options.backoff_min,
           .backoff_max = options.backoff_max,
           .repeat_writes = true,
-          .follower_reads = options.follower_reads};
+          .follower_reads = options.follower_reads,
+          .api = options.api};
 }
 
 Timestamp ToTimestamp(const pdpb::Timestamp& timestamp) {

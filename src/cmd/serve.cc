@@ -26,6 +26,7 @@ struct Flags {
   std::uint32_t late_log_ms = 500;
   std::int64_t gc_interval_ms = 600'000;
   std::int64_t gc_life_ms = 600'000;
+  std::string api_version = "v1";
   bool check_config = false;
 };
 
@@ -134,6 +135,11 @@ Status CompleteAddresses(const node::ClusterSpec* cluster, ServerOptions* server
 
 Status Complete(Flags* flags) {
   RUTILE_RETURN_IF_ERROR(SetTimes(flags->election_timeout_ms, &flags->server.replica));
+  if (Result<codec::ApiVersion> api = codec::ParseApiVersion(flags->api_version); api.ok()) {
+    flags->server.api = api.value();
+  } else {
+    return api.status().WithContext("--api-version");
+  }
   flags->server.replica.late_log = Milliseconds(flags->late_log_ms);
   ServerOptions& server = flags->server;
   RUTILE_RETURN_IF_ERROR(SetGarbageTimes(flags->gc_interval_ms, flags->gc_life_ms, &server));
@@ -148,7 +154,7 @@ Status Complete(Flags* flags) {
   if (server.cluster.empty()) return CompleteAddresses(nullptr, &server);
   RUTILE_ASSIGN_OR_RETURN(
       const node::ClusterSpec cluster,
-      node::ClusterSpec::Parse(server.cluster, server.cluster_token, server.replicas));
+      node::ClusterSpec::Parse(server.cluster, server.cluster_token, server.replicas, server.api));
   if (cluster.Find(server.name) == nullptr) {
     return Status(Code::kInvalidArgument,
                   "--name " + server.name + ": --cluster has no node of that name");
@@ -302,7 +308,8 @@ void AddTlsOptions(CLI::App& serve, client::TlsFiles& tls) {
                    "show one then");
 }
 
-void AddClusterOptions(CLI::App& serve, ServerOptions& server) {
+void AddClusterOptions(CLI::App& serve, Flags& flags) {
+  ServerOptions& server = flags.server;
   serve.add_option("--cluster", server.cluster,
                    "All nodes of the cluster: name=host:port,... (default: this node alone)");
   serve.add_option("--cluster-token", server.cluster_token,
@@ -311,6 +318,11 @@ void AddClusterOptions(CLI::App& serve, ServerOptions& server) {
       .add_option("--replicas", server.replicas,
                   "On how many nodes, the first by name, the keys begin (default: all)")
       ->check(CLI::PositiveNumber);
+  serve
+      .add_option("--api-version", flags.api_version,
+                  "Of the keys that the cluster holds, chosen when it begins: v1 (any bytes) or v2 "
+                  "(keyspaces, raw and transactional)")
+      ->capture_default_str();
 }
 
 }  // namespace
@@ -330,7 +342,7 @@ void AddServe(CLI::App& app, int* exit_code) {
   serve->add_option("--status-listen", server.status_listen,
                     "host:port of the status page and metrics over HTTP (default: none)");
   serve->add_option("--data", server.data, "Data directory")->capture_default_str();
-  AddClusterOptions(*serve, server);
+  AddClusterOptions(*serve, *flags);
   AddTlsOptions(*serve, server.tls);
   serve->add_option("--config", flags->config, "TOML file; its keys are these options' names");
   serve->add_option("--log-level", flags->log_level, "debug, info, warn or error")

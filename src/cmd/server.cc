@@ -139,11 +139,11 @@ Status Server::Parts::Start(const Process& process) {
   RUTILE_ASSIGN_OR_RETURN(lock_, files_.Lock("LOCK"));
   if (options_.cluster.empty()) {
     cluster_ = node::ClusterSpec::Single(options_.name, options_.advertise,
-                                         std::to_string(random_.Next()));
+                                         std::to_string(random_.Next()), options_.api);
   } else {
-    RUTILE_ASSIGN_OR_RETURN(
-        cluster_,
-        node::ClusterSpec::Parse(options_.cluster, options_.cluster_token, options_.replicas));
+    RUTILE_ASSIGN_OR_RETURN(cluster_,
+                            node::ClusterSpec::Parse(options_.cluster, options_.cluster_token,
+                                                     options_.replicas, options_.api));
   }
   RUTILE_ASSIGN_OR_RETURN(identity_, node::EstablishIdentity(files_, cluster_, options_.name));
   MakeTransport();
@@ -245,9 +245,10 @@ Status Server::Parts::OpenNode(const std::function<void(const Status&)>& on_fail
 
 Status Server::Parts::Listen() {
   rpc::Methods methods;
-  raw_ = std::make_unique<rpc::RawService>(node_->raw(), identity_.cluster);
+  const rpc::Served served{.cluster = identity_.cluster, .api = identity_.api};
+  raw_ = std::make_unique<rpc::RawService>(node_->raw(), served);
   raw_->Register(&methods);
-  txn_ = std::make_unique<rpc::TxnService>(node_->txn(), identity_.cluster);
+  txn_ = std::make_unique<rpc::TxnService>(node_->txn(), served);
   txn_->Register(&methods);
   batch_ = std::make_unique<rpc::BatchService>(*raw_, *txn_);
   batch_->Register(&methods);
@@ -278,6 +279,7 @@ void Server::Parts::StartGarbageKeeper() {
   if (options_.gc_interval == Duration()) return;
   client::GarbageOptions options;
   options.life = options_.gc_life;
+  options.client.api = identity_.api;
   for (const placement::Member& member : cluster_.members) {
     options.client.endpoints.push_back(member.address);
   }

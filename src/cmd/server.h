@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "base/time.h"
 #include "client/tls_files.h"
+#include "codec/api_version.h"
 #include "node/cluster_spec.h"
 #include "store/options.h"
 #include "store/raw_kv.h"
@@ -27,6 +28,7 @@ struct ServerOptions {
   std::string data = {};           // The directory.
   std::string cluster = {};        // The list; empty: a node on its own.
   std::string cluster_token = {};
+  codec::ApiVersion api = codec::ApiVersion::kV1;  // Of the keys, for good.
   client::TlsFiles tls = {};  // Of connections from clients, and between nodes.
   std::size_t replicas = 0;   // Of the keys, when the cluster begins; zero: one on every node.
   std::uint64_t block_cache_bytes = std::uint64_t{64} << 20;

@@ -25,6 +25,8 @@ void Number(ClusterSpec* spec, std::string_view token) {
   }
   // Nodes that began with other replicas must not take each other for members of one cluster.
   if (spec->replicas != 0) text += "\nreplicas=" + std::to_string(spec->replicas);
+  // Nor those that keep other keys.
+  if (spec->api != codec::ApiVersion::kV1) text += "\napi=" + std::string(ToString(spec->api));
   // Zero means "no cluster" in the protocol.
   spec->id = ClusterId(std::max<std::uint64_t>(1, codec::Crc64(text)));
 }
@@ -50,8 +52,9 @@ const char* AddressMistake(std::string_view address) {
 }  // namespace
 
 Result<ClusterSpec> ClusterSpec::Parse(std::string_view list, std::string_view token,
-                                       std::size_t replicas) {
+                                       std::size_t replicas, codec::ApiVersion api) {
   ClusterSpec spec;
+  spec.api = api;
   spec.replicas = replicas;
   std::set<std::string> names;
   std::set<std::string> addresses;
@@ -79,8 +82,9 @@ Result<ClusterSpec> ClusterSpec::Parse(std::string_view list, std::string_view t
 }
 
 ClusterSpec ClusterSpec::Single(const std::string& name, const std::string& address,
-                                std::string_view token) {
+                                std::string_view token, codec::ApiVersion api) {
   ClusterSpec spec;
+  spec.api = api;
   spec.members.push_back({.store = {}, .name = name, .address = address});
   Number(&spec, token);
   return spec;

@@ -11,6 +11,12 @@ namespace {
 constexpr const char* kFileName = "IDENTITY";
 constexpr std::string_view kMagic = "rutile-data\n";
 
+// The oldest format that can say all of it.
+std::uint32_t FormatOf(const Identity& identity) {
+  if (identity.api != codec::ApiVersion::kV1) return 3;
+  return identity.log_streams == 1 ? 1 : 2;
+}
+
 }  // namespace
 
 Result<Identity> LoadIdentity(FileSystem& files) {
@@ -37,19 +43,23 @@ Result<Identity> LoadIdentity(FileSystem& files) {
   identity.store = StoreId(reader.Fixed64());
   identity.name = reader.Bytes();
   if (format > 1) identity.log_streams = reader.Varint();
+  const std::uint8_t api = format > 2 ? reader.Fixed8() : 1;
   if (!reader.Done()) return damaged("wrong length");
+  if (api < 1 || api > 2) return damaged("it names no API version");
+  identity.api = static_cast<codec::ApiVersion>(api);
   if (identity.log_streams == 0) return damaged("it knows no log");
   return identity;
 }
 
 Status SaveIdentity(FileSystem& files, const Identity& identity) {
   std::string body;
-  const bool one_stream = identity.log_streams == 1;
-  codec::PutFixed32(&body, one_stream ? 1 : kDataFormat);
+  const std::uint32_t format = FormatOf(identity);
+  codec::PutFixed32(&body, format);
   codec::PutFixed64(&body, identity.cluster.value());
   codec::PutFixed64(&body, identity.store.value());
   codec::PutBytes(&body, identity.name);
-  if (!one_stream) codec::PutVarint(&body, identity.log_streams);
+  if (format > 1) codec::PutVarint(&body, identity.log_streams);
+  if (format > 2) codec::PutFixed8(&body, static_cast<std::uint8_t>(identity.api));
   std::string bytes(kMagic);
   codec::PutFixed32(&bytes, codec::Crc32c(body));
   return WriteFileAtomically(files, ".", kFileName, bytes + body);
@@ -62,7 +72,8 @@ Result<Identity> EstablishIdentity(FileSystem& files, const ClusterSpec& spec,
     return Status(Code::kInvalidArgument,
                   "--name " + name + ": the cluster's list has no node of that name");
   }
-  const Identity wanted{.cluster = spec.id, .store = member->store, .name = name};
+  const Identity wanted{
+      .cluster = spec.id, .store = member->store, .name = name, .log_streams = 1, .api = spec.api};
   Result<Identity> found = LoadIdentity(files);
   if (!found.ok()) {
     if (found.status().code() != Code::kNotFound) return found.status();
@@ -75,6 +86,13 @@ Result<Identity> EstablishIdentity(FileSystem& files, const ClusterSpec& spec,
                   "the data directory belongs to node " + identity.name + " (store " +
                       ToString(identity.store) + "), this is " + name + " (store " +
                       ToString(wanted.store) + "); give --data of the right node");
+  }
+  if (identity.api != spec.api) {
+    const std::string held(ToString(identity.api));
+    return Status(Code::kFailedPrecondition,
+                  "the data directory holds keys of API version " + held + ", --api-version is " +
+                      std::string(ToString(spec.api)) + "; start it with --api-version " + held +
+                      ", or give another --data for a new cluster");
   }
   // A node on its own gets another token at every start; its directory knows better.
   if (spec.members.size() > 1 && identity.cluster != spec.id) {

@@ -6,6 +6,7 @@
 
 #include "base/ids.h"
 #include "base/status.h"
+#include "codec/api_version.h"
 #include "env/env.h"
 #include "node/cluster_spec.h"
 
@@ -18,13 +19,15 @@ struct Identity {
   StoreId store = {};
   std::string name = {};
   std::size_t log_streams = 1;  // Which together are the node's log.
+  codec::ApiVersion api = codec::ApiVersion::kV1;
 
   friend bool operator==(const Identity&, const Identity&) = default;
 };
 
 // The newest format of the data directory that this version knows. A directory with a log of one
-// stream has format 1, with which earlier versions may go on; one with several has format 2.
-inline constexpr std::uint32_t kDataFormat = 2;
+// stream has format 1, with which earlier versions may go on; one with several has format 2, and
+// one with keys of API version V2 has format 3.
+inline constexpr std::uint32_t kDataFormat = 3;
 
 // Reads the identity of the directory; kNotFound when it is not in use yet.
 Result<Identity> LoadIdentity(FileSystem& files);

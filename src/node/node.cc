@@ -89,7 +89,8 @@ Result<std::unique_ptr<Node>> Node::Open(Options options, Environment environmen
                                               .executors = environment.executors,
                                               .logger = environment.logger},
                                              std::move(opened), initial, std::move(observer)));
-  node->raw_ = std::make_unique<store::RawKv>(*node->store_, environment.clock, own.raw);
+  node->raw_ =
+      std::make_unique<store::RawKv>(*node->store_, environment.clock, own.raw, own.identity.api);
 
   const placement::Member* member = own.cluster.Find(own.identity.name);
   node->placement_ = std::make_unique<placement::Placement>(

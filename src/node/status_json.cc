@@ -91,6 +91,7 @@ std::string StatusJson(const StatusParts& parts) {
   Json json = {{"cluster_id", parts.identity.cluster.value()},
                {"store_id", parts.identity.store.value()},
                {"name", parts.identity.name},
+               {"api_version", ToString(parts.identity.api)},
                {"uptime_seconds", ToSeconds(parts.uptime)}};
   const std::optional<placement::Member> leader = parts.placement.Leader();
   json["placement_leader"] = leader ? Json(leader->name) : Json(nullptr);

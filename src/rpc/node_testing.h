@@ -59,7 +59,11 @@ class TestNode {
     wal.segment_bytes = std::uint64_t{1} << 20;
     node_ = node::Node::Open(
                 {.cluster = spec,
-                 .identity = {.cluster = spec.id, .store = spec.Find(name)->store, .name = name},
+                 .identity = {.cluster = spec.id,
+                              .store = spec.Find(name)->store,
+                              .name = name,
+                              .log_streams = 1,
+                              .api = spec.api},
                  .replica = replica,
                  .wal = wal},
                 {.clock = clock_,

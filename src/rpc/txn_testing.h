@@ -24,7 +24,7 @@ class TxnServiceFixture : public ::testing::Test {
     net_ = new LocalNet();
     node_ = new TestNode(node::ClusterSpec::Single("n1", "127.0.0.1:20160", "t"), "n1", *net_);
     node_->AwaitLeaders();
-    service_ = new TxnService(node_->node().txn(), node_->node().cluster().id);
+    service_ = new TxnService(node_->node().txn(), Served{.cluster = node_->node().cluster().id});
   }
   static void TearDownTestSuite() {
     delete std::exchange(service_, nullptr);

@@ -2,6 +2,7 @@
 
 #include "codec/crc64.h"
 #include "codec/keys.h"
+#include "codec/memcomparable.h"
 #include "store/raw_value.h"
 
 namespace rutile::store {
@@ -39,16 +40,36 @@ Status CheckRange(const RawRange& range, bool reverse) {
                             : "the range is reversed: its lower border lies above its upper one");
 }
 
+// How a range is walked.
+struct Way {
+  bool reverse = false;
+  bool is_encoded = false;  // The keys are.
+  std::uint64_t now_seconds = 0;
+};
+
+// The user's key in a stored one.
+Result<std::string> Shown(std::string_view stored, bool is_encoded) {
+  if (!is_encoded) return std::string(stored);
+  std::string_view rest = stored;
+  std::optional<std::string> key = codec::TakeMemcomparable(&rest);
+  if (key && rest.empty()) return *std::move(key);
+  return Status(Code::kCorruption,
+                "a raw key of " + std::to_string(stored.size()) +
+                    " bytes is not in its comparable form; this node's data is damaged: have it "
+                    "rebuilt from the other replicas");
+}
+
 // Calls `visit(key, value)` for each live pair until it returns false.
 template <class Visit>
-Status Walk(const ReadView& view, const engine::Bounds& bounds, bool reverse,
-            std::uint64_t now_seconds, Visit visit) {
+Status Walk(const ReadView& view, const engine::Bounds& bounds, const Way& way, Visit visit) {
   const std::unique_ptr<engine::Iterator> iterator = view.snapshot.NewIterator(kFamily, bounds);
-  reverse ? iterator->SeekBefore(bounds.upper) : iterator->Seek(bounds.lower);
-  for (; iterator->Valid(); reverse ? iterator->Prev() : iterator->Next()) {
+  way.reverse ? iterator->SeekBefore(bounds.upper) : iterator->Seek(bounds.lower);
+  for (; iterator->Valid(); way.reverse ? iterator->Prev() : iterator->Next()) {
     RUTILE_ASSIGN_OR_RETURN(const RawValue raw, DecodeRawValue(iterator->value()));
-    if (!raw.IsLive(now_seconds)) continue;
-    if (!visit(codec::UserKey(iterator->key()), raw.value)) return {};
+    if (!raw.IsLive(way.now_seconds)) continue;
+    RUTILE_ASSIGN_OR_RETURN(std::string key,
+                            Shown(codec::UserKey(iterator->key()), way.is_encoded));
+    if (!visit(std::move(key), raw.value)) return {};
   }
   return iterator->status();
 }
@@ -90,6 +111,18 @@ Status RawKv::CheckValue(std::string_view key, std::string_view value) const {
   return {};
 }
 
+std::string RawKv::Stored(std::string key) const {
+  return IsEncoded() && !key.empty() ? codec::EncodeMemcomparable(key) : std::move(key);
+}
+
+std::vector<RawRange> RawKv::Stored(std::vector<RawRange> ranges) const {
+  for (RawRange& range : ranges) {
+    range.start = Stored(std::move(range.start));
+    range.end = Stored(std::move(range.end));
+  }
+  return ranges;
+}
+
 template <class T, class F>
 void RawKv::Read(const RequestHeader& header, RawDone<T> done, F read) {
   store_.Read(header, [done = std::move(done), read = std::move(read)](
@@ -105,7 +138,7 @@ void RawKv::Get(const RequestHeader& header, std::string key,
   if (Status status = CheckKey(key); !status.ok()) return done(std::move(status));
   Read<std::optional<std::string>>(
       header, std::move(done),
-      [key = std::move(key), now = NowSeconds()](const ReadView& view) -> Reply {
+      [key = Stored(std::move(key)), now = NowSeconds()](const ReadView& view) -> Reply {
         if (auto error = NotInRegion(view.region, key)) return std::move(*error);
         std::string stored;
         Result<std::optional<RawValue>> found = Find(view, key, now, &stored);
@@ -124,12 +157,13 @@ void RawKv::BatchGet(const RequestHeader& header, std::vector<std::string> keys,
   }
   Read<std::vector<KeyValue>>(
       header, std::move(done),
-      [keys = std::move(keys), now = NowSeconds()](const ReadView& view) mutable -> Reply {
+      [this, keys = std::move(keys), now = NowSeconds()](const ReadView& view) mutable -> Reply {
         std::vector<KeyValue> pairs;
         for (std::string& key : keys) {
-          if (auto error = NotInRegion(view.region, key)) return std::move(*error);
+          const std::string at = Stored(key);
+          if (auto error = NotInRegion(view.region, at)) return std::move(*error);
           std::string stored;
-          Result<std::optional<RawValue>> found = Find(view, key, now, &stored);
+          Result<std::optional<RawValue>> found = Find(view, at, now, &stored);
           if (!found.ok()) return found.status();
           if (!found.value()) continue;
           stored.resize(found.value()->value.size());
@@ -157,7 +191,7 @@ void RawKv::Put(const RequestHeader& header, std::vector<RawPair> pairs, RawDone
     }
     mutations.push_back({.kind = Mutation::Kind::kPut,
                          .family = kFamily,
-                         .key = std::move(pair.key),
+                         .key = Stored(std::move(pair.key)),
                          .value = EncodeRawValue(pair.value, ExpiryOf(pair.ttl_seconds))});
   }
   if (mutations.empty()) return done(Done{});
@@ -170,7 +204,7 @@ void RawKv::Delete(const RequestHeader& header, std::vector<std::string> keys, R
   for (std::string& key : keys) {
     if (Status status = CheckKey(key); !status.ok()) return done(std::move(status));
     mutations.push_back(
-        {.kind = Mutation::Kind::kDelete, .family = kFamily, .key = std::move(key)});
+        {.kind = Mutation::Kind::kDelete, .family = kFamily, .key = Stored(std::move(key))});
   }
   if (mutations.empty()) return done(Done{});
   Write(header, std::move(mutations), std::move(done));
@@ -184,8 +218,8 @@ void RawKv::DeleteRange(const RequestHeader& header, std::string start, std::str
   Write(header,
         {{.kind = Mutation::Kind::kDeleteRange,
           .family = kFamily,
-          .key = std::move(start),
-          .value = std::move(end)}},
+          .key = Stored(std::move(start)),
+          .value = Stored(std::move(end))}},
         std::move(done));
 }
 
@@ -202,7 +236,10 @@ void RawKv::Scan(const RequestHeader& header, std::vector<RawRange> ranges, RawS
                 [&](const RawRange& range) { return !CheckRange(range, options.reverse).ok(); });
   Read<std::vector<KeyValue>>(
       header, std::move(done),
-      [ranges = std::move(ranges), options, now = NowSeconds()](const ReadView& view) -> Reply {
+      [ranges = Stored(std::move(ranges)), options,
+       way =
+           Way{.reverse = options.reverse, .is_encoded = IsEncoded(), .now_seconds = NowSeconds()}](
+          const ReadView& view) -> Reply {
         std::vector<KeyValue> pairs;
         for (const RawRange& range : ranges) {
           const auto bounds = Clip(view.region, range, options.reverse);
@@ -211,10 +248,9 @@ void RawKv::Scan(const RequestHeader& header, std::vector<RawRange> ranges, RawS
           }
           std::uint32_t left = options.limit;
           if (left == 0) continue;
-          const Status status = Walk(
-              view, *bounds, options.reverse, now,
-              [&](std::string_view key, std::string_view value) {
-                pairs.push_back({std::string(key), options.key_only ? "" : std::string(value)});
+          const Status status =
+              Walk(view, *bounds, way, [&](std::string key, std::string_view value) {
+                pairs.push_back({std::move(key), options.key_only ? "" : std::string(value)});
                 return --left > 0;
               });
           if (!status.ok()) return status;
@@ -227,7 +263,7 @@ void RawKv::GetTtl(const RequestHeader& header, std::string key, RawDone<RawTtl>
   using Reply = RawReply<RawTtl>;
   if (Status status = CheckKey(key); !status.ok()) return done(std::move(status));
   Read<RawTtl>(header, std::move(done),
-               [key = std::move(key), now = NowSeconds()](const ReadView& view) -> Reply {
+               [key = Stored(std::move(key)), now = NowSeconds()](const ReadView& view) -> Reply {
                  if (auto error = NotInRegion(view.region, key)) return std::move(*error);
                  std::string stored;
                  Result<std::optional<RawValue>> found = Find(view, key, now, &stored);
@@ -247,7 +283,7 @@ void RawKv::CompareAndSwap(const RequestHeader& header, RawCompareAndSwap reques
   command.mutations.push_back(
       {.kind = Mutation::Kind::kCompareAndSwap,
        .family = kFamily,
-       .key = std::move(request.key),
+       .key = Stored(std::move(request.key)),
        .value = EncodeRawValue(request.value, ExpiryOf(request.ttl_seconds)),
        .expected = std::move(request.expected),
        .swap_deletes = request.delete_key});
@@ -263,26 +299,28 @@ void RawKv::Checksum(const RequestHeader& header, std::vector<RawRange> ranges,
   for (const RawRange& range : ranges) {
     if (Status status = CheckRange(range, false); !status.ok()) return done(std::move(status));
   }
-  Read<RawChecksum>(
-      header, std::move(done),
-      [ranges = std::move(ranges), now = NowSeconds()](const ReadView& view) -> Reply {
-        RawChecksum sum;
-        for (const RawRange& range : ranges) {
-          const auto bounds = Clip(view.region, range, false);
-          if (!bounds) {
-            return RegionError(NotIn(view.region, range.start));
-          }
-          const Status status =
-              Walk(view, *bounds, false, now, [&](std::string_view key, std::string_view value) {
-                sum.crc64_xor ^= codec::Crc64(value, codec::Crc64(key));
-                ++sum.pairs;
-                sum.bytes += key.size() + value.size();
-                return true;
-              });
-          if (!status.ok()) return status;
-        }
-        return sum;
-      });
+  Read<RawChecksum>(header, std::move(done),
+                    [ranges = Stored(std::move(ranges)),
+                     way = Way{.is_encoded = IsEncoded(), .now_seconds = NowSeconds()}](
+                        const ReadView& view) -> Reply {
+                      RawChecksum sum;
+                      for (const RawRange& range : ranges) {
+                        const auto bounds = Clip(view.region, range, false);
+                        if (!bounds) {
+                          return RegionError(NotIn(view.region, range.start));
+                        }
+                        const Status status =
+                            Walk(view, *bounds, way,
+                                 [&](const std::string& key, std::string_view value) {
+                                   sum.crc64_xor ^= codec::Crc64(value, codec::Crc64(key));
+                                   ++sum.pairs;
+                                   sum.bytes += key.size() + value.size();
+                                   return true;
+                                 });
+                        if (!status.ok()) return status;
+                      }
+                      return sum;
+                    });
 }
 
 }  // namespace rutile::store

@@ -11,6 +11,7 @@
 
 #include "base/status.h"
 #include "base/task.h"
+#include "codec/api_version.h"
 #include "env/env.h"
 #include "store/region_error.h"
 #include "store/store.h"
@@ -83,12 +84,17 @@ struct Done {};
 // for each key. Expired values are absent; they are removed when they are next overwritten or
 // deleted.
 //
+// Keys of API version V2 stand in the engine and in the log in their memory-comparable form, which
+// is also that of region borders. Callers see keys as clients send them, and have checked that
+// those of V2 are raw ones, borders of ranges included.
+//
 // Safe from any thread; `done` runs exactly once, possibly before the call returns.
 class RawKv {
  public:
   // Both outlive the object.
-  RawKv(Store& store, const Clock& clock, RawLimits limits)
-      : store_(store), clock_(clock), limits_(limits) {}
+  RawKv(Store& store, const Clock& clock, RawLimits limits,
+        codec::ApiVersion api = codec::ApiVersion::kV1)
+      : store_(store), clock_(clock), limits_(limits), api_(api) {}
 
   void Get(const RequestHeader& header, std::string key, RawDone<std::optional<std::string>> done);
   // Only the keys that are present, in the order asked for.
@@ -116,6 +122,10 @@ class RawKv {
   std::uint64_t ExpiryOf(std::uint64_t ttl_seconds) const {
     return ttl_seconds == 0 ? 0 : NowSeconds() + ttl_seconds;
   }
+  bool IsEncoded() const { return api_ == codec::ApiVersion::kV2; }
+  // The key as it is stored; of an open border, that.
+  std::string Stored(std::string key) const;
+  std::vector<RawRange> Stored(std::vector<RawRange> ranges) const;
   void Write(const RequestHeader& header, std::vector<Mutation> mutations, RawDone<Done> done);
   // Runs `read` on a view and hands on what it returns.
   template <class T, class F>
@@ -124,6 +134,7 @@ class RawKv {
   Store& store_;
   const Clock& clock_;
   const RawLimits limits_;
+  const codec::ApiVersion api_;
 };
 
 }  // namespace rutile::store

@@ -128,16 +128,4 @@ store::RequestHeader ToHeader(const kvrpcpb::Context& context) {
   return header;
 }
 
-std::optional<std::string> Unserved(const kvrpcpb::Context& context, ClusterId cluster) {
-  if (context.cluster_id() != 0 && context.cluster_id() != cluster.value()) {
-    return "the request is for cluster " + std::to_string(context.cluster_id()) +
-           ", this is cluster " + ToString(cluster);
-  }
-  if (context.api_version() != kvrpcpb::V1 && context.api_version() != kvrpcpb::V1TTL) {
-    return "API version " + kvrpcpb::APIVersion_Name(context.api_version()) +
-           " is not served by this cluster; use V1";
-  }
-  return std::nullopt;
-}
-
 }  // namespace rutile::rpc

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,7 +35,5 @@ std::vector<std::string> ToVector(const Strings& strings) {
 
 // What the store needs to know of a request's context.
 store::RequestHeader ToHeader(const kvrpcpb::Context& context);
-// Why a request with this context cannot be served here at all, as text for the user.
-std::optional<std::string> Unserved(const kvrpcpb::Context& context, ClusterId cluster);
 
 }  // namespace rutile::rpc

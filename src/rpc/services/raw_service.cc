@@ -31,11 +31,11 @@ void SetError(const std::string& text, Response* response) {
 
 // Refuses what is not served here. Returns whether it did.
 template <class Request, class Response>
-bool Refused(const Request& request, ClusterId cluster, Response* response,
+bool Refused(const Request& request, const Served& served, Response* response,
              RawService::Finished& done) {
-  std::optional<std::string> why = Unserved(request.context(), cluster);
-  if (!why) {
-    if (const std::string& family = request.cf(); !family.empty() && family != "default") {
+  std::optional<std::string> why = Unserved(request, served, codec::KeyMode::kRaw);
+  if constexpr (requires { request.cf(); }) {
+    if (const std::string& family = request.cf(); !why && !family.empty() && family != "default") {
       why = "column family '" + family + "' does not hold raw data; use default";
     }
   }
@@ -85,7 +85,7 @@ std::uint64_t CommonTtl(const kvrpcpb::RawBatchPutRequest& request) { return req
 
 void RawService::Get(const kvrpcpb::RawGetRequest& request, kvrpcpb::RawGetResponse* response,
                      Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   raw_.Get(ToHeader(request.context()), request.key(),
            Answer<std::optional<std::string>>(
                response, std::move(done),
@@ -100,7 +100,7 @@ void RawService::Get(const kvrpcpb::RawGetRequest& request, kvrpcpb::RawGetRespo
 
 void RawService::BatchGet(const kvrpcpb::RawBatchGetRequest& request,
                           kvrpcpb::RawBatchGetResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   raw_.BatchGet(ToHeader(request.context()), ToVector(request.keys()),
                 Answer<std::vector<store::KeyValue>>(
                     response, std::move(done),
@@ -111,7 +111,7 @@ void RawService::BatchGet(const kvrpcpb::RawBatchGetRequest& request,
 
 void RawService::Put(const kvrpcpb::RawPutRequest& request, kvrpcpb::RawPutResponse* response,
                      Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   std::vector<store::RawPair> pairs;
   pairs.push_back({request.key(), request.value(), request.ttl()});
   raw_.Put(ToHeader(request.context()), std::move(pairs), AnswerDone(response, std::move(done)));
@@ -119,7 +119,7 @@ void RawService::Put(const kvrpcpb::RawPutRequest& request, kvrpcpb::RawPutRespo
 
 void RawService::BatchPut(const kvrpcpb::RawBatchPutRequest& request,
                           kvrpcpb::RawBatchPutResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   // One ttl for each pair, one for all, or none; `ttl` is how older clients say one for all.
   const int count = request.pairs_size();
   if (const int ttls = request.ttls_size(); ttls > 1 && ttls != count) {
@@ -141,27 +141,27 @@ void RawService::BatchPut(const kvrpcpb::RawBatchPutRequest& request,
 
 void RawService::Delete(const kvrpcpb::RawDeleteRequest& request,
                         kvrpcpb::RawDeleteResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   raw_.Delete(ToHeader(request.context()), {request.key()}, AnswerDone(response, std::move(done)));
 }
 
 void RawService::BatchDelete(const kvrpcpb::RawBatchDeleteRequest& request,
                              kvrpcpb::RawBatchDeleteResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   raw_.Delete(ToHeader(request.context()), ToVector(request.keys()),
               AnswerDone(response, std::move(done)));
 }
 
 void RawService::DeleteRange(const kvrpcpb::RawDeleteRangeRequest& request,
                              kvrpcpb::RawDeleteRangeResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   raw_.DeleteRange(ToHeader(request.context()), request.start_key(), request.end_key(),
                    AnswerDone(response, std::move(done)));
 }
 
 void RawService::Scan(const kvrpcpb::RawScanRequest& request, kvrpcpb::RawScanResponse* response,
                       Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   raw_.Scan(
       ToHeader(request.context()), {{request.start_key(), request.end_key()}},
       {.limit = request.limit(), .key_only = request.key_only(), .reverse = request.reverse()},
@@ -174,7 +174,7 @@ void RawService::Scan(const kvrpcpb::RawScanRequest& request, kvrpcpb::RawScanRe
 
 void RawService::BatchScan(const kvrpcpb::RawBatchScanRequest& request,
                            kvrpcpb::RawBatchScanResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   std::vector<store::RawRange> ranges;
   for (const kvrpcpb::KeyRange& range : request.ranges()) {
     ranges.push_back({range.start_key(), range.end_key()});
@@ -191,7 +191,7 @@ void RawService::BatchScan(const kvrpcpb::RawBatchScanRequest& request,
 
 void RawService::GetKeyTtl(const kvrpcpb::RawGetKeyTTLRequest& request,
                            kvrpcpb::RawGetKeyTTLResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   raw_.GetTtl(
       ToHeader(request.context()), request.key(),
       Answer<store::RawTtl>(response, std::move(done),
@@ -203,7 +203,7 @@ void RawService::GetKeyTtl(const kvrpcpb::RawGetKeyTTLRequest& request,
 
 void RawService::CompareAndSwap(const kvrpcpb::RawCASRequest& request,
                                 kvrpcpb::RawCASResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   store::RawCompareAndSwap swap{.key = request.key(),
                                 .expected = {},
                                 .value = request.value(),
@@ -223,10 +223,7 @@ void RawService::CompareAndSwap(const kvrpcpb::RawCASRequest& request,
 
 void RawService::Checksum(const kvrpcpb::RawChecksumRequest& request,
                           kvrpcpb::RawChecksumResponse* response, Finished done) {
-  if (const std::optional<std::string> why = Unserved(request.context(), cluster_)) {
-    response->set_error(*why);
-    return done();
-  }
+  if (Refused(request, served_, response, done)) return;
   std::vector<store::RawRange> ranges;
   for (const kvrpcpb::KeyRange& range : request.ranges()) {
     ranges.push_back({range.start_key(), range.end_key()});

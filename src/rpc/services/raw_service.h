@@ -1,9 +1,9 @@
 #pragma once
 
-#include "base/ids.h"
 #include "base/task.h"
 #include "proto/kvrpcpb.pb.h"
 #include "rpc/services/methods.h"
+#include "rpc/services/served.h"
 #include "store/raw_kv.h"
 
 namespace rutile::rpc {
@@ -16,7 +16,7 @@ class RawService {
   using Finished = UniqueFunction<void()>;
 
   // `raw` outlives the service.
-  RawService(store::RawKv& raw, ClusterId cluster) : raw_(raw), cluster_(cluster) {}
+  RawService(store::RawKv& raw, Served served) : raw_(raw), served_(served) {}
 
   // Serves all of them as unary calls. The service outlives the server.
   void Register(Methods* methods);
@@ -43,7 +43,7 @@ class RawService {
 
  private:
   store::RawKv& raw_;
-  const ClusterId cluster_;
+  const Served served_;
 };
 
 }  // namespace rutile::rpc

@@ -35,9 +35,9 @@ void SetError(const Status& status, Response* response) {
 
 // Refuses what is not served here. Returns whether it did.
 template <class Request, class Response>
-bool Refused(const Request& request, ClusterId cluster, Response* response,
-             TxnService::Finished& done) {
-  const std::optional<std::string> why = Unserved(request.context(), cluster);
+bool Refused(const Request& request, const Served& served, Response* response,
+             TxnService::Finished& done, codec::KeyMode mode = codec::KeyMode::kTransactional) {
+  const std::optional<std::string> why = Unserved(request, served, mode);
   if (!why) return false;
   SetError(Status(Code::kInvalidArgument, *why), response);
   done();
@@ -158,7 +158,7 @@ void FillLocked(const kvrpcpb::PessimisticLockRequest& request, txn::Pessimistic
 
 void TxnService::Get(const kvrpcpb::GetRequest& request, kvrpcpb::GetResponse* response,
                      Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   std::optional<mvcc::View> view = ViewFor(request, request.need_commit_ts(), response, done);
   if (!view) return;
   txn_.Get(
@@ -181,7 +181,7 @@ void TxnService::Get(const kvrpcpb::GetRequest& request, kvrpcpb::GetResponse* r
 
 void TxnService::BatchGet(const kvrpcpb::BatchGetRequest& request,
                           kvrpcpb::BatchGetResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   std::optional<mvcc::View> view = ViewFor(request, request.need_commit_ts(), response, done);
   if (!view) return;
   txn_.BatchGet(
@@ -195,7 +195,7 @@ void TxnService::BatchGet(const kvrpcpb::BatchGetRequest& request,
 
 void TxnService::Scan(const kvrpcpb::ScanRequest& request, kvrpcpb::ScanResponse* response,
                       Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   std::optional<mvcc::View> view = ViewFor(request, false, response, done);
   if (!view) return;
   txn_.Scan(ToHeader(request.context()),
@@ -214,7 +214,7 @@ void TxnService::Scan(const kvrpcpb::ScanRequest& request, kvrpcpb::ScanResponse
 
 void TxnService::Prewrite(const kvrpcpb::PrewriteRequest& request,
                           kvrpcpb::PrewriteResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   Result<txn::PrewriteRequest> prewrite = ToPrewrite(request);
   if (!prewrite.ok()) {
     ToProto(prewrite.status(), response->add_errors());
@@ -232,7 +232,7 @@ void TxnService::Prewrite(const kvrpcpb::PrewriteRequest& request,
 
 void TxnService::Flush(const kvrpcpb::FlushRequest& request, kvrpcpb::FlushResponse* response,
                        Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   Result<txn::PrewriteRequest> flush = ToPrewrite(request);
   if (!flush.ok()) {
     ToProto(flush.status(), response->add_errors());
@@ -248,7 +248,7 @@ void TxnService::Flush(const kvrpcpb::FlushRequest& request, kvrpcpb::FlushRespo
 
 void TxnService::BufferBatchGet(const kvrpcpb::BufferBatchGetRequest& request,
                                 kvrpcpb::BufferBatchGetResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   using Flushed = std::vector<store::FlushedKey>;
   txn_.GetFlushed(ToHeader(request.context()), ToVector(request.keys()),
                   Timestamp(request.version()),
@@ -270,7 +270,7 @@ void TxnService::BroadcastTxnStatus(const kvrpcpb::BroadcastTxnStatusRequest& /*
 
 void TxnService::GetLockWaitInfo(const kvrpcpb::GetLockWaitInfoRequest& request,
                                  kvrpcpb::GetLockWaitInfoResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   for (const auto& [wait, waited] : txn_.locks().Waits()) {
     deadlock::WaitForEntry* entry = response->add_entries();
     ToProto(wait, entry);
@@ -282,7 +282,7 @@ void TxnService::GetLockWaitInfo(const kvrpcpb::GetLockWaitInfoRequest& request,
 void TxnService::PrepareFlashbackToVersion(const kvrpcpb::PrepareFlashbackToVersionRequest& request,
                                            kvrpcpb::PrepareFlashbackToVersionResponse* response,
                                            Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   txn_.PrepareFlashback(
       ToHeader(request.context()),
       {.lower = request.start_key(),
@@ -296,7 +296,7 @@ void TxnService::PrepareFlashbackToVersion(const kvrpcpb::PrepareFlashbackToVers
 
 void TxnService::FlashbackToVersion(const kvrpcpb::FlashbackToVersionRequest& request,
                                     kvrpcpb::FlashbackToVersionResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   txn_.Flashback(ToHeader(request.context()),
                  {.lower = request.start_key(),
                   .upper = request.end_key(),
@@ -310,7 +310,12 @@ void TxnService::FlashbackToVersion(const kvrpcpb::FlashbackToVersionRequest& re
 
 void TxnService::UnsafeDestroyRange(const kvrpcpb::UnsafeDestroyRangeRequest& request,
                                     kvrpcpb::UnsafeDestroyRangeResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  // It is for whole keyspaces and tables, of either kind: what lies between the borders goes.
+  const bool is_raw = request.start_key().starts_with(static_cast<char>(codec::KeyMode::kRaw));
+  const codec::KeyMode mode = is_raw && served_.api == codec::ApiVersion::kV2
+                                  ? codec::KeyMode::kRaw
+                                  : codec::KeyMode::kTransactional;
+  if (Refused(request, served_, response, done, mode)) return;
   txn_.DestroyRange(request.start_key(), request.end_key(),
                     Answer<store::RangeRemoved>(
                         response, std::move(done),
@@ -319,7 +324,7 @@ void TxnService::UnsafeDestroyRange(const kvrpcpb::UnsafeDestroyRangeRequest& re
 
 void TxnService::Commit(const kvrpcpb::CommitRequest& request, kvrpcpb::CommitResponse* response,
                         Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   txn_.Commit(ToHeader(request.context()),
               {.keys = ToVector(request.keys()),
                .start = Timestamp(request.start_version()),
@@ -334,7 +339,7 @@ void TxnService::Commit(const kvrpcpb::CommitRequest& request, kvrpcpb::CommitRe
 
 void TxnService::Cleanup(const kvrpcpb::CleanupRequest& request, kvrpcpb::CleanupResponse* response,
                          Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   txn_.Rollback(ToHeader(request.context()),
                 {.keys = {request.key()},
                  .start = Timestamp(request.start_version()),
@@ -353,7 +358,7 @@ void TxnService::Cleanup(const kvrpcpb::CleanupRequest& request, kvrpcpb::Cleanu
 
 void TxnService::BatchRollback(const kvrpcpb::BatchRollbackRequest& request,
                                kvrpcpb::BatchRollbackResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   txn_.Rollback(ToHeader(request.context()),
                 {.keys = ToVector(request.keys()), .start = Timestamp(request.start_version())},
                 AnswerErrors(response, std::move(done)));
@@ -361,7 +366,7 @@ void TxnService::BatchRollback(const kvrpcpb::BatchRollbackRequest& request,
 
 void TxnService::ScanLock(const kvrpcpb::ScanLockRequest& request,
                           kvrpcpb::ScanLockResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   using Locks = std::vector<mvcc::KeyIsLocked>;
   txn_.ScanLocks(ToHeader(request.context()),
                  {.lower = request.start_key(),
@@ -378,7 +383,7 @@ void TxnService::ScanLock(const kvrpcpb::ScanLockRequest& request,
 
 void TxnService::ResolveLock(const kvrpcpb::ResolveLockRequest& request,
                              kvrpcpb::ResolveLockResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   if (request.keys_size() > 0) {
     return txn_.Resolve(ToHeader(request.context()),
                         {.keys = ToVector(request.keys()),
@@ -392,7 +397,7 @@ void TxnService::ResolveLock(const kvrpcpb::ResolveLockRequest& request,
 
 void TxnService::CheckTxnStatus(const kvrpcpb::CheckTxnStatusRequest& request,
                                 kvrpcpb::CheckTxnStatusResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   txn_.CheckStatus(ToHeader(request.context()),
                    {.primary = request.primary_key(),
                     .start = Timestamp(request.lock_ts()),
@@ -412,7 +417,7 @@ void TxnService::CheckTxnStatus(const kvrpcpb::CheckTxnStatusRequest& request,
 
 void TxnService::PessimisticLock(const kvrpcpb::PessimisticLockRequest& request,
                                  kvrpcpb::PessimisticLockResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   Result<store::LockRequest> lock = ToLockRequest(request);
   if (!lock.ok()) {
     ToProto(lock.status(), response->add_errors());
@@ -435,7 +440,7 @@ void TxnService::PessimisticLock(const kvrpcpb::PessimisticLockRequest& request,
 void TxnService::PessimisticRollback(const kvrpcpb::PessimisticRollbackRequest& request,
                                      kvrpcpb::PessimisticRollbackResponse* response,
                                      Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   if (request.keys_size() == 0) {
     return store::RegionResolver::RollBackPessimistic(
         txn_, ToHeader(request.context()), Timestamp(request.start_version()),
@@ -451,7 +456,7 @@ void TxnService::PessimisticRollback(const kvrpcpb::PessimisticRollbackRequest& 
 void TxnService::CheckSecondaryLocks(const kvrpcpb::CheckSecondaryLocksRequest& request,
                                      kvrpcpb::CheckSecondaryLocksResponse* response,
                                      Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   txn_.CheckSecondaryLocks(
       ToHeader(request.context()),
       {.keys = ToVector(request.keys()), .start = Timestamp(request.start_version())},
@@ -465,7 +470,7 @@ void TxnService::CheckSecondaryLocks(const kvrpcpb::CheckSecondaryLocksRequest& 
 
 void TxnService::TxnHeartBeat(const kvrpcpb::TxnHeartBeatRequest& request,
                               kvrpcpb::TxnHeartBeatResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   txn_.Heartbeat(ToHeader(request.context()),
                  {.primary = request.primary_lock(),
                   .start = Timestamp(request.start_version()),
@@ -480,7 +485,7 @@ void TxnService::TxnHeartBeat(const kvrpcpb::TxnHeartBeatRequest& request,
 
 void TxnService::DeleteRange(const kvrpcpb::DeleteRangeRequest& request,
                              kvrpcpb::DeleteRangeResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   txn_.DeleteRange(
       ToHeader(request.context()), request.start_key(), request.end_key(), request.notify_only(),
       Answer<store::RangeRemoved>(response, std::move(done),
@@ -489,7 +494,7 @@ void TxnService::DeleteRange(const kvrpcpb::DeleteRangeRequest& request,
 
 void TxnService::MvccGetByKey(const kvrpcpb::MvccGetByKeyRequest& request,
                               kvrpcpb::MvccGetByKeyResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   txn_.Inspect(ToHeader(request.context()), request.key(),
                Answer<mvcc::KeyRecords>(
                    response, std::move(done),
@@ -500,7 +505,7 @@ void TxnService::MvccGetByKey(const kvrpcpb::MvccGetByKeyRequest& request,
 
 void TxnService::MvccGetByStartTs(const kvrpcpb::MvccGetByStartTsRequest& request,
                                   kvrpcpb::MvccGetByStartTsResponse* response, Finished done) {
-  if (Refused(request, cluster_, response, done)) return;
+  if (Refused(request, served_, response, done)) return;
   using Found = std::optional<store::InspectedKey>;
   txn_.InspectFirst(ToHeader(request.context()), Timestamp(request.start_ts()),
                     Answer<Found>(response, std::move(done),

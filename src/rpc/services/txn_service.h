@@ -1,9 +1,9 @@
 #pragma once
 
-#include "base/ids.h"
 #include "base/task.h"
 #include "proto/kvrpcpb.pb.h"
 #include "rpc/services/methods.h"
+#include "rpc/services/served.h"
 #include "store/txn_kv.h"
 
 namespace rutile::rpc {
@@ -17,7 +17,7 @@ class TxnService {
   using Finished = UniqueFunction<void()>;
 
   // `txn` outlives the service.
-  TxnService(store::TxnKv& txn, ClusterId cluster) : txn_(txn), cluster_(cluster) {}
+  TxnService(store::TxnKv& txn, Served served) : txn_(txn), served_(served) {}
 
   // Serves all of them as unary calls. The service outlives the server.
   void Register(Methods* methods);
@@ -67,7 +67,7 @@ class TxnService {
 
  private:
   store::TxnKv& txn_;
-  const ClusterId cluster_;
+  const Served served_;
 };
 
 }  // namespace rutile::rpc

@@ -1,0 +1,29 @@
+#include "rpc/services/served.h"
+
+namespace rutile::rpc {
+
+std::optional<std::string> Unserved(const kvrpcpb::Context& context, const Served& served,
+                                    codec::KeyMode mode) {
+  if (context.cluster_id() != 0 && context.cluster_id() != served.cluster.value()) {
+    return "the request is for cluster " + std::to_string(context.cluster_id()) +
+           ", this is cluster " + ToString(served.cluster);
+  }
+  const std::string asked = kvrpcpb::APIVersion_Name(context.api_version());
+  const std::string refusal = "ApiVersionNotMatched: API version " + asked + " is not served";
+  if (served.api == codec::ApiVersion::kV2) {
+    if (context.api_version() == kvrpcpb::V2) return std::nullopt;
+    return refusal + " by this cluster, which holds keyspaces of V2; tell the client to use V2";
+  }
+  switch (context.api_version()) {
+    case kvrpcpb::V1: return std::nullopt;
+    case kvrpcpb::V1TTL:
+      if (mode == codec::KeyMode::kRaw) return std::nullopt;
+      return refusal + " for transactions: it is one of raw keys; use V1";
+    default:
+      return refusal +
+             " by this cluster, which holds keys of V1; use V1, or a cluster that was started with "
+             "--api-version v2";
+  }
+}
+
+}  // namespace rutile::rpc
