@@ -20,6 +20,8 @@ enum class Kind : std::uint8_t {
   kSetServiceSafePoint = 5,
   kPutValue = 6,
   kCompareAndPutValue = 7,
+  kCreateKeyspace = 8,
+  kSetKeyspaceState = 9,
 };
 
 std::string EncodeStore(const StoreInfo& store) {
@@ -94,6 +96,14 @@ struct Encoder {
     PutOptional(&out, c.expected);
     PutOptional(&out, c.value);
   }
+  void operator()(const CreateKeyspace& c) {
+    Begin(Kind::kCreateKeyspace);
+    PutKeyspace(&out, {.name = c.name, .created_at = c.now_seconds, .config = c.config});
+  }
+  void operator()(const SetKeyspaceState& c) {
+    Begin(Kind::kSetKeyspaceState);
+    PutKeyspace(&out, {.id = c.id, .state = c.state, .state_changed_at = c.now_seconds});
+  }
 };
 
 // Where each part of the state lies in the engine, below codec::PlacementKey.
@@ -103,6 +113,7 @@ constexpr std::string_view kGcSafePoint = "gc";
 constexpr std::string_view kStorePrefix = "store/";
 constexpr std::string_view kServicePrefix = "service/";
 constexpr std::string_view kValuePrefix = "value/";
+constexpr std::string_view kKeyspacePrefix = "keyspace/";
 
 std::string Named(std::string_view prefix, std::string_view name) {
   return codec::PlacementKey(std::string(prefix) + std::string(name));
@@ -166,6 +177,21 @@ struct Applier {
     if (holds) (*this)(PutValue{.key = c.key, .value = c.value});
     result = holds ? "1" : "0";
   }
+  void operator()(const CreateKeyspace& c) {
+    Take(CreateIn(&state.keyspaces, c.name, c.config, c.now_seconds));
+  }
+  void operator()(const SetKeyspaceState& c) {
+    Take(ChangeIn(&state.keyspaces, c.id, c.state, c.now_seconds));
+  }
+  void Take(const KeyspaceOutcome& outcome) {
+    if (outcome.kind == KeyspaceOutcome::Kind::kDone) {
+      std::string value;
+      PutKeyspace(&value, outcome.keyspace);
+      changes.Put(Family::kMeta, Named(kKeyspacePrefix, std::to_string(outcome.keyspace.id)),
+                  std::move(value));
+    }
+    result = EncodeKeyspaceOutcome(outcome);
+  }
 };
 
 // Takes one stored key in. Returns false for a key or value that no version of ours has written.
@@ -188,6 +214,9 @@ bool LoadPair(std::string_view name, std::string_view value, State* state) {
   } else if (name.starts_with(kValuePrefix)) {
     state->values[std::string(name.substr(kValuePrefix.size()))] = std::string(value);
     return true;
+  } else if (name.starts_with(kKeyspacePrefix)) {
+    Keyspace keyspace = GetKeyspace(reader);
+    state->keyspaces[keyspace.id] = std::move(keyspace);
   } else {
     return false;
   }
@@ -233,6 +262,19 @@ Result<Command> DecodeCommand(std::string_view bytes) {
       put.expected = GetOptional(reader);
       put.value = GetOptional(reader);
       command = std::move(put);
+      break;
+    }
+    case Kind::kCreateKeyspace: {
+      Keyspace keyspace = GetKeyspace(reader);
+      command = CreateKeyspace{.name = std::move(keyspace.name),
+                               .config = std::move(keyspace.config),
+                               .now_seconds = keyspace.created_at};
+      break;
+    }
+    case Kind::kSetKeyspaceState: {
+      const Keyspace keyspace = GetKeyspace(reader);
+      command = SetKeyspaceState{
+          .id = keyspace.id, .state = keyspace.state, .now_seconds = keyspace.state_changed_at};
       break;
     }
     default:

@@ -12,6 +12,7 @@
 #include "base/ids.h"
 #include "base/mutex.h"
 #include "base/status.h"
+#include "placement/keyspace.h"
 #include "store/state_machine.h"
 
 namespace rutile::placement {
@@ -46,6 +47,7 @@ struct State {
   std::map<std::string, ServiceSafePoint> service_safe_points = {};
   // Small values that clients keep with placement (the etcd corner of the protocol).
   std::map<std::string, std::string> values = {};
+  Keyspaces keyspaces = NewKeyspaces();
 
   // Ids below are given to the members, groups and peers of a cluster that begins.
   static constexpr std::uint64_t kFirstFreeId = 1000;
@@ -80,8 +82,19 @@ struct CompareAndPutValue {
   std::optional<std::string> expected = {};
   std::optional<std::string> value = {};
 };
-using Command = std::variant<PutStore, AllocateIds, RaiseTimestampBound, RaiseGcSafePoint,
-                             SetServiceSafePoint, PutValue, CompareAndPutValue>;
+struct CreateKeyspace {  // Result: EncodeKeyspaceOutcome, as of the next.
+  std::string name = {};
+  std::map<std::string, std::string> config = {};
+  std::uint64_t now_seconds = 0;
+};
+struct SetKeyspaceState {
+  std::uint32_t id = 0;
+  Keyspace::State state = Keyspace::State::kEnabled;
+  std::uint64_t now_seconds = 0;
+};
+using Command =
+    std::variant<PutStore, AllocateIds, RaiseTimestampBound, RaiseGcSafePoint, SetServiceSafePoint,
+                 PutValue, CompareAndPutValue, CreateKeyspace, SetKeyspaceState>;
 
 std::string EncodeCommand(const Command& command);
 Result<Command> DecodeCommand(std::string_view bytes);

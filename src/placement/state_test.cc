@@ -31,7 +31,8 @@ TEST(PlacementState, CommandsSurviveEncoding) {
            PutStore{info}, AllocateIds{7}, RaiseTimestampBound{99}, RaiseGcSafePoint{5},
            SetServiceSafePoint{"backup", {4, 100}, 50}, PutValue{"k", "v"},
            PutValue{"k", std::nullopt}, CompareAndPutValue{"k", std::nullopt, "v"},
-           CompareAndPutValue{"k", "v", std::nullopt}}) {
+           CompareAndPutValue{"k", "v", std::nullopt}, CreateKeyspace{"ks", {{"a", "b"}}, 9},
+           SetKeyspaceState{3, Keyspace::State::kArchived, 9}}) {
     Result<Command> decoded = DecodeCommand(EncodeCommand(command));
     ASSERT_TRUE(decoded.ok());
     EXPECT_EQ(decoded.value().index(), command.index());
@@ -108,6 +109,20 @@ TEST(PlacementState, AValueIsReplacedOnlyIfItIsAsExpected) {
   EXPECT_EQ(machine.View()->values.at("k"), "a");
   EXPECT_TRUE(put("a", std::nullopt));
   EXPECT_TRUE(machine.View()->values.empty());
+}
+
+TEST(PlacementState, AKeyspaceIsKeptAsItIsNow) {
+  StateMachine machine;
+  const auto created = DecodeKeyspaceOutcome(Apply(machine, CreateKeyspace{"ks", {{"a", "b"}}, 9}));
+  EXPECT_EQ(created.value().keyspace.id, 1u);
+  EXPECT_EQ(machine.View()->keyspaces.at(1), created.value().keyspace);
+  const auto disabled =
+      DecodeKeyspaceOutcome(Apply(machine, SetKeyspaceState{1, Keyspace::State::kDisabled, 10}));
+  EXPECT_EQ(machine.View()->keyspaces.at(1), disabled.value().keyspace);
+  // What is refused leaves nothing for the engine.
+  Batch batch;
+  ASSERT_TRUE(machine.Apply({}, EncodeCommand(CreateKeyspace{"ks", {}, 11}), batch).ok());
+  EXPECT_TRUE(batch.changes().empty());
 }
 
 TEST(PlacementState, AViewNeverChanges) {

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include "proto/etcd.pb.h"
-#include "proto/keyspacepb.pb.h"
 #include "proto/pdpb.pb.h"
 #include "rpc/placement_testing.h"
 
@@ -214,20 +213,6 @@ TEST_F(PlacementServiceTest, ARequestForNoTimestampEndsTheStream) {
   TsoClient client(*rig_->server.channel);
   client.Ask(0);
   EXPECT_EQ(client.TakeEnd().code(), Code::kInvalidArgument);
-}
-
-TEST_F(PlacementServiceTest, OneKeyspaceHoldsAllKeys) {
-  keyspacepb::LoadKeyspaceRequest request;
-  const auto load = [&request] {
-    return rig_->server.Call<keyspacepb::LoadKeyspaceResponse>("/keyspacepb.Keyspace/LoadKeyspace",
-                                                               request);
-  };
-  request.set_name("DEFAULT");
-  EXPECT_EQ(load().keyspace().id(), 0u);
-  EXPECT_EQ(load().keyspace().state(), keyspacepb::ENABLED);
-  request.set_name("other");
-  EXPECT_EQ(load().header().error().type(), pdpb::ENTRY_NOT_FOUND);
-  EXPECT_FALSE(load().has_keyspace());
 }
 
 // One of three members runs, so nobody leads.

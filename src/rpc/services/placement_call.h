@@ -1,11 +1,13 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 
 #include "base/ids.h"
 #include "base/status.h"
+#include "placement/placement.h"
 #include "rpc/services/methods.h"
 
 namespace rutile::rpc {
@@ -32,6 +34,21 @@ void HandlePlacementCall(Methods* methods, ClusterId cluster, std::string name,
         response->mutable_header()->set_cluster_id(cluster.value());
         handler(request, response, std::move(done));
       });
+}
+
+// A handler that answers from a state that holds every command answered before the call.
+template <class Request, class Response>
+std::function<void(const Request&, Response*, Done)> FromView(
+    placement::Placement& placement,
+    std::function<Status(const Request&, const placement::State&, Response*)> answer) {
+  return [&placement, answer = std::move(answer)](const Request& request, Response* response,
+                                                  Done done) {
+    placement.CurrentView([&request, response, answer, done = std::move(done)](
+                              Result<std::shared_ptr<const placement::State>> view) mutable {
+      if (!view.ok()) return done(view.status());
+      done(answer(request, *view.value(), response));
+    });
+  };
 }
 
 }  // namespace rutile::rpc

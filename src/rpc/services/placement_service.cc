@@ -6,10 +6,10 @@
 #include <utility>
 #include <vector>
 
-#include "proto/keyspacepb.pb.h"
 #include "proto/pdpb.pb.h"
 #include "rpc/services/convert.h"
 #include "rpc/services/etcd_service.h"
+#include "rpc/services/keyspace_calls.h"
 #include "rpc/services/placement_call.h"
 #include "rpc/services/safe_point_calls.h"
 #include "rpc/services/tso_stream.h"
@@ -21,8 +21,6 @@ using placement::Placement;
 using placement::Route;
 
 constexpr char kService[] = "/pdpb.PD/";
-// The only keyspace: all keys.
-constexpr char kDefaultKeyspace[] = "DEFAULT";
 
 void ToProto(const placement::Member& member, const std::string& scheme, pdpb::Member* out) {
   out->set_name(member.name);
@@ -145,21 +143,6 @@ void AllocateIds(Placement& placement, std::uint32_t count, pdpb::AllocIDRespons
                     });
 }
 
-void LoadKeyspace(const keyspacepb::LoadKeyspaceRequest& request,
-                  keyspacepb::LoadKeyspaceResponse* response) {
-  if (request.name() != kDefaultKeyspace) {
-    pdpb::Error* error = response->mutable_header()->mutable_error();
-    error->set_type(pdpb::ENTRY_NOT_FOUND);
-    error->set_message("keyspace '" + request.name() + "' does not exist; there is only " +
-                       kDefaultKeyspace);
-    return;
-  }
-  keyspacepb::KeyspaceMeta* keyspace = response->mutable_keyspace();
-  keyspace->set_id(0);
-  keyspace->set_name(kDefaultKeyspace);
-  keyspace->set_state(keyspacepb::ENABLED);
-}
-
 }  // namespace
 
 void PlacementService::Register(Methods* methods) {
@@ -169,12 +152,7 @@ void PlacementService::Register(Methods* methods) {
   RegisterRoutes(methods);
   RegisterSafePointCalls(placement_, clock_, methods);
   RegisterEtcdCalls(placement_, scheme_, methods);
-  HandlePlacementCall<keyspacepb::LoadKeyspaceRequest, keyspacepb::LoadKeyspaceResponse>(
-      methods, placement_.cluster(), "/keyspacepb.Keyspace/LoadKeyspace",
-      [](const auto& request, auto* response, Done done) {
-        LoadKeyspace(request, response);
-        done();
-      });
+  RegisterKeyspaceCalls(placement_, clock_, methods);
 }
 
 void PlacementService::RegisterMembers(Methods* methods) {

@@ -20,7 +20,6 @@ using placement::State;
 using View = std::shared_ptr<const State>;
 
 constexpr std::uint32_t kNoKeyspace = 0xFFFF'FFFF;
-constexpr std::uint32_t kDefaultKeyspace = 0;
 // Where the external timestamp is, as decimal text among the values.
 constexpr char kExternalTimestampKey[] = "/rutile/external_timestamp";
 
@@ -34,20 +33,6 @@ std::uint64_t ParseNumber(std::string_view text) {
 std::uint64_t NumberAt(const State& state, const std::string& key) {
   const auto found = state.values.find(key);
   return found == state.values.end() ? 0 : ParseNumber(found->second);
-}
-
-// A handler that answers from a current view.
-template <class Request, class Response>
-std::function<void(const Request&, Response*, Done)> FromView(
-    Placement& placement, std::function<Status(const Request&, const State&, Response*)> answer) {
-  return [&placement, answer = std::move(answer)](const Request& request, Response* response,
-                                                  Done done) {
-    placement.CurrentView(
-        [&request, response, answer, done = std::move(done)](Result<View> view) mutable {
-          if (!view.ok()) return done(view.status());
-          done(answer(request, *view.value(), response));
-        });
-  };
 }
 
 std::uint64_t ExpiryAfter(std::int64_t ttl_seconds, std::uint64_t now_seconds) {
@@ -101,10 +86,10 @@ void ToProto(const State& state, bool with_barriers, std::uint64_t now_seconds,
   }
 }
 
-Status CheckKeyspace(const pdpb::KeyspaceScope& scope) {
+Status CheckKeyspace(const State& state, const pdpb::KeyspaceScope& scope) {
   const std::uint32_t id =
       scope.keyspace_case() == pdpb::KeyspaceScope::kKeyspaceId ? scope.keyspace_id() : kNoKeyspace;
-  if (id == kNoKeyspace || id == kDefaultKeyspace) return {};
+  if (id == kNoKeyspace || placement::FindKeyspace(state.keyspaces, id) != nullptr) return {};
   return Status(Code::kNotFound, "keyspace " + std::to_string(id) + " does not exist");
 }
 
@@ -152,7 +137,7 @@ void RegisterGcStates(Placement& placement, const Clock& clock, Methods* methods
       methods, placement.cluster(), "/pdpb.PD/GetGCState",
       FromView<pdpb::GetGCStateRequest, pdpb::GetGCStateResponse>(
           placement, [&clock](const auto& request, const State& state, auto* response) {
-            RUTILE_RETURN_IF_ERROR(CheckKeyspace(request.keyspace_scope()));
+            RUTILE_RETURN_IF_ERROR(CheckKeyspace(state, request.keyspace_scope()));
             ToProto(state, !request.exclude_gc_barriers(), clock.WallMillis() / 1000,
                     response->mutable_gc_state());
             if (request.include_global_gc_barriers()) response->mutable_global_gc_barriers();
