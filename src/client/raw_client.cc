@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "client/key_form.h"
 #include "client/operation.h"
 #include "proto/kvrpcpb.pb.h"
 
@@ -16,11 +17,15 @@ Status ErrorOf(const std::string& text) { return Status(Code::kInvalidArgument, 
 // Keeps what operations share, and knows each kind of them.
 class RawClient::Core : public Operations {
  public:
-  using Operations::Operations;
+  Core(const RawClientOptions& options, Connect connect, const Clock& clock, Executor& executor)
+      : Operations(options, std::move(connect), clock, executor),
+        form_(options.api, options.keyspace) {}
+
+  const RawKeyForm& form() const { return form_; }
 
   // A scan that crosses regions goes on in the next one until it has enough.
   struct ScanState {
-    std::string from;
+    std::string from;  // Both in the form that is sent.
     std::string end;
     ScanOptions options;
     std::vector<Pair> found;
@@ -29,11 +34,17 @@ class RawClient::Core : public Operations {
   void ScanNext(const std::shared_ptr<ScanState>& state);
   void PutNext(const std::shared_ptr<std::vector<Pair>>& rest, StatusDone done);
   void DeleteRangeNext(const std::string& from, const std::string& end, StatusDone done);
+
+ private:
+  // Where the scan goes on; empty: it is at its end.
+  Result<std::string> NextOf(const ScanState& state, const Route& route) const;
+
+  const RawKeyForm form_;
 };
 
-RawClient::RawClient(RawClientOptions options, Connect connect, const Clock& clock,
+RawClient::RawClient(const RawClientOptions& options, Connect connect, const Clock& clock,
                      Executor& executor)
-    : core_(std::make_shared<Core>(std::move(options), std::move(connect), clock, executor)) {}
+    : core_(std::make_shared<Core>(options, std::move(connect), clock, executor)) {}
 
 RawClient::~RawClient() = default;
 
@@ -43,10 +54,11 @@ void RawClient::Close(std::function<void()> done) {
 }
 
 void RawClient::Get(std::string key, Done<std::optional<std::string>> done) {
+  key = core_->form().ToSent(key);
   kvrpcpb::RawGetRequest request;
   request.set_key(key);
   core_->Run<kvrpcpb::RawGetResponse>(
-      {.method = "/tikvpb.Tikv/RawGet", .key = std::move(key)}, std::move(request),
+      {.method = "/tikvpb.Tikv/RawGet", .key = core_->form().ToPlace(key)}, std::move(request),
       [done = std::move(done)](Result<kvrpcpb::RawGetResponse> reply, const Route&) {
         if (!reply.ok()) return done(reply.status());
         kvrpcpb::RawGetResponse& response = reply.value();
@@ -58,12 +70,15 @@ void RawClient::Get(std::string key, Done<std::optional<std::string>> done) {
 
 void RawClient::Put(std::string key, std::string value, std::uint64_t ttl_seconds,
                     StatusDone done) {
+  key = core_->form().ToSent(key);
   kvrpcpb::RawPutRequest request;
   request.set_key(key);
   request.set_value(std::move(value));
   request.set_ttl(ttl_seconds);
   core_->Run<kvrpcpb::RawPutResponse>(
-      {.method = "/tikvpb.Tikv/RawPut", .key = std::move(key), .effect = Where::Effect::kWrite},
+      {.method = "/tikvpb.Tikv/RawPut",
+       .key = core_->form().ToPlace(key),
+       .effect = Where::Effect::kWrite},
       std::move(request),
       [done = std::move(done)](const Result<kvrpcpb::RawPutResponse>& reply, const Route&) {
         if (!reply.ok()) return done(reply.status());
@@ -72,6 +87,7 @@ void RawClient::Put(std::string key, std::string value, std::uint64_t ttl_second
 }
 
 void RawClient::BatchPut(std::vector<Pair> pairs, StatusDone done) {
+  for (Pair& pair : pairs) pair.first = core_->form().ToSent(pair.first);
   // Backwards, so that the next pair to write is at the end.
   std::sort(pairs.begin(), pairs.end(), std::greater<>());
   core_->PutNext(std::make_shared<std::vector<Pair>>(std::move(pairs)), std::move(done));
@@ -82,17 +98,18 @@ void RawClient::Core::PutNext(const std::shared_ptr<std::vector<Pair>>& rest, St
   // The part of the pairs that lies in the region of the first is known once the route is, so the
   // request is completed by the attempt.
   auto sent = std::make_shared<std::size_t>(0);
-  const auto fill = [rest, sent](const Route& route, kvrpcpb::RawBatchPutRequest* request) {
+  const auto fill = [this, rest, sent](const Route& route, kvrpcpb::RawBatchPutRequest* request) {
     request->clear_pairs();
     *sent = 0;
-    for (auto it = rest->rbegin(); it != rest->rend() && route.Contains(it->first); ++it) {
+    for (auto it = rest->rbegin(); it != rest->rend(); ++it) {
+      if (!route.Contains(form_.ToPlace(it->first))) break;
       auto* pair = request->add_pairs();
       pair->set_key(it->first);
       pair->set_value(it->second);
       ++*sent;
     }
   };
-  std::string key = rest->back().first;
+  std::string key = form_.ToPlace(rest->back().first);
   Run<kvrpcpb::RawBatchPutResponse>(
       {.method = "/tikvpb.Tikv/RawBatchPut",
        .key = std::move(key),
@@ -108,10 +125,13 @@ void RawClient::Core::PutNext(const std::shared_ptr<std::vector<Pair>>& rest, St
 }
 
 void RawClient::Delete(std::string key, StatusDone done) {
+  key = core_->form().ToSent(key);
   kvrpcpb::RawDeleteRequest request;
   request.set_key(key);
   core_->Run<kvrpcpb::RawDeleteResponse>(
-      {.method = "/tikvpb.Tikv/RawDelete", .key = std::move(key), .effect = Where::Effect::kWrite},
+      {.method = "/tikvpb.Tikv/RawDelete",
+       .key = core_->form().ToPlace(key),
+       .effect = Where::Effect::kWrite},
       std::move(request),
       [done = std::move(done)](const Result<kvrpcpb::RawDeleteResponse>& reply, const Route&) {
         if (!reply.ok()) return done(reply.status());
@@ -120,29 +140,41 @@ void RawClient::Delete(std::string key, StatusDone done) {
 }
 
 void RawClient::DeleteRange(const std::string& start, const std::string& end, StatusDone done) {
-  core_->DeleteRangeNext(start, end, std::move(done));
+  core_->DeleteRangeNext(core_->form().ToSent(start), core_->form().ToSentEnd(end),
+                         std::move(done));
 }
 
 void RawClient::Core::DeleteRangeNext(const std::string& from, const std::string& end,
                                       StatusDone done) {
-  const auto fill = [from, end](const Route& route, kvrpcpb::RawDeleteRangeRequest* request) {
+  // Where the range, or the region, ends first. A border that makes no sense is met again below.
+  const auto stop = [this, end](const Route& route) {
+    const Result<std::string> border = form_.FromBorder(route.end_key);
+    const bool ends_here =
+        !border.ok() || border.value().empty() || (!end.empty() && end <= border.value());
+    return ends_here ? end : border.value();
+  };
+  const auto fill = [from, stop](const Route& route, kvrpcpb::RawDeleteRangeRequest* request) {
     request->set_start_key(from);
-    const bool ends_here = route.end_key.empty() || (!end.empty() && end <= route.end_key);
-    request->set_end_key(ends_here ? end : route.end_key);
+    request->set_end_key(stop(route));
   };
   Run<kvrpcpb::RawDeleteRangeResponse>(
-      {.method = "/tikvpb.Tikv/RawDeleteRange", .key = from, .effect = Where::Effect::kWrite},
+      {.method = "/tikvpb.Tikv/RawDeleteRange",
+       .key = form_.ToPlace(from),
+       .effect = Where::Effect::kWrite},
       kvrpcpb::RawDeleteRangeRequest(), fill,
       [this, end, done = std::move(done)](const Result<kvrpcpb::RawDeleteRangeResponse>& reply,
                                           const Route& route) {
         if (!reply.ok()) return done(reply.status());
         if (!reply.value().error().empty()) return done(ErrorOf(reply.value().error()));
-        if (route.end_key.empty() || (!end.empty() && end <= route.end_key)) return done(Status());
-        DeleteRangeNext(route.end_key, end, done);
+        const Result<std::string> border = form_.FromBorder(route.end_key);
+        if (!border.ok()) return done(border.status());
+        const bool is_last = border.value().empty() || (!end.empty() && end <= border.value());
+        if (is_last) return done(Status());
+        DeleteRangeNext(border.value(), end, done);
       });
 }
 
-void RawClient::Scan(std::string start, std::string end, ScanOptions options,
+void RawClient::Scan(const std::string& start, const std::string& end, ScanOptions options,
                      Done<std::vector<Pair>> done) {
   const std::string& low = options.reverse ? end : start;
   const std::string& high = options.reverse ? start : end;
@@ -152,8 +184,9 @@ void RawClient::Scan(std::string start, std::string end, ScanOptions options,
                             : "the range is empty: its start is not below its end"));
   }
   auto state = std::make_shared<Core::ScanState>();
-  state->from = std::move(start);
-  state->end = std::move(end);
+  const RawKeyForm& form = core_->form();
+  state->from = options.reverse ? form.ToSentEnd(start) : form.ToSent(start);
+  state->end = options.reverse ? form.ToSent(end) : form.ToSentEnd(end);
   state->options = options;
   state->done = std::move(done);
   core_->ScanNext(state);
@@ -168,29 +201,41 @@ void RawClient::Core::ScanNext(const std::shared_ptr<ScanState>& state) {
   request.set_limit(left);
   request.set_key_only(state->options.key_only);
   request.set_reverse(state->options.reverse);
-  const Where where{
-      .method = "/tikvpb.Tikv/RawScan", .key = state->from, .below = state->options.reverse};
+  const Where where{.method = "/tikvpb.Tikv/RawScan",
+                    .key = state->from.empty() ? std::string() : form_.ToPlace(state->from),
+                    .below = state->options.reverse};
   Run<kvrpcpb::RawScanResponse>(
       where, std::move(request),
       [this, state](Result<kvrpcpb::RawScanResponse> reply, const Route& route) {
         if (!reply.ok()) return state->done(reply.status());
         for (auto& pair : *reply.value().mutable_kvs()) {
           if (pair.has_error()) return state->done(ErrorOf(pair.error().abort()));
-          state->found.emplace_back(std::move(*pair.mutable_key()),
-                                    std::move(*pair.mutable_value()));
+          if (!form_.IsOurs(pair.key())) {
+            return state->done(
+                Status(Code::kInternal, "a scan returned a key of another keyspace"));
+          }
+          state->found.emplace_back(form_.ToUser(pair.key()), std::move(*pair.mutable_value()));
         }
-        const std::string& border = state->options.reverse ? route.start_key : route.end_key;
-        const bool past_end =
-            !state->end.empty() &&
-            (state->options.reverse ? border <= state->end : border >= state->end);
-        if (border.empty() || past_end) return state->done(std::move(state->found));
-        state->from = border;
+        Result<std::string> next = NextOf(*state, route);
+        if (!next.ok()) return state->done(next.status());
+        if (next.value().empty()) return state->done(std::move(state->found));
+        state->from = std::move(next).value();
         ScanNext(state);
       });
 }
 
+Result<std::string> RawClient::Core::NextOf(const ScanState& state, const Route& route) const {
+  const bool reverse = state.options.reverse;
+  RUTILE_ASSIGN_OR_RETURN(std::string border,
+                          form_.FromBorder(reverse ? route.start_key : route.end_key));
+  const bool is_past_end =
+      !state.end.empty() && (reverse ? border <= state.end : border >= state.end);
+  return is_past_end ? std::string() : border;
+}
+
 void RawClient::CompareAndSwap(std::string key, std::optional<std::string> expected,
                                std::string value, Done<Swapped> done) {
+  key = core_->form().ToSent(key);
   kvrpcpb::RawCASRequest request;
   request.set_key(key);
   request.set_value(std::move(value));
@@ -198,7 +243,7 @@ void RawClient::CompareAndSwap(std::string key, std::optional<std::string> expec
   if (expected) request.set_previous_value(std::move(*expected));
   core_->Run<kvrpcpb::RawCASResponse>(
       {.method = "/tikvpb.Tikv/RawCompareAndSwap",
-       .key = std::move(key),
+       .key = core_->form().ToPlace(key),
        .effect = Where::Effect::kAtMostOnce},
       std::move(request),
       [done = std::move(done)](Result<kvrpcpb::RawCASResponse> reply, const Route&) {

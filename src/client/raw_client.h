@@ -34,6 +34,7 @@ struct RawClientOptions {
   bool follower_reads = false;
   // What the cluster was started with.
   codec::ApiVersion api = codec::ApiVersion::kV1;
+  std::uint32_t keyspace = 0;  // Of V2: the one whose keys this client reads and writes.
 };
 
 // What of a range is read.
@@ -62,7 +63,8 @@ class RawClient {
 
   // `clock` and `executor`, which serves to wait between attempts, outlive the client and all that
   // is under way.
-  RawClient(RawClientOptions options, Connect connect, const Clock& clock, Executor& executor);
+  RawClient(const RawClientOptions& options, Connect connect, const Clock& clock,
+            Executor& executor);
   ~RawClient();
 
   // Nothing: the key is absent.
@@ -75,7 +77,8 @@ class RawClient {
   // From `start` on to below `end` (empty: to the last key).
   void DeleteRange(const std::string& start, const std::string& end, StatusDone done);
   // From `start` on (reverse: from below it down) to `end`; empty borders are open.
-  void Scan(std::string start, std::string end, ScanOptions options, Done<std::vector<Pair>> done);
+  void Scan(const std::string& start, const std::string& end, ScanOptions options,
+            Done<std::vector<Pair>> done);
 
   // What a CompareAndSwap has found: the value before it, if there was one.
   struct Swapped {

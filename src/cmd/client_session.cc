@@ -2,7 +2,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <string_view>
 #include <utility>
+
+#include "proto/keyspacepb.pb.h"
+#include "proto/pdpb.pb.h"
 
 namespace rutile::cmd {
 
@@ -44,13 +48,78 @@ client::ClientOptions ClientFlags::ToOptions() const {
 Result<std::unique_ptr<ClientSession>> ClientSession::Open(const ClientFlags& flags) {
   Result<std::unique_ptr<client::Client>> client = client::Client::Open(flags.ToOptions());
   if (!client.ok()) return client.status();
-  return std::unique_ptr<ClientSession>(new ClientSession(std::move(client).value()));
+  return std::unique_ptr<ClientSession>(new ClientSession(flags, std::move(client).value()));
+}
+
+void ClientFlags::AddKeyspaceTo(CLI::App& command) {
+  command.add_option("--keyspace", keyspace,
+                     "Name of the keyspace whose keys are meant, in a cluster of API version v2");
+}
+
+void ClientSession::Use(std::unique_ptr<client::Client> client) {
+  // Its channels are the client's.
+  connections_.reset();
+  client_ = std::move(client);
+  connections_.emplace(client_->connect());
+}
+
+Status ClientSession::FindKeyspace() {
+  if (flags_.keyspace.empty()) return {};
+  keyspacepb::LoadKeyspaceRequest request;
+  request.set_name(flags_.keyspace);
+  RUTILE_ASSIGN_OR_RETURN(const std::string bytes, CallAny("/keyspacepb.Keyspace/LoadKeyspace",
+                                                           request.SerializeAsString()));
+  keyspacepb::LoadKeyspaceResponse response;
+  if (!response.ParseFromString(bytes)) {
+    return Status(Code::kInternal, "LoadKeyspace: the answer cannot be read");
+  }
+  if (response.header().has_error()) {
+    return Status(Code::kNotFound, response.header().error().message());
+  }
+  client::ClientOptions options = flags_.ToOptions();
+  options.raw.api = codec::ApiVersion::kV2;
+  options.raw.keyspace = response.keyspace().id();
+  RUTILE_ASSIGN_OR_RETURN(auto client, client::Client::Open(std::move(options)));
+  Use(std::move(client));
+  return {};
+}
+
+std::vector<std::string> ClientSession::Members() {
+  constexpr std::string_view kScheme = "://";
+  std::vector<std::string> addresses = flags_.EndpointList();
+  const std::size_t endpoints = addresses.size();
+  for (std::size_t i = 0; i < endpoints; ++i) {
+    const Result<std::string> bytes =
+        Call(addresses[i], "/pdpb.PD/GetMembers", {}, Milliseconds(flags_.timeout_ms));
+    pdpb::GetMembersResponse response;
+    if (!bytes.ok() || !response.ParseFromString(bytes.value())) continue;
+    for (const pdpb::Member& member : response.members()) {
+      std::string address = member.client_urls_size() > 0 ? member.client_urls(0) : "";
+      if (const auto scheme = address.find(kScheme); scheme != std::string::npos) {
+        address.erase(0, scheme + kScheme.size());
+      }
+      const bool is_new = std::ranges::find(addresses, address) == addresses.end();
+      if (is_new) addresses.push_back(std::move(address));
+    }
+    break;
+  }
+  return addresses;
+}
+
+Result<std::string> ClientSession::CallAny(const std::string& method, const std::string& request) {
+  Status last(Code::kInvalidArgument, "--endpoints: no node is named");
+  for (const std::string& address : Members()) {
+    Result<std::string> answer = Call(address, method, request, Milliseconds(flags_.timeout_ms));
+    if (answer.ok()) return answer;
+    last = answer.status();
+  }
+  return last;
 }
 
 Result<std::string> ClientSession::Call(const std::string& address, const std::string& method,
                                         const std::string& request, Duration timeout) {
   return client::Await<Result<std::string>>([&](const auto& done) {
-    connections_.To(address).Call(method, request, timeout,
+    connections_->To(address).Call(method, request, timeout,
                                   [done](Status status, std::string response) {
                                     if (!status.ok()) return done(std::move(status));
                                     done(std::move(response));

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -19,8 +22,10 @@ struct ClientFlags {
   std::string endpoints = "127.0.0.1:20160";  // Comma-separated; env RUTILE_ENDPOINTS.
   std::int64_t timeout_ms = 10'000;
   client::TlsFiles tls = {};  // Env RUTILE_TLS_CA, RUTILE_TLS_CERT, RUTILE_TLS_KEY.
+  std::string keyspace = {};  // Its name; empty: the cluster is one of API version V1.
 
   void AddTo(CLI::App& command);
+  void AddKeyspaceTo(CLI::App& command);
   std::vector<std::string> EndpointList() const;
   client::ClientOptions ToOptions() const;
 };
@@ -32,16 +37,29 @@ class ClientSession {
   static Result<std::unique_ptr<ClientSession>> Open(const ClientFlags& flags);
 
   client::RawClient& client() { return client_->raw(); }
+  // Looks the flags' keyspace up, if they name one: from then on the client's keys are those in it.
+  // Before the first operation.
+  Status FindKeyspace();
+  // Calls `method` of the members of placement, those at the endpoints first, until one carries it
+  // out: what changes something only the leader does, and others say that they have done nothing.
+  Result<std::string> CallAny(const std::string& method, const std::string& request);
   // Calls `method` of the server at `address` and waits for the encoded answer.
   Result<std::string> Call(const std::string& address, const std::string& method,
                            const std::string& request, Duration timeout);
 
  private:
-  explicit ClientSession(std::unique_ptr<client::Client> client)
-      : client_(std::move(client)), connections_(client_->connect()) {}
+  ClientSession(ClientFlags flags, std::unique_ptr<client::Client> client)
+      : flags_(std::move(flags)) {
+    Use(std::move(client));
+  }
 
-  const std::unique_ptr<client::Client> client_;
-  client::Connections connections_;
+  void Use(std::unique_ptr<client::Client> client);
+  // The endpoints, and the members that they know of.
+  std::vector<std::string> Members();
+
+  const ClientFlags flags_;
+  std::unique_ptr<client::Client> client_;
+  std::optional<client::Connections> connections_;
 };
 
 }  // namespace rutile::cmd

@@ -25,6 +25,7 @@ inline constexpr int kExitDataFailed = 70;  // The disk failed or the data do no
 void AddServe(CLI::App& app, int* exit_code);
 void AddPlayground(CLI::App& app, int* exit_code);
 void AddKeyCommands(CLI::App& app, int* exit_code);
+void AddKeyspace(CLI::App& app, int* exit_code);
 void AddTxn(CLI::App& app, int* exit_code);
 void AddGc(CLI::App& app, int* exit_code);
 void AddStatus(CLI::App& app, int* exit_code);

@@ -19,6 +19,7 @@ namespace {
 struct GcFlags {
   ClientFlags client = {};
   std::int64_t life_ms = 600'000;
+  std::string api_version = "v1";
 };
 
 int Print(const client::GarbageRound& round) {
@@ -37,12 +38,15 @@ int Print(const client::GarbageRound& round) {
 // One round, to its end.
 int RunRound(const GcFlags& flags) {
   if (Status status = CheckGcLife("--life-ms", flags.life_ms); !status.ok()) return Fail(status);
+  const Result<codec::ApiVersion> api = codec::ParseApiVersion(flags.api_version);
+  if (!api.ok()) return Fail(api.status().WithContext("--api-version"));
   const posix::PosixClock clock;
   SeededRandom random(posix::RandomSeed());
   posix::ThreadExecutor executor("gc");
   client::GarbageOptions options;
   options.client.endpoints = flags.client.EndpointList();
   options.client.timeout = Milliseconds(flags.client.timeout_ms);
+  options.client.api = api.value();
   options.life = Milliseconds(flags.life_ms);
   // For its connections.
   const auto client = client::Client::Open(flags.client.ToOptions());
@@ -65,6 +69,8 @@ void AddGc(CLI::App& app, int* exit_code) {
   command
       ->add_option("--life-ms", flags->life_ms,
                    "For how long versions are kept that were overwritten")
+      ->capture_default_str();
+  command->add_option("--api-version", flags->api_version, "As the cluster was started with")
       ->capture_default_str();
   command->callback([flags, exit_code] { *exit_code = RunRound(*flags); });
 }

@@ -129,6 +129,7 @@ CLI::App* Add(CLI::App& app, const char* name, const char* description,
               const std::shared_ptr<KeyFlags>& flags, Action action, int* exit_code) {
   CLI::App* command = app.add_subcommand(name, description);
   flags->client.AddTo(*command);
+  flags->client.AddKeyspaceTo(*command);
   command->add_option("--format", flags->format, "Of keys and values: text, hex or escaped")
       ->capture_default_str();
   command->callback([flags, action, exit_code] {
@@ -138,8 +139,8 @@ CLI::App* Add(CLI::App& app, const char* name, const char* description,
       return;
     }
     const auto session = ClientSession::Open(flags->client);
-    const Status status =
-        session.ok() ? action(*flags, format.value(), *session.value()) : session.status();
+    Status status = session.ok() ? session.value()->FindKeyspace() : session.status();
+    if (status.ok()) status = action(*flags, format.value(), *session.value());
     if (!status.ok()) *exit_code = Fail(status);
   });
   return command;

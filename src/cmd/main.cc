@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   rutile::cmd::AddServe(app, &exit_code);
   rutile::cmd::AddPlayground(app, &exit_code);
   rutile::cmd::AddKeyCommands(app, &exit_code);
+  rutile::cmd::AddKeyspace(app, &exit_code);
   rutile::cmd::AddTxn(app, &exit_code);
   rutile::cmd::AddGc(app, &exit_code);
   rutile::cmd::AddStatus(app, &exit_code);

@@ -28,6 +28,7 @@ struct Flags {
   int nodes = 3;
   std::string dir = {};
   int base_port = 0;
+  std::string api_version = "v1";
 };
 
 struct Node {
@@ -72,7 +73,7 @@ Result<std::vector<Node>> ChoosePorts(const Flags& flags, const std::string& dir
 }
 
 std::vector<std::string> ServeArguments(const Node& node, const std::vector<Node>& nodes,
-                                        const std::string& dir) {
+                                        const Flags& flags, const std::string& dir) {
   std::string cluster;
   for (const Node& member : nodes) {
     cluster += (cluster.empty() ? "" : ",") + member.name + "=" + member.address();
@@ -82,7 +83,8 @@ std::vector<std::string> ServeArguments(const Node& node, const std::vector<Node
           "--listen",        node.address(),
           "--status-listen", "127.0.0.1:" + std::to_string(node.status_port),
           "--data",          dir + "/" + node.name,
-          "--cluster",       cluster};
+          "--cluster",       cluster,
+          "--api-version",   flags.api_version};
 }
 
 // Starts this very program once more. The child dies with its parent, and a Ctrl-C at the terminal
@@ -114,18 +116,26 @@ pid_t Spawn(const std::vector<std::string>& arguments, const std::string& log_pa
 }
 
 // Ready when a write went through and placement has a leader.
-Status WaitReady(const std::vector<Node>& nodes) {
+Status WaitReady(const std::vector<Node>& nodes, bool has_keyspaces) {
   ClientFlags flags;
+  if (has_keyspaces) flags.keyspace = "DEFAULT";
   flags.endpoints.clear();
   for (const Node& node : nodes) {
     flags.endpoints += (flags.endpoints.empty() ? "" : ",") + node.address();
   }
   flags.timeout_ms = 30'000;
   RUTILE_ASSIGN_OR_RETURN(const auto session, ClientSession::Open(flags));
+  // Nobody can say where a keyspace is before placement has a leader.
+  constexpr int kTries = 600;
+  Status found = session->FindKeyspace();
+  for (int i = 0; !found.ok() && i < kTries; ++i) {
+    ::usleep(50'000);
+    found = session->FindKeyspace();
+  }
+  RUTILE_RETURN_IF_ERROR(found);
   RUTILE_RETURN_IF_ERROR(client::Await(session->client(), &client::RawClient::Delete,
                                        "\xff\xffrutile-playground-ready"));
   // The write needed the keys' region only; placement elects its leader by itself.
-  constexpr int kTries = 600;
   for (int i = 0; i < kTries; ++i) {
     const Result<std::string> answer =
         session->Call(nodes.front().address(), "/pdpb.PD/GetMembers", {}, Seconds(1));
@@ -174,7 +184,8 @@ void WaitForSignal(std::vector<Node>& nodes, const sigset_t& signals, const std:
   }
 }
 
-void PrintWhere(const std::vector<Node>& nodes, const std::string& dir, bool ephemeral) {
+void PrintWhere(const std::vector<Node>& nodes, const std::string& dir, bool ephemeral,
+                const char* keyspace) {
   std::string endpoints;
   std::printf("\n%zu nodes are up:\n", nodes.size());
   for (const Node& node : nodes) {
@@ -185,9 +196,9 @@ void PrintWhere(const std::vector<Node>& nodes, const std::string& dir, bool eph
   }
   std::printf("\nTiKV clients connect to placement at  %s\n", endpoints.c_str());
   std::printf(
-      "from a shell:\n  export RUTILE_ENDPOINTS=%s\n  rutile put hello world && rutile get "
+      "from a shell:\n  export RUTILE_ENDPOINTS=%s\n  rutile put%s hello world && rutile get%s "
       "hello && rutile status\n",
-      endpoints.c_str());
+      endpoints.c_str(), keyspace, keyspace);
   std::printf("\ndata in %s%s; Ctrl-C stops\n", dir.c_str(),
               ephemeral ? " (removed at the end)" : "");
   std::fflush(stdout);
@@ -201,6 +212,9 @@ int RunPlayground(const Flags& flags) {
     return Fail(Status(Code::kInvalidArgument, "--base-port " + std::to_string(flags.base_port) +
                                                    ": 1 to 65000, or 0 for any that are free"));
   }
+  const Result<codec::ApiVersion> api = codec::ParseApiVersion(flags.api_version);
+  if (!api.ok()) return Fail(api.status().WithContext("--api-version"));
+  const bool has_keyspaces = api.value() == codec::ApiVersion::kV2;
   std::string dir = flags.dir;
   const bool ephemeral = dir.empty();
   std::error_code error;
@@ -222,11 +236,11 @@ int RunPlayground(const Flags& flags) {
   for (const int signal : {SIGINT, SIGTERM}) sigaddset(&signals, signal);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   for (Node& node : nodes) {
-    node.pid = Spawn(ServeArguments(node, nodes, dir), dir + "/" + node.name + ".log");
+    node.pid = Spawn(ServeArguments(node, nodes, flags, dir), dir + "/" + node.name + ".log");
   }
-  const Status ready = WaitReady(nodes);
+  const Status ready = WaitReady(nodes, has_keyspaces);
   if (ready.ok()) {
-    PrintWhere(nodes, dir, ephemeral);
+    PrintWhere(nodes, dir, ephemeral, has_keyspaces ? " --keyspace DEFAULT" : "");
     WaitForSignal(nodes, signals, dir);
     std::printf("stopping\n");
     std::fflush(stdout);
@@ -255,6 +269,8 @@ void AddPlayground(CLI::App& app, int* exit_code) {
   command->add_option("--base-port", flags->base_port,
                       "Nodes listen from this port on, their status pages 100 above (default: any "
                       "that are free)");
+  command->add_option("--api-version", flags->api_version, "Of the keys: v1, or v2 with keyspaces")
+      ->capture_default_str();
   command->callback([flags, exit_code] { *exit_code = RunPlayground(*flags); });
 }
 

@@ -67,6 +67,11 @@ class Flags(ClusterTest):
                           '--name n9', 'no node of that name')
         self.assertFalse(os.path.exists(self.path('data')), 'a refused start left a directory')
 
+    def test_api_versions(self):
+        self.assert_error(self.refused('--api-version', 'v3'), 2, '--api-version', 'v1 and v2')
+        self.assert_error(run('playground', '--api-version', '2'), 2, '--api-version', 'v1 and v2')
+        self.assert_error(run('gc', '--api-version', ''), 2, '--api-version', 'v1 and v2')
+
     def test_playground(self):
         self.assert_error(run('playground', '--nodes', '0'), 2, '--nodes', '1 to 7')
         self.assert_error(run('playground', '--nodes', '8'), 2, '--nodes', '1 to 7')

@@ -12,7 +12,10 @@ std::optional<std::string> Unserved(const kvrpcpb::Context& context, const Serve
   const std::string refusal = "ApiVersionNotMatched: API version " + asked + " is not served";
   if (served.api == codec::ApiVersion::kV2) {
     if (context.api_version() == kvrpcpb::V2) return std::nullopt;
-    return refusal + " by this cluster, which holds keyspaces of V2; tell the client to use V2";
+    return refusal +
+           " by this cluster, which holds keyspaces of V2; tell the client to use V2 and a "
+           "keyspace "
+           "(--keyspace of rutile's own commands)";
   }
   switch (context.api_version()) {
     case kvrpcpb::V1: return std::nullopt;
