@@ -16,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/pingcap/kvproto/pkg/kvrpcpb"
 )
 
 const (
@@ -48,6 +50,7 @@ type process struct {
 // not two at once for the same node.
 type Cluster struct {
 	Nodes []*Node
+	API   kvrpcpb.APIVersion // What its clients use: V1 or V2.
 
 	binary string
 	dir    string
@@ -55,7 +58,8 @@ type Cluster struct {
 }
 
 // Start runs a fresh cluster of `binary` and waits until it takes a write (30 s at most). On an
-// error nothing is left running, and the error names the directory with the logs.
+// error nothing is left running, and the error names the directory with the logs. It holds keyspaces
+// (API V2) if RUTILE_API_VERSION says "v2".
 func Start(ctx context.Context, binary string) (*Cluster, error) {
 	binary, err := filepath.Abs(binary)
 	if err != nil {
@@ -72,7 +76,7 @@ func Start(ctx context.Context, binary string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{binary: binary, dir: dir}
+	c := &Cluster{binary: binary, dir: dir, API: apiVersion()}
 	if os.Getenv(secureFlag) != "" {
 		if c.flags, err = secure(dir); err != nil {
 			return nil, err
@@ -98,6 +102,25 @@ func Start(ctx context.Context, binary string) (*Cluster, error) {
 		return nil, fmt.Errorf("%w\n%s", err, c.LogTails())
 	}
 	return c, nil
+}
+
+func apiVersion() kvrpcpb.APIVersion {
+	if os.Getenv("RUTILE_API_VERSION") == "v2" {
+		return kvrpcpb.APIVersion_V2
+	}
+	return kvrpcpb.APIVersion_V1
+}
+
+// HasKeyspaces tells whether the cluster is one of API V2.
+func (c *Cluster) HasKeyspaces() bool { return c.API == kvrpcpb.APIVersion_V2 }
+
+// Run runs the program itself as a client of the cluster, as a user would from a shell: `rutile
+// ARG...`. It returns what was printed.
+func (c *Cluster) Run(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, c.binary, args...)
+	cmd.Env = append(os.Environ(), "RUTILE_ENDPOINTS="+strings.Join(c.Endpoints(), ","))
+	output, err := cmd.CombinedOutput()
+	return string(output), err
 }
 
 // Endpoints are the addresses for clients: each node serves placement and the store on one port.
@@ -127,6 +150,9 @@ func (c *Cluster) Restart(node *Node) error {
 	}
 	cmd := exec.Command(c.binary, append([]string{"serve", "--name", node.Name, "--listen", node.Addr,
 		"--data", node.dataDir, "--cluster", strings.Join(members, ",")}, c.flags...)...)
+	if c.HasKeyspaces() {
+		cmd.Args = append(cmd.Args, "--api-version", "v2")
+	}
 	cmd.Stdout, cmd.Stderr = log, log
 	// The node dies with this process, however that ends.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

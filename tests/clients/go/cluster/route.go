@@ -22,12 +22,15 @@ type Route struct {
 
 	LeaderNode      *Node // Serves the region's leader.
 	PlacementLeader *Node
+
+	api kvrpcpb.APIVersion
 }
 
 // Context addresses `peer` of the route's region as a client would.
 func (r *Route) Context(peer *metapb.Peer) *kvrpcpb.Context {
 	return &kvrpcpb.Context{
 		RegionId: r.Region.Id, RegionEpoch: r.Region.RegionEpoch, Peer: peer, ClusterId: r.ClusterID,
+		ApiVersion: r.api,
 	}
 }
 
@@ -99,7 +102,7 @@ func (c *Cluster) Route(ctx context.Context, key []byte) (*Route, error) {
 	}
 	return &Route{
 		ClusterID: p.header.ClusterId, Region: found.Region, Leader: found.Leader,
-		LeaderNode: node, PlacementLeader: p.leader,
+		LeaderNode: node, PlacementLeader: p.leader, api: c.API,
 	}, nil
 }
 
@@ -163,7 +166,11 @@ func (c *Cluster) WaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	for {
-		err := c.tryPut(ctx, []byte("cluster-is-ready"), []byte("yes"))
+		key := []byte("cluster-is-ready")
+		if c.HasKeyspaces() {
+			key = append([]byte{'r', 0, 0, 0}, key...)
+		}
+		err := c.tryPut(ctx, key, []byte("yes"))
 		if err == nil {
 			return nil
 		}

@@ -51,11 +51,26 @@ func Quiet() {
 	}
 }
 
-// Client opens a client of the cluster and closes it with the test.
+// defaultKeyspace is there in every cluster with keyspaces.
+const defaultKeyspace = "DEFAULT"
+
+// Client opens a client of the cluster, of its default keyspace if it has keyspaces, and closes it
+// with the test. Options come on top.
 func (c *Cluster) Client(t testing.TB, opts ...rawkv.ClientOpt) *rawkv.Client {
 	t.Helper()
+	return c.ClientAt(t, c.Endpoints(), opts...)
+}
+
+// ClientAt is Client with some of the endpoints.
+func (c *Cluster) ClientAt(t testing.TB, endpoints []string,
+	opts ...rawkv.ClientOpt) *rawkv.Client {
+	t.Helper()
+	if c.HasKeyspaces() {
+		opts = append([]rawkv.ClientOpt{
+			rawkv.WithAPIVersion(c.API), rawkv.WithKeyspace(defaultKeyspace)}, opts...)
+	}
 	opts = append(opts, rawkv.WithSecurity(config.GetGlobalConfig().Security))
-	client, err := rawkv.NewClientWithOpts(t.Context(), c.Endpoints(), opts...)
+	client, err := rawkv.NewClientWithOpts(t.Context(), endpoints, opts...)
 	if err != nil {
 		t.Fatalf("a client cannot start: %v", err)
 	}
@@ -63,10 +78,14 @@ func (c *Cluster) Client(t testing.TB, opts ...rawkv.ClientOpt) *rawkv.Client {
 	return client
 }
 
-// TxnClient opens a client for transactions and closes it with the test.
-func (c *Cluster) TxnClient(t testing.TB) *txnkv.Client {
+// TxnClient opens a client for transactions, as Client does one for raw keys.
+func (c *Cluster) TxnClient(t testing.TB, opts ...txnkv.ClientOpt) *txnkv.Client {
 	t.Helper()
-	client, err := txnkv.NewClient(c.Endpoints())
+	if c.HasKeyspaces() {
+		opts = append([]txnkv.ClientOpt{
+			txnkv.WithAPIVersion(c.API), txnkv.WithKeyspace(defaultKeyspace)}, opts...)
+	}
+	client, err := txnkv.NewClient(c.Endpoints(), opts...)
 	if err != nil {
 		t.Fatalf("a client cannot start: %v", err)
 	}

@@ -25,6 +25,14 @@ func key(t *testing.T, format string, args ...any) []byte {
 	return []byte(t.Name() + "/" + fmt.Sprintf(format, args...))
 }
 
+// sent is a key as the client sends it: behind the prefix of its keyspace, if there is one.
+func sent(key []byte) []byte {
+	if servers.HasKeyspaces() {
+		return append([]byte{'r', 0, 0, 0}, key...)
+	}
+	return key
+}
+
 // prefixEnd is the first key after all that begin with the test's name.
 func prefixEnd(t *testing.T) []byte { return []byte(t.Name() + "0") }
 

@@ -240,7 +240,7 @@ func TestChecksum(t *testing.T) {
 	table := crc64.MakeTable(crc64.ECMA)
 	var want rawkv.RawChecksum
 	for i := range count {
-		pair := append(key(t, "%04d", i), fmt.Appendf(nil, "value %d", i)...)
+		pair := append(sent(key(t, "%04d", i)), fmt.Appendf(nil, "value %d", i)...)
 		want.Crc64Xor ^= crc64.Checksum(pair, table)
 		want.TotalKvs++
 		want.TotalBytes += uint64(len(pair))

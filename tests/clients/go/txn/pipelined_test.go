@@ -13,6 +13,9 @@ import (
 // beginPipelined begins a transaction that sends what it writes before it commits.
 func beginPipelined(t testing.TB, client *txnkv.Client) *txnkv.KVTxn {
 	t.Helper()
+	if servers.HasKeyspaces() {
+		t.Skip("this version of the client does not put the keyspace into what it flushes")
+	}
 	txn, err := client.Begin(tikv.WithDefaultPipelinedTxn())
 	if err != nil {
 		t.Fatalf("begin: %v", err)
