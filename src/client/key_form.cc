@@ -5,22 +5,16 @@
 #include "codec/memcomparable.h"
 
 namespace rutile::client {
-namespace {
-
-constexpr codec::KeyMode kMode = codec::KeyMode::kRaw;
-
-}  // namespace
-
-RawKeyForm::RawKeyForm(codec::ApiVersion api, std::uint32_t keyspace)
+KeyForm::KeyForm(codec::ApiVersion api, codec::KeyMode mode, std::uint32_t keyspace)
     : is_encoded_(api == codec::ApiVersion::kV2),
-      begin_(is_encoded_ ? codec::KeyspacePrefix(kMode, keyspace) : ""),
-      end_(is_encoded_ ? codec::KeyspaceEnd(kMode, keyspace) : "") {}
+      begin_(is_encoded_ ? codec::KeyspacePrefix(mode, keyspace) : ""),
+      end_(is_encoded_ ? codec::KeyspaceEnd(mode, keyspace) : "") {}
 
-std::string RawKeyForm::ToPlace(std::string_view sent) const {
+std::string KeyForm::ToPlace(std::string_view sent) const {
   return is_encoded_ ? codec::EncodeMemcomparable(sent) : std::string(sent);
 }
 
-Result<std::string> RawKeyForm::FromBorder(std::string_view border) const {
+Result<std::string> KeyForm::FromBorder(std::string_view border) const {
   if (!is_encoded_ || border.empty()) return std::string(border);
   std::optional<std::string> key = codec::TakeMemcomparable(&border);
   if (key) return *std::move(key);

@@ -9,11 +9,14 @@
 
 namespace rutile::client {
 
-// How the keys of a client of raw keys stand in requests, and where regions have them. In V1 all
-// forms of a key are the same.
-class RawKeyForm {
+// How the keys of a client stand in requests, and where regions have raw ones. In V1 all forms of a
+// key are the same.
+class KeyForm {
  public:
-  RawKeyForm(codec::ApiVersion api, std::uint32_t keyspace);
+  KeyForm(codec::ApiVersion api, codec::KeyMode mode, std::uint32_t keyspace);
+
+  // Whether a key is sent as the user has it.
+  bool is_plain() const { return begin_.empty(); }
 
   // A user's key as requests have it, which is how it is called below.
   std::string ToSent(std::string_view key) const { return begin_ + std::string(key); }

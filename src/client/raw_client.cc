@@ -19,9 +19,9 @@ class RawClient::Core : public Operations {
  public:
   Core(const RawClientOptions& options, Connect connect, const Clock& clock, Executor& executor)
       : Operations(options, std::move(connect), clock, executor),
-        form_(options.api, options.keyspace) {}
+        form_(options.api, codec::KeyMode::kRaw, options.keyspace) {}
 
-  const RawKeyForm& form() const { return form_; }
+  const KeyForm& form() const { return form_; }
 
   // A scan that crosses regions goes on in the next one until it has enough.
   struct ScanState {
@@ -39,7 +39,7 @@ class RawClient::Core : public Operations {
   // Where the scan goes on; empty: it is at its end.
   Result<std::string> NextOf(const ScanState& state, const Route& route) const;
 
-  const RawKeyForm form_;
+  const KeyForm form_;
 };
 
 RawClient::RawClient(const RawClientOptions& options, Connect connect, const Clock& clock,
@@ -184,7 +184,7 @@ void RawClient::Scan(const std::string& start, const std::string& end, ScanOptio
                             : "the range is empty: its start is not below its end"));
   }
   auto state = std::make_shared<Core::ScanState>();
-  const RawKeyForm& form = core_->form();
+  const KeyForm& form = core_->form();
   state->from = options.reverse ? form.ToSentEnd(start) : form.ToSent(start);
   state->end = options.reverse ? form.ToSent(end) : form.ToSentEnd(end);
   state->options = options;

@@ -15,6 +15,48 @@ constexpr std::size_t kPagePairs = 256;
 
 TxnError Over() { return {.code = TxnCode::kRefused, .message = "the transaction is over"}; }
 
+using Pairs = Transaction::Pairs;
+using PairList = std::vector<Transaction::Pair>;
+
+// Keys as users have them; false: some are not of this client's keyspace.
+bool MakeUsers(const KeyForm& form, Pairs* pairs) {
+  Pairs made;
+  for (auto& [key, value] : *pairs) {
+    if (!form.IsOurs(key)) return false;
+    made.emplace_hint(made.end(), form.ToUser(key), std::move(value));
+  }
+  *pairs = std::move(made);
+  return true;
+}
+bool MakeUsers(const KeyForm& form, PairList* pairs) {
+  for (auto& [key, value] : *pairs) {
+    if (!form.IsOurs(key)) return false;
+    key = form.ToUser(key);
+  }
+  return true;
+}
+bool MakeUsers(const KeyForm& /*form*/, Timestamp* /*commit*/) { return true; }
+
+// `done` with keys as its user has them.
+template <class T>
+TxnDone<T> ForUser(const KeyForm& form, TxnDone<T> done) {
+  if (form.is_plain()) return done;
+  return [form, done = std::move(done)](TxnResult<T> result) {
+    if (auto* error = std::get_if<TxnError>(&result)) {
+      if (form.IsOurs(error->key)) error->key = form.ToUser(error->key);
+    } else if (!MakeUsers(form, &std::get<T>(result))) {
+      return done(TxnError{.code = TxnCode::kInternal,
+                           .message = "a store answered with a key of another keyspace"});
+    }
+    done(std::move(result));
+  };
+}
+
+std::vector<std::string> Sent(const KeyForm& form, std::vector<std::string> keys) {
+  for (std::string& key : keys) key = form.ToSent(key);
+  return keys;
+}
+
 // A scan that goes on from page to page until it has enough.
 struct Scanning {
   std::shared_ptr<TxnCore> core;
@@ -106,9 +148,10 @@ void Transaction::BatchGet(std::vector<std::string> keys, TxnDone<Pairs> done) {
   if (is_over_) {
     return core_->executor().Post([done = std::move(done)] { done(Over()); });
   }
+  done = ForUser(core_->form(), std::move(done));
   Pairs own;
   std::set<std::string> stored;
-  for (std::string& key : keys) {
+  for (std::string& key : Sent(core_->form(), std::move(keys))) {
     WriteBuffer::Own value = writes_.Find(key);
     if (!value) {
       stored.insert(std::move(key));
@@ -126,18 +169,18 @@ void Transaction::BatchGet(std::vector<std::string> keys, TxnDone<Pairs> done) {
            });
 }
 
-void Transaction::Scan(std::string start, std::string end, std::size_t limit,
+void Transaction::Scan(const std::string& start, const std::string& end, std::size_t limit,
                        TxnDone<std::vector<Pair>> done) {
-  StartScan(std::move(start), std::move(end), limit, /*is_reverse=*/false, std::move(done));
+  StartScan(start, end, limit, /*is_reverse=*/false, std::move(done));
 }
 
-void Transaction::ReverseScan(std::string start, std::string end, std::size_t limit,
+void Transaction::ReverseScan(const std::string& start, const std::string& end, std::size_t limit,
                               TxnDone<std::vector<Pair>> done) {
-  StartScan(std::move(start), std::move(end), limit, /*is_reverse=*/true, std::move(done));
+  StartScan(start, end, limit, /*is_reverse=*/true, std::move(done));
 }
 
-void Transaction::StartScan(std::string start, std::string end, std::size_t limit, bool is_reverse,
-                            TxnDone<std::vector<Pair>> done) {
+void Transaction::StartScan(const std::string& start, const std::string& end, std::size_t limit,
+                            bool is_reverse, TxnDone<std::vector<Pair>> done) {
   if (is_over_) {
     return core_->executor().Post([done = std::move(done)] { done(Over()); });
   }
@@ -147,17 +190,27 @@ void Transaction::StartScan(std::string start, std::string end, std::size_t limi
   auto scan = std::make_shared<Scanning>();
   scan->core = core_;
   scan->at = start_;
-  scan->from = std::move(start);
-  scan->to = std::move(end);
+  scan->from = core_->form().ToSent(start);
+  scan->to = core_->form().ToSentEnd(end);
   scan->is_reverse = is_reverse;
   scan->limit = limit;
   scan->own = writes_;
-  scan->done = std::move(done);
+  scan->done = ForUser(core_->form(), std::move(done));
   ScanOn(scan);
 }
 
+void Transaction::Put(const std::string& key, std::string value) {
+  writes_.Put(core_->form().ToSent(key), std::move(value));
+}
+
+void Transaction::Insert(const std::string& key, std::string value) {
+  writes_.Insert(core_->form().ToSent(key), std::move(value));
+}
+
+void Transaction::Delete(const std::string& key) { writes_.Delete(core_->form().ToSent(key)); }
+
 void Transaction::LockKeys(const std::vector<std::string>& keys) {
-  for (const std::string& key : keys) writes_.Lock(key);
+  for (const std::string& key : Sent(core_->form(), keys)) writes_.Lock(key);
 }
 
 void Transaction::Lock(const std::vector<std::string>& keys, const LockOptions& options,
@@ -167,8 +220,9 @@ void Transaction::Lock(const std::vector<std::string>& keys, const LockOptions& 
   if (!is_pessimistic()) {
     refused = {.code = TxnCode::kRefused, .message = "only a pessimistic transaction locks keys"};
   }
-  core_->executor().Post([held = held_, keys = std::set<std::string>(keys.begin(), keys.end()),
-                          options, refused, done = std::move(done)] {
+  const std::vector<std::string> sent = Sent(core_->form(), keys);
+  core_->executor().Post([held = held_, keys = std::set<std::string>(sent.begin(), sent.end()),
+                          options, refused, done = ForUser(core_->form(), std::move(done))] {
     if (refused) return done(*refused);
     held->Lock(keys, options, done);
   });
@@ -179,7 +233,8 @@ void Transaction::Commit(TxnDone<Timestamp> done) {
     return core_->executor().Post([done = std::move(done)] { done(Over()); });
   }
   is_over_ = true;
-  core_->executor().Post([core = core_, held = held_, done = std::move(done),
+  core_->executor().Post([core = core_, held = held_,
+                          done = ForUser(core_->form(), std::move(done)),
                           commitment = Commitment{.start = start_,
                                                   .began = began_,
                                                   .options = options_,

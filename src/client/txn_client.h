@@ -72,6 +72,7 @@ struct TxnClientOptions {
   bool await_all_keys = false;
   // What the cluster was started with.
   codec::ApiVersion api = codec::ApiVersion::kV1;
+  std::uint32_t keyspace = 0;  // Of V2: the one whose keys transactions read and write.
 };
 
 // How keys are locked.
@@ -112,19 +113,18 @@ class Transaction {
   // Only the keys that exist.
   void BatchGet(std::vector<std::string> keys, TxnDone<Pairs> done);
   // From `start` on to below `end` (empty: no end), at most `limit`.
-  void Scan(std::string start, std::string end, std::size_t limit, TxnDone<std::vector<Pair>> done);
+  void Scan(const std::string& start, const std::string& end, std::size_t limit,
+            TxnDone<std::vector<Pair>> done);
   // From below `end` (empty: from the last key) down to `start`, at most `limit`.
-  void ReverseScan(std::string start, std::string end, std::size_t limit,
+  void ReverseScan(const std::string& start, const std::string& end, std::size_t limit,
                    TxnDone<std::vector<Pair>> done);
 
   // --- Writes.
 
-  void Put(std::string key, std::string value) { writes_.Put(std::move(key), std::move(value)); }
+  void Put(const std::string& key, std::string value);
   // A put that makes the commit fail with kAlreadyExists if the key exists.
-  void Insert(std::string key, std::string value) {
-    writes_.Insert(std::move(key), std::move(value));
-  }
-  void Delete(std::string key) { writes_.Delete(std::move(key)); }
+  void Insert(const std::string& key, std::string value);
+  void Delete(const std::string& key);
   // Conflicts with others' writes of these keys as if it wrote them, and does not.
   void LockKeys(const std::vector<std::string>& keys);
 
@@ -155,15 +155,15 @@ class Transaction {
   friend class TxnClient;
   Transaction(std::shared_ptr<TxnCore> core, const TransactionOptions& options, Timestamp start,
               Instant began);
-  void StartScan(std::string start, std::string end, std::size_t limit, bool is_reverse,
-                 TxnDone<std::vector<Pair>> done);
+  void StartScan(const std::string& start, const std::string& end, std::size_t limit,
+                 bool is_reverse, TxnDone<std::vector<Pair>> done);
 
   const std::shared_ptr<TxnCore> core_;
   const TransactionOptions options_;
   const Timestamp start_;
   const Instant began_;                    // Not after the start by the oracle.
   const std::shared_ptr<HeldLocks> held_;  // Null: optimistic.
-  WriteBuffer writes_;
+  WriteBuffer writes_;                     // By keys as they are sent.
   bool is_over_ = false;
 };
 

@@ -107,6 +107,32 @@ TEST_F(TxnClientTest, AScanGoesOverRegionsAndMergesItsOwnWrites) {
   EXPECT_EQ("", scan("d", "c", 3));
 }
 
+TEST_F(TxnClientTest, InAKeyspaceKeysAreSentBehindItsPrefixAndReadWithoutIt) {
+  Connect({.api = codec::ApiVersion::kV2, .keyspace = 0x616263});
+  stores_.data = {{"xabba", "other"}, {"xabca", "old"}, {"xabcb", "old"}, {"xabda", "other"}};
+  auto transaction = BeginWriting({"b", "c"});
+  EXPECT_EQ("old", Get(*transaction, "a"));
+  EXPECT_EQ("1", Get(*transaction, "c"));
+  EXPECT_EQ("a=old b=1 c=1 ", Scanned(*transaction, &Transaction::Scan, "", "", 100));
+  EXPECT_EQ("c=1 b=1 a=old ", Scanned(*transaction, &Transaction::ReverseScan, "", "", 100));
+  const auto scan = Last<kvrpcpb::ScanRequest>("KvScan");
+  EXPECT_EQ("xabd", scan.start_key());
+  EXPECT_EQ("xabc", scan.end_key());
+  EXPECT_EQ(kvrpcpb::V2, scan.context().api_version());
+  EXPECT_EQ("committed", Commit(*transaction));
+  EXPECT_THAT(stores_.calls, Contains("KvPrewrite xabcb xabcc"));
+}
+
+TEST_F(TxnClientTest, InAKeyspaceAnErrorNamesTheUsersKey) {
+  Connect({.api = codec::ApiVersion::kV2, .keyspace = 0x616263});
+  kvrpcpb::KeyError exists;
+  exists.mutable_already_exist()->set_key("xabca");
+  stores_.answers["KvPrewrite"] = {PrewriteError(exists)};
+  auto transaction = BeginWriting({"a"});
+  const auto result = Await<Timestamp>([&](auto done) { transaction->Commit(std::move(done)); });
+  EXPECT_EQ("a", std::get<TxnError>(result).key);
+}
+
 TEST_F(TxnClientTest, AReverseScanGoesDownOverRegionsAndMergesItsOwnWrites) {
   stores_.data = {{"a", "old"}, {"b", "old"}, {"n", "old"}, {"o", "old"}, {"p", "old"}};
   auto transaction = BeginWriting({"b", "c", "q"});

@@ -33,6 +33,7 @@ TxnCore::TxnCore(const TxnClientOptions& options, Connect connect, const Clock& 
                  Random& random, Executor& executor)
     : Operations(ToRawOptions(options), std::move(connect), clock, executor),
       txn_options_(options),
+      form_(options.api, codec::KeyMode::kTransactional, options.keyspace),
       random_(random) {}
 
 void TxnCore::GetTimestamp(Instant deadline, std::function<void(Result<Timestamp>)> done) {

@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "base/time.h"
+#include "client/key_form.h"
 #include "client/operation.h"
 #include "client/txn_client.h"
 #include "client/txn_error.h"
@@ -34,6 +35,8 @@ class TxnCore : public Operations {
           Executor& executor);
 
   const TxnClientOptions& txn_options() const { return txn_options_; }
+  // Of what users of transactions say; everything within has keys as they are sent.
+  const KeyForm& form() const { return form_; }
   using Operations::executor;
   Instant Now() const { return clock().Now(); }
   Instant NewDeadline() const { return Now() + txn_options_.timeout; }
@@ -108,6 +111,7 @@ class TxnCore : public Operations {
   std::shared_ptr<TxnCore> Self() { return std::static_pointer_cast<TxnCore>(shared_from_this()); }
 
   const TxnClientOptions txn_options_;
+  const KeyForm form_;
   Random& random_;
   std::size_t endpoint_ = 0;  // Of placement's: which answered last. On the executor.
 };

@@ -9,6 +9,24 @@
 #include "proto/pdpb.pb.h"
 
 namespace rutile::cmd {
+namespace {
+
+void SetKeyspace(std::uint32_t keyspace, client::ClientOptions* options) {
+  options->raw.api = options->txn.api = codec::ApiVersion::kV2;
+  options->raw.keyspace = options->txn.keyspace = keyspace;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<client::Client>> OpenClient(const ClientFlags& flags,
+                                                   client::ClientOptions options) {
+  if (!flags.keyspace.empty()) {
+    RUTILE_ASSIGN_OR_RETURN(const auto session, ClientSession::Open(flags));
+    RUTILE_ASSIGN_OR_RETURN(const std::optional<std::uint32_t> keyspace, session->FindKeyspace());
+    SetKeyspace(*keyspace, &options);
+  }
+  return client::Client::Open(std::move(options));
+}
 
 void ClientFlags::AddTo(CLI::App& command) {
   command.add_option("--endpoint,--endpoints", endpoints, "Nodes to ask first: host:port,...")
@@ -63,8 +81,8 @@ void ClientSession::Use(std::unique_ptr<client::Client> client) {
   connections_.emplace(client_->connect());
 }
 
-Status ClientSession::FindKeyspace() {
-  if (flags_.keyspace.empty()) return {};
+Result<std::optional<std::uint32_t>> ClientSession::FindKeyspace() {
+  if (flags_.keyspace.empty()) return std::optional<std::uint32_t>();
   keyspacepb::LoadKeyspaceRequest request;
   request.set_name(flags_.keyspace);
   RUTILE_ASSIGN_OR_RETURN(const std::string bytes, CallAny("/keyspacepb.Keyspace/LoadKeyspace",
@@ -76,9 +94,14 @@ Status ClientSession::FindKeyspace() {
   if (response.header().has_error()) {
     return Status(Code::kNotFound, response.header().error().message());
   }
+  return std::optional<std::uint32_t>(response.keyspace().id());
+}
+
+Status ClientSession::UseKeyspace() {
+  RUTILE_ASSIGN_OR_RETURN(const std::optional<std::uint32_t> keyspace, FindKeyspace());
+  if (!keyspace) return {};
   client::ClientOptions options = flags_.ToOptions();
-  options.raw.api = codec::ApiVersion::kV2;
-  options.raw.keyspace = response.keyspace().id();
+  SetKeyspace(*keyspace, &options);
   RUTILE_ASSIGN_OR_RETURN(auto client, client::Client::Open(std::move(options)));
   Use(std::move(client));
   return {};
@@ -120,10 +143,10 @@ Result<std::string> ClientSession::Call(const std::string& address, const std::s
                                         const std::string& request, Duration timeout) {
   return client::Await<Result<std::string>>([&](const auto& done) {
     connections_->To(address).Call(method, request, timeout,
-                                  [done](Status status, std::string response) {
-                                    if (!status.ok()) return done(std::move(status));
-                                    done(std::move(response));
-                                  });
+                                   [done](Status status, std::string response) {
+                                     if (!status.ok()) return done(std::move(status));
+                                     done(std::move(response));
+                                   });
   });
 }
 

@@ -37,9 +37,10 @@ class ClientSession {
   static Result<std::unique_ptr<ClientSession>> Open(const ClientFlags& flags);
 
   client::RawClient& client() { return client_->raw(); }
-  // Looks the flags' keyspace up, if they name one: from then on the client's keys are those in it.
-  // Before the first operation.
-  Status FindKeyspace();
+  // The id of the flags' keyspace, if they name one.
+  Result<std::optional<std::uint32_t>> FindKeyspace();
+  // From then on the client's keys are those of that keyspace. Before the first operation.
+  Status UseKeyspace();
   // Calls `method` of the members of placement, those at the endpoints first, until one carries it
   // out: what changes something only the leader does, and others say that they have done nothing.
   Result<std::string> CallAny(const std::string& method, const std::string& request);
@@ -61,5 +62,9 @@ class ClientSession {
   std::unique_ptr<client::Client> client_;
   std::optional<client::Connections> connections_;
 };
+
+// A client of the flags' keyspace, if they name one, which is looked up then.
+Result<std::unique_ptr<client::Client>> OpenClient(const ClientFlags& flags,
+                                                   client::ClientOptions options);
 
 }  // namespace rutile::cmd

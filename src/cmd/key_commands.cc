@@ -139,7 +139,7 @@ CLI::App* Add(CLI::App& app, const char* name, const char* description,
       return;
     }
     const auto session = ClientSession::Open(flags->client);
-    Status status = session.ok() ? session.value()->FindKeyspace() : session.status();
+    Status status = session.ok() ? session.value()->UseKeyspace() : session.status();
     if (status.ok()) status = action(*flags, format.value(), *session.value());
     if (!status.ok()) *exit_code = Fail(status);
   });

@@ -127,10 +127,10 @@ Status WaitReady(const std::vector<Node>& nodes, bool has_keyspaces) {
   RUTILE_ASSIGN_OR_RETURN(const auto session, ClientSession::Open(flags));
   // Nobody can say where a keyspace is before placement has a leader.
   constexpr int kTries = 600;
-  Status found = session->FindKeyspace();
+  Status found = session->UseKeyspace();
   for (int i = 0; !found.ok() && i < kTries; ++i) {
     ::usleep(50'000);
-    found = session->FindKeyspace();
+    found = session->UseKeyspace();
   }
   RUTILE_RETURN_IF_ERROR(found);
   RUTILE_RETURN_IF_ERROR(client::Await(session->client(), &client::RawClient::Delete,

@@ -259,6 +259,7 @@ void AddTxn(CLI::App& app, int* exit_code) {
   CLI::App* command = app.add_subcommand(
       "txn", "Transactions, by commands that are typed or on standard input; one is help");
   flags->client.AddTo(*command);
+  flags->client.AddKeyspaceTo(*command);
   command->add_option("--format", flags->format, "Of keys and values: text, hex or escaped")
       ->capture_default_str();
   command->add_option("--limit", flags->limit, "Most pairs that a scan lists")
@@ -278,7 +279,7 @@ void AddTxn(CLI::App& app, int* exit_code) {
     client::ClientOptions options = flags->client.ToOptions();
     // Who has been told that it is committed finds no locks of it.
     options.txn.await_all_keys = true;
-    const auto client = client::Client::Open(std::move(options));
+    const auto client = OpenClient(flags->client, std::move(options));
     if (!client.ok()) {
       *exit_code = Fail(client.status());
       return;

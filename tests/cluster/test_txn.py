@@ -47,6 +47,22 @@ class Shell(ClusterTest):
         self.assert_ok(self.script('delete k', 'insert k w', at=at))
         self.assert_ok(self.script('get k', at=at), 'w\n')
 
+    def test_transactions_of_a_keyspace(self):
+        at = self.serving('data', '--api-version', 'v2').address
+        self.assert_ok(run('keyspace', 'create', 'a', at=at), 'keyspace a has id 1\n')
+        self.assert_ok(run('put', '--keyspace', 'a', 'k', 'raw', at=at))
+        here, there = ('--keyspace', 'a'), ('--keyspace', 'DEFAULT')
+        self.assert_ok(self.script('begin', 'put k v', 'put l w', 'scan', 'rscan', 'commit',
+                                   at=at, flags=here))
+        self.assert_ok(self.script('scan', at=at, flags=here), 'k\tv\nl\tw\n')
+        self.assert_ok(self.script('rscan', at=at, flags=here), 'l\tw\nk\tv\n')
+        self.assert_error(self.script('insert k x', at=at, flags=here), 1, 'already-exists', 'key k')
+        self.assert_ok(self.script('scan', at=at, flags=there), '')
+        self.assert_ok(run('scan', '--keyspace', 'a', at=at), 'k\traw\n')
+        self.assert_error(self.script('get k', at=at, flags=('--keyspace', 'b')), 1,
+                          'keyspace does not exist: b')
+        self.assert_error(self.script('get k', at=at), 2, 'ApiVersionNotMatched', '--keyspace')
+
     def test_a_script_ends_with_its_first_mistake(self):
         at = self.serving().address
         for line, words in {'frobnicate k': ("unknown command 'frobnicate'", 'help'),

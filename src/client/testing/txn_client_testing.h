@@ -81,7 +81,7 @@ class TxnClientTest : public WithFakeStores {
   }
   // By either scan: "key=value " and so on.
   std::string Scanned(Transaction& transaction,
-                      void (Transaction::*scan)(std::string, std::string, std::size_t,
+                      void (Transaction::*scan)(const std::string&, const std::string&, std::size_t,
                                                 TxnDone<std::vector<Transaction::Pair>>),
                       const char* from, const char* to, std::size_t limit) {
     std::string text;
