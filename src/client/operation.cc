@@ -14,7 +14,8 @@ Route ToRoute(const metapb::Region& region, std::uint64_t leader) {
               .start_key = region.start_key(),
               .end_key = region.end_key(),
               .conf_version = region.region_epoch().conf_ver(),
-              .version = region.region_epoch().version()};
+              .version = region.region_epoch().version(),
+              .has_leader = leader != 0};
   for (const metapb::Peer& peer : region.peers()) {
     if (peer.id() == leader) route.target = route.peers.size();
     route.peers.push_back({.id = PeerId(peer.id()), .store = StoreId(peer.store_id())});
@@ -41,7 +42,7 @@ void Operations::Start(const std::shared_ptr<Attempt>& attempt) {
   attempt->before = false;
   std::optional<Route> route = Known(attempt->where);
   if (!route) return LookUp(attempt, 0, 0);
-  ChooseTarget(attempt->where, &*route);
+  ChooseTarget(*attempt, &*route);
   const StoreId store = route->peers[route->target].store;
   if (const auto address = routes_.AddressOf(store)) {
     return Send(attempt, *route, *address);
@@ -90,7 +91,7 @@ void Operations::LookUp(const std::shared_ptr<Attempt>& attempt, std::size_t end
               }
               if (route && !route->peers.empty()) {
                 self->routes_.Put(*route);
-                self->ChooseTarget(asked, &*route);
+                self->ChooseTarget(*attempt, &*route);
                 const StoreId store = route->peers[route->target].store;
                 if (const auto address = self->routes_.AddressOf(store)) {
                   return self->Send(attempt, *route, *address);
@@ -174,6 +175,8 @@ void Operations::Refused(Attempt& attempt, Status status, const Route& route) {
 
 std::optional<Status> Operations::Learn(Attempt& attempt, const errorpb::Error& error) {
   const std::string& key = attempt.where.key;
+  // A follower that cannot serve the read may be long behind.
+  attempt.asks_leader = true;
   if (error.has_raft_entry_too_large()) {
     return Status(Code::kInvalidArgument, error.message());
   }
@@ -188,9 +191,12 @@ std::optional<Status> Operations::Learn(Attempt& attempt, const errorpb::Error& 
     if (error.not_leader().has_leader()) leader = PeerId(error.not_leader().leader().id());
     routes_.Redirect(key, leader);
   } else if (error.has_epoch_not_match() && error.epoch_not_match().current_regions_size() > 0) {
+    bool is_news = false;
     for (const metapb::Region& region : error.epoch_not_match().current_regions()) {
-      routes_.Put(ToRoute(region, 0));
+      is_news |= routes_.Put(ToRoute(region, 0));
     }
+    // Whoever knows less than the client is not who leads.
+    if (!is_news) routes_.Redirect(key, std::nullopt);
   } else if (!error.has_server_is_busy() && !error.has_disk_full()) {
     routes_.Drop(key);
   }
@@ -226,8 +232,9 @@ bool Operations::IsRepeatable(const Where& where) const {
   return false;
 }
 
-void Operations::ChooseTarget(const Where& where, Route* route) {
-  if (where.effect != Where::Effect::kNone || !options_.follower_reads) return;
+void Operations::ChooseTarget(const Attempt& attempt, Route* route) {
+  if (attempt.where.effect != Where::Effect::kNone || !options_.follower_reads) return;
+  if (attempt.asks_leader) return;
   route->target = turn_.fetch_add(1, std::memory_order_relaxed) % route->peers.size();
 }
 

@@ -96,6 +96,7 @@ class Operations : public std::enable_shared_from_this<Operations> {
     std::string last_answer;  // What a store has said last of why it does not serve the request.
     bool before = false;   // The region that begins at the key is known: the one before is wanted.
     bool unknown = false;  // An attempt may have been carried out.
+    bool asks_leader = false;  // Also where followers might be asked.
     // Encodes the request for a route.
     std::function<std::string(const Route&)> encode;
     // Takes the answer in; false when it carries a region error, which is copied out.
@@ -122,7 +123,7 @@ class Operations : public std::enable_shared_from_this<Operations> {
   void SetContext(const Where& where, const Route& route, kvrpcpb::Context* context) const;
   std::optional<Route> Known(const Where& where) const;
   // The peer that is asked: of a read that any may serve, each in turn.
-  void ChooseTarget(const Where& where, Route* route);
+  void ChooseTarget(const Attempt& attempt, Route* route);
 
   End end_;  // First, so that it goes last.
   const RawClientOptions options_;

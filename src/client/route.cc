@@ -14,6 +14,19 @@ auto Holder(Routes& routes, std::string_view key) {
   return it->second.Contains(key) ? it : routes.end();
 }
 
+// Of two that overlap.
+bool IsOlder(const Route& route, const Route& than) {
+  if (route.version != than.version) return route.version < than.version;
+  return route.region == than.region && route.conf_version < than.conf_version;
+}
+
+void KeepLeader(const Route& known, Route* route) {
+  const PeerId leader = known.peers[known.target].id;
+  for (std::size_t i = 0; i < route->peers.size(); ++i) {
+    if (route->peers[i].id == leader) route->target = i;
+  }
+}
+
 }  // namespace
 
 std::optional<Route> RouteCache::Find(std::string_view key) const {
@@ -23,16 +36,20 @@ std::optional<Route> RouteCache::Find(std::string_view key) const {
   return it->second;
 }
 
-void RouteCache::Put(Route route) {
+bool RouteCache::Put(Route route) {
   MutexLock lock(mutex_);
-  // Whatever the new region overlaps is out of date.
-  auto it = by_start_.upper_bound(route.start_key);
-  if (it != by_start_.begin() && std::prev(it)->second.Contains(route.start_key)) --it;
-  while (it != by_start_.end() && (route.end_key.empty() || it->first < route.end_key)) {
-    it = by_start_.erase(it);
+  auto first = by_start_.upper_bound(route.start_key);
+  if (first != by_start_.begin() && std::prev(first)->second.Contains(route.start_key)) --first;
+  auto last = first;
+  for (; last != by_start_.end() && (route.end_key.empty() || last->first < route.end_key);
+       ++last) {
+    if (IsOlder(route, last->second)) return false;
+    if (!route.has_leader && last->second.region == route.region) KeepLeader(last->second, &route);
   }
+  by_start_.erase(first, last);
   std::string start = route.start_key;
   by_start_.insert_or_assign(std::move(start), std::move(route));
+  return true;
 }
 
 void RouteCache::Drop(std::string_view key) {

@@ -27,6 +27,7 @@ struct Route {
   std::uint64_t version = 0;
   std::vector<Peer> peers = {};
   std::size_t target = 0;  // The peer to ask: the leader, as far as is known.
+  bool has_leader = true;  // Else `target` is any.
 
   bool Contains(std::string_view key) const {
     return key >= start_key && (end_key.empty() || key < end_key);
@@ -37,7 +38,10 @@ struct Route {
 class RouteCache {
  public:
   std::optional<Route> Find(std::string_view key) const;
-  void Put(Route route);
+  // In place of all that it overlaps, unless some of that is of a later time: who has told of it
+  // may be far behind. Returns whether it has its place. Where it has no leader the last known one
+  // is kept.
+  bool Put(Route route);
   // Forgets the region that `key` is in.
   void Drop(std::string_view key);
   // Directs further requests to another peer: the one on `leader`, or the next in turn.
