@@ -1,5 +1,6 @@
 #include "sim/cluster.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -152,9 +153,11 @@ void Cluster::OnFailure(std::size_t node, const Status& status) {
   Process& process = processes_[node];
   SimFileSystem& disk = machine(node).disk();
   // Without any space a node does not start, and its engine cannot flush; it says so, and all goes
-  // on once there is some.
-  const bool is_full =
-      status.code() == Code::kResourceExhausted && disk.capacity_bytes() < capacity_bytes(node);
+  // on once there is some. A disk that stands still may tell of it when there is.
+  const std::uint64_t exceeded = disk.exceeded_capacity_bytes();
+  const std::uint64_t least =
+      exceeded == 0 ? disk.capacity_bytes() : std::min(disk.capacity_bytes(), exceeded);
+  const bool is_full = status.code() == Code::kResourceExhausted && least < capacity_bytes(node);
   if (disk.has_power() && !process.may_fail && !is_full && !damaged_.contains(node)) {
     const std::string what = "node " + NameOf(node) + " stopped: " + status.ToString();
     if (stopped_.insert(what).second) {

@@ -173,6 +173,7 @@ Status SimFileSystem::WriteInode(SimInode& inode, const std::string& path, std::
     }
   }
   if (fits) return {};
+  exceeded_capacity_ = options_.capacity_bytes;
   return Error(Code::kResourceExhausted, "write", path, "No space left on device");
 }
 

@@ -90,6 +90,9 @@ class SimFileSystem final : public FileSystem {
   void SetFailureRate(Operation operation, std::uint32_t per_million);
   void SetCapacity(std::uint64_t bytes) { options_.capacity_bytes = bytes; }
   std::uint64_t capacity_bytes() const { return options_.capacity_bytes; }
+  // What it was when a write last found no space, which its caller may hear of much later: zero if
+  // none has.
+  std::uint64_t exceeded_capacity_bytes() const { return exceeded_capacity_; }
   void SetLatency(Operation operation, const Latency& latency);
   // From now on syncs report success and do nothing, as those of a disk with a cache that it does
   // not own up to. No software survives it: for trying out those who should notice.
@@ -146,6 +149,7 @@ class SimFileSystem final : public FileSystem {
   Names names_;
   // Bytes of all files with a name. Nothing: to be counted anew.
   mutable std::optional<std::uint64_t> used_;
+  std::uint64_t exceeded_capacity_ = 0;
   Names durable_names_;
   std::vector<NameChange> name_changes_;  // Lead from durable_names_ to names_.
   std::set<std::string> directories_;     // The root is not among them.

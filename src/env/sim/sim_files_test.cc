@@ -258,7 +258,9 @@ TEST_F(SimFilesTest, AFullDiskTakesWhatFits) {
   disk_.SetCapacity(8);
   EXPECT_EQ(disk_.FreeBytes().value(), 3u);
   EXPECT_TRUE(file->WriteAt(0, "ABCDE").ok());  // Overwriting needs no room.
+  EXPECT_EQ(disk_.exceeded_capacity_bytes(), 0u);
   EXPECT_EQ(file->WriteAt(4, "efghij").code(), Code::kResourceExhausted);
+  EXPECT_EQ(disk_.exceeded_capacity_bytes(), 8u);
   EXPECT_EQ(file->Size().value(), 8u);
   EXPECT_EQ(disk_.FreeBytes().value(), 0u);
   EXPECT_TRUE(disk_.Remove("f").ok());
