@@ -38,7 +38,7 @@ void HandLocksOver(Store& store, TxnScheduler& scheduler, Executor& executor, Re
         }
         return plan;
       },
-      [then = std::move(then)](TxnScheduler::Ending) mutable { then(); });
+      [then = std::move(then)](const TxnScheduler::Ending&) mutable { then(); });
 }
 
 }  // namespace rutile::store
