@@ -10,7 +10,7 @@ namespace rutile::rpc {
 //
 // Values have no history: revisions and versions are all 1, and what needs more is refused with
 // kUnimplemented (leases, old revisions, comparisons with a revision above 0). A transaction either
-// only reads, or writes one key on a condition on that same key.
+// only reads, or writes one key on a condition on that same key. `scheme`: of the members' URLs.
 void RegisterEtcdCalls(placement::Placement& placement, const std::string& scheme,
                        Methods* methods);
 

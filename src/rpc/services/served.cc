@@ -1,6 +1,14 @@
 #include "rpc/services/served.h"
 
 namespace rutile::rpc {
+namespace {
+
+std::string NotServed(kvrpcpb::APIVersion asked, const char* why) {
+  return "ApiVersionNotMatched: API version " + kvrpcpb::APIVersion_Name(asked) + " is not served" +
+         why;
+}
+
+}  // namespace
 
 std::optional<std::string> Unserved(const kvrpcpb::Context& context, const Served& served,
                                     codec::KeyMode mode) {
@@ -8,24 +16,22 @@ std::optional<std::string> Unserved(const kvrpcpb::Context& context, const Serve
     return "the request is for cluster " + std::to_string(context.cluster_id()) +
            ", this is cluster " + ToString(served.cluster);
   }
-  const std::string asked = kvrpcpb::APIVersion_Name(context.api_version());
-  const std::string refusal = "ApiVersionNotMatched: API version " + asked + " is not served";
+  const kvrpcpb::APIVersion asked = context.api_version();
   if (served.api == codec::ApiVersion::kV2) {
-    if (context.api_version() == kvrpcpb::V2) return std::nullopt;
-    return refusal +
-           " by this cluster, which holds keyspaces of V2; tell the client to use V2 and a "
-           "keyspace "
-           "(--keyspace of rutile's own commands)";
+    if (asked == kvrpcpb::V2) return std::nullopt;
+    return NotServed(asked,
+                     " by this cluster, which holds keyspaces of V2; tell the client to use V2 "
+                     "and a keyspace (--keyspace of rutile's own commands)");
   }
-  switch (context.api_version()) {
+  switch (asked) {
     case kvrpcpb::V1: return std::nullopt;
     case kvrpcpb::V1TTL:
       if (mode == codec::KeyMode::kRaw) return std::nullopt;
-      return refusal + " for transactions: it is one of raw keys; use V1";
+      return NotServed(asked, " for transactions: it is one of raw keys; use V1");
     default:
-      return refusal +
-             " by this cluster, which holds keys of V1; use V1, or a cluster that was started with "
-             "--api-version v2";
+      return NotServed(asked,
+                       " by this cluster, which holds keys of V1; use V1, or a cluster that was "
+                       "started with --api-version v2");
   }
 }
 
