@@ -27,7 +27,8 @@ struct ClientOptions {
 // A client of a cluster with all that it needs: a thread for connections, which are shared by
 // nobody, and one for waiting and callbacks.
 //
-// A cluster is for raw keys or for transactions: nothing keeps the keys of the two apart.
+// A cluster of API version V1 is for raw keys or for transactions: nothing keeps the keys of the
+// two apart. In a keyspace of one of V2 neither sees the other's.
 //
 // Safe from any thread.
 class Client {
