@@ -59,4 +59,11 @@ auto Await(Object& object, void (Object::*method)(Parameters...), Arguments&&...
   });
 }
 
+// Waits until a client, whose last call this is, has nothing under way any more.
+template <class Object>
+void AwaitClosed(Object& object) {
+  struct Closed {};
+  Await<Closed>([&](const auto& done) { object.Close([done] { done({}); }); });
+}
+
 }  // namespace rutile::client

@@ -54,9 +54,8 @@ Result<std::unique_ptr<Client>> Client::Open(ClientOptions options) {
 Client::Client(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Client::~Client() {
-  struct Ended {};
-  Await<Ended>([this](const auto& done) { parts_->txn.Close([done] { done({}); }); });
-  Await<Ended>([this](const auto& done) { parts_->raw.Close([done] { done({}); }); });
+  AwaitClosed(parts_->txn);
+  AwaitClosed(parts_->raw);
 }
 
 RawClient& Client::raw() { return parts_->raw; }

@@ -36,8 +36,9 @@ class RawClient::Core : public Operations {
   void DeleteRangeNext(const std::string& from, const std::string& end, StatusDone done);
 
  private:
-  // Where the scan goes on; empty: it is at its end.
-  Result<std::string> NextOf(const ScanState& state, const Route& route) const;
+  // Where what goes through a range goes on behind the region, up to `end`, or down to it; empty:
+  // it is through.
+  Result<std::string> NextOf(const Route& route, const std::string& end, bool reverse) const;
 
   const KeyForm form_;
 };
@@ -146,16 +147,11 @@ void RawClient::DeleteRange(const std::string& start, const std::string& end, St
 
 void RawClient::Core::DeleteRangeNext(const std::string& from, const std::string& end,
                                       StatusDone done) {
-  // Where the range, or the region, ends first. A border that makes no sense is met again below.
-  const auto stop = [this, end](const Route& route) {
-    const Result<std::string> border = form_.FromBorder(route.end_key);
-    const bool ends_here =
-        !border.ok() || border.value().empty() || (!end.empty() && end <= border.value());
-    return ends_here ? end : border.value();
-  };
-  const auto fill = [from, stop](const Route& route, kvrpcpb::RawDeleteRangeRequest* request) {
+  const auto fill = [this, from, end](const Route& route, kvrpcpb::RawDeleteRangeRequest* request) {
     request->set_start_key(from);
-    request->set_end_key(stop(route));
+    // A border that makes no sense is met again below.
+    const Result<std::string> next = NextOf(route, end, /*reverse=*/false);
+    request->set_end_key(next.ok() && !next.value().empty() ? next.value() : end);
   };
   Run<kvrpcpb::RawDeleteRangeResponse>(
       {.method = "/tikvpb.Tikv/RawDeleteRange",
@@ -166,11 +162,10 @@ void RawClient::Core::DeleteRangeNext(const std::string& from, const std::string
                                           const Route& route) {
         if (!reply.ok()) return done(reply.status());
         if (!reply.value().error().empty()) return done(ErrorOf(reply.value().error()));
-        const Result<std::string> border = form_.FromBorder(route.end_key);
-        if (!border.ok()) return done(border.status());
-        const bool is_last = border.value().empty() || (!end.empty() && end <= border.value());
-        if (is_last) return done(Status());
-        DeleteRangeNext(border.value(), end, done);
+        const Result<std::string> next = NextOf(route, end, /*reverse=*/false);
+        if (!next.ok()) return done(next.status());
+        if (next.value().empty()) return done(Status());
+        DeleteRangeNext(next.value(), end, done);
       });
 }
 
@@ -216,7 +211,7 @@ void RawClient::Core::ScanNext(const std::shared_ptr<ScanState>& state) {
           }
           state->found.emplace_back(form_.ToUser(pair.key()), std::move(*pair.mutable_value()));
         }
-        Result<std::string> next = NextOf(*state, route);
+        Result<std::string> next = NextOf(route, state->end, state->options.reverse);
         if (!next.ok()) return state->done(next.status());
         if (next.value().empty()) return state->done(std::move(state->found));
         state->from = std::move(next).value();
@@ -224,12 +219,11 @@ void RawClient::Core::ScanNext(const std::shared_ptr<ScanState>& state) {
       });
 }
 
-Result<std::string> RawClient::Core::NextOf(const ScanState& state, const Route& route) const {
-  const bool reverse = state.options.reverse;
+Result<std::string> RawClient::Core::NextOf(const Route& route, const std::string& end,
+                                            bool reverse) const {
   RUTILE_ASSIGN_OR_RETURN(std::string border,
                           form_.FromBorder(reverse ? route.start_key : route.end_key));
-  const bool is_past_end =
-      !state.end.empty() && (reverse ? border <= state.end : border >= state.end);
+  const bool is_past_end = !end.empty() && (reverse ? border <= end : border >= end);
   return is_past_end ? std::string() : border;
 }
 

@@ -45,6 +45,11 @@ void ClientFlags::AddTo(CLI::App& command) {
   command.add_option("--tls-key", tls.key, "The key to it (PEM)")->envname("RUTILE_TLS_KEY");
 }
 
+void ClientFlags::AddKeyspaceTo(CLI::App& command) {
+  command.add_option("--keyspace", keyspace,
+                     "Name of the keyspace whose keys are meant, in a cluster of API version v2");
+}
+
 std::vector<std::string> ClientFlags::EndpointList() const {
   std::vector<std::string> list;
   std::size_t begin = 0;
@@ -69,11 +74,6 @@ Result<std::unique_ptr<ClientSession>> ClientSession::Open(const ClientFlags& fl
   return std::unique_ptr<ClientSession>(new ClientSession(flags, std::move(client).value()));
 }
 
-void ClientFlags::AddKeyspaceTo(CLI::App& command) {
-  command.add_option("--keyspace", keyspace,
-                     "Name of the keyspace whose keys are meant, in a cluster of API version v2");
-}
-
 void ClientSession::Use(std::unique_ptr<client::Client> client) {
   // Its channels are the client's.
   connections_.reset();
@@ -83,8 +83,13 @@ void ClientSession::Use(std::unique_ptr<client::Client> client) {
 
 Result<std::optional<std::uint32_t>> ClientSession::FindKeyspace() {
   if (flags_.keyspace.empty()) return std::optional<std::uint32_t>();
+  RUTILE_ASSIGN_OR_RETURN(const std::uint32_t id, IdOfKeyspace(flags_.keyspace));
+  return std::optional<std::uint32_t>(id);
+}
+
+Result<std::uint32_t> ClientSession::IdOfKeyspace(const std::string& name) {
   keyspacepb::LoadKeyspaceRequest request;
-  request.set_name(flags_.keyspace);
+  request.set_name(name);
   RUTILE_ASSIGN_OR_RETURN(const std::string bytes, CallAny("/keyspacepb.Keyspace/LoadKeyspace",
                                                            request.SerializeAsString()));
   keyspacepb::LoadKeyspaceResponse response;
@@ -94,7 +99,7 @@ Result<std::optional<std::uint32_t>> ClientSession::FindKeyspace() {
   if (response.header().has_error()) {
     return Status(Code::kNotFound, response.header().error().message());
   }
-  return std::optional<std::uint32_t>(response.keyspace().id());
+  return response.keyspace().id();
 }
 
 Status ClientSession::UseKeyspace() {

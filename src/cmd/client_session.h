@@ -37,6 +37,8 @@ class ClientSession {
   static Result<std::unique_ptr<ClientSession>> Open(const ClientFlags& flags);
 
   client::RawClient& client() { return client_->raw(); }
+  // kNotFound: there is none of that name.
+  Result<std::uint32_t> IdOfKeyspace(const std::string& name);
   // The id of the flags' keyspace, if they name one.
   Result<std::optional<std::uint32_t>> FindKeyspace();
   // From then on the client's keys are those of that keyspace. Before the first operation.

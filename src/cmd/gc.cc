@@ -1,7 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <cstdio>
-#include <future>
 #include <memory>
 #include <string>
 
@@ -53,9 +52,7 @@ int RunRound(const GcFlags& flags) {
   if (!client.ok()) return Fail(client.status());
   client::GarbageRounds rounds(options, client.value()->connect(), clock, random, executor);
   const Result<client::GarbageRound> round = client::Await(rounds, &client::GarbageRounds::Run);
-  std::promise<void> closed;
-  rounds.Close([&closed] { closed.set_value(); });
-  closed.get_future().wait();
+  client::AwaitClosed(rounds);
   return round.ok() ? Print(round.value()) : Fail(round.status());
 }
 

@@ -59,15 +59,8 @@ Status SetState(const KeyspaceFlags& flags, ClientSession& session) {
                                               "'; there are ENABLED, DISABLED, ARCHIVED and "
                                               "TOMBSTONE");
   }
-  keyspacepb::LoadKeyspaceRequest load;
-  load.set_name(flags.name);
-  RUTILE_ASSIGN_OR_RETURN(
-      const auto found,
-      Ask<keyspacepb::LoadKeyspaceResponse>(session, "/keyspacepb.Keyspace/LoadKeyspace", load));
-  if (found.header().has_error()) {
-    return Status(Code::kNotFound, found.header().error().message());
-  }
-  request.set_id(found.keyspace().id());
+  RUTILE_ASSIGN_OR_RETURN(const std::uint32_t id, session.IdOfKeyspace(flags.name));
+  request.set_id(id);
   request.set_state(state);
   RUTILE_ASSIGN_OR_RETURN(const auto changed,
                           Ask<keyspacepb::UpdateKeyspaceStateResponse>(

@@ -35,6 +35,13 @@ std::optional<mvcc::Lock> LockOf(const Change& change) {
   return std::move(lock).value();
 }
 
+// What a region has of the term; null: nothing.
+template <class Regions>
+auto* InTerm(Regions& regions, RegionId region, Term term) {
+  const auto found = regions.find(region);
+  return found == regions.end() || found->second.term != term ? nullptr : &found->second;
+}
+
 }  // namespace
 
 mvcc::LockMap MemoryLocks::Find(RegionId region, Term term,
@@ -42,7 +49,7 @@ mvcc::LockMap MemoryLocks::Find(RegionId region, Term term,
   mvcc::LockMap found;
   if (size() == 0) return found;
   MutexLock lock(mutex_);
-  const Held* held = Of(region, term);
+  const Held* held = InTerm(regions_, region, term);
   if (held == nullptr) return found;
   for (const std::string& key : keys) {
     const auto at = held->locks.find(key);
@@ -55,7 +62,7 @@ mvcc::LockMap MemoryLocks::Scan(RegionId region, Term term, const mvcc::LockScan
   mvcc::LockMap found;
   if (size() == 0) return found;
   MutexLock lock(mutex_);
-  const Held* held = Of(region, term);
+  const Held* held = InTerm(regions_, region, term);
   if (held == nullptr) return found;
   for (auto at = held->locks.lower_bound(scan.lower); at != held->locks.end(); ++at) {
     if (!scan.upper.empty() && at->first >= scan.upper) break;
@@ -95,7 +102,7 @@ std::vector<std::string> MemoryLocks::Concerned(RegionId region, Term term,
   std::vector<std::string> keys;
   if (size() == 0) return keys;
   MutexLock lock(mutex_);
-  const Held* held = Of(region, term);
+  const Held* held = InTerm(regions_, region, term);
   if (held == nullptr) return keys;
   for (const Change& change : changes.changes()) {
     std::optional<std::string> key = LockedKeyOf(change);
@@ -107,7 +114,7 @@ std::vector<std::string> MemoryLocks::Concerned(RegionId region, Term term,
 void MemoryLocks::Forget(RegionId region, Term term, const std::vector<std::string>& keys) {
   if (keys.empty()) return;
   MutexLock lock(mutex_);
-  Held* const held = Of(region, term);
+  Held* const held = InTerm(regions_, region, term);
   if (held == nullptr) return;
   for (const std::string& key : keys) Remove(*held, key);
 }
@@ -126,7 +133,7 @@ std::vector<std::string> MemoryLocks::Close(RegionId region, Term term) {
 
 void MemoryLocks::Reopen(RegionId region, Term term) {
   MutexLock lock(mutex_);
-  if (Held* const held = Of(region, term)) held->is_closed = false;
+  if (Held* const held = InTerm(regions_, region, term)) held->is_closed = false;
 }
 
 void MemoryLocks::DropBefore(RegionId region, Term term) {
@@ -155,16 +162,6 @@ void MemoryLocks::DropSome(RegionId region,
 std::size_t MemoryLocks::bytes() const {
   MutexLock lock(mutex_);
   return bytes_;
-}
-
-const MemoryLocks::Held* MemoryLocks::Of(RegionId region, Term term) const {
-  const auto found = regions_.find(region);
-  return found == regions_.end() || found->second.term != term ? nullptr : &found->second;
-}
-
-MemoryLocks::Held* MemoryLocks::Of(RegionId region, Term term) {
-  const auto found = regions_.find(region);
-  return found == regions_.end() || found->second.term != term ? nullptr : &found->second;
 }
 
 MemoryLocks::Held* MemoryLocks::Enter(RegionId region, Term term) {

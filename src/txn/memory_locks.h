@@ -71,9 +71,6 @@ class MemoryLocks {
     std::size_t bytes = 0;
     mvcc::LockMap locks = {};
   };
-  // Null where there are none of the term.
-  const Held* Of(RegionId region, Term term) const REQUIRES(mutex_);
-  Held* Of(RegionId region, Term term) REQUIRES(mutex_);
   // As of which state the term is asked for; null: it is over.
   Held* Enter(RegionId region, Term term) REQUIRES(mutex_);
   bool HasRoom(const Held& held, std::size_t more) const REQUIRES(mutex_);
