@@ -196,8 +196,9 @@ void Cluster::CutPower(std::size_t node, Loss loss) {
 }
 
 void Cluster::CutPowerAfter(std::size_t node, std::uint64_t changes) {
-  machine(node).disk().FailPowerAfter(changes, [this, node, boot = machine(node).boots()] {
-    world_.After(Duration(0), [this, node, boot] {
+  machine(node).disk().FailPowerAfter(changes, [this, node] {
+    // Whatever process runs by then: the one of now may be killed before, and another begin.
+    world_.After(Duration(0), [this, node, boot = machine(node).boots()] {
       if (machine(node).boots() == boot) CutPower(node);
     });
   });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <utility>
 
 #include "base/check.h"
 #include "base/probe.h"
@@ -91,22 +92,38 @@ void NodeBeat::Greet(StoreId store) {
   greeted_.insert(store);
 }
 
+bool NodeBeat::Take(Other& other, const Beat& beat) {
+  if (beat.number == 0) return false;
+  const bool known = other.heard.number != 0;
+  if (!known || beat.incarnation == other.heard.incarnation) {
+    if (known && beat.number <= other.heard.number) return false;
+    other.heard = beat;
+    return true;
+  }
+  const auto former =
+      std::find_if(other.former.begin(), other.former.end(),
+                   [&](const Beat& before) { return before.incarnation == beat.incarnation; });
+  if (former != other.former.end()) {
+    RUTILE_SOMETIMES(true, "store: a beat of a process that is no more");
+    if (beat.number <= former->number) return false;
+    former->number = beat.number;
+    if (other.live) return false;
+    RUTILE_SOMETIMES(true, "store: a process is alive that was taken for a former one");
+    other.former.erase(former);
+  }
+  other.former.push_back(std::exchange(other.heard, beat));
+  if (other.former.size() > kFormerProcesses) other.former.erase(other.former.begin());
+  return true;
+}
+
 void NodeBeat::OnBeat(StoreId from, const Beat& beat) {
   {
     MutexLock lock(mutex_);
     Other& other = others_[from];
-    const bool known = other.heard.number != 0;
-    const bool is_former =
-        std::find(other.former.begin(), other.former.end(), beat.incarnation) != other.former.end();
-    const bool same = known && beat.incarnation == other.heard.incarnation;
-    RUTILE_SOMETIMES(is_former, "store: a beat of a process that is no more");
-    if (beat.number == 0 || is_former || (same && beat.number <= other.heard.number)) return;
-    const bool another = known && (!same || beat.trouble != other.heard.trouble);
-    if (known && !same) {
-      other.former.push_back(other.heard.incarnation);
-      if (other.former.size() > kFormerProcesses) other.former.erase(other.former.begin());
-    }
-    other.heard = beat;
+    const Beat before = other.heard;
+    if (!Take(other, beat)) return;
+    const bool another = before.number != 0 &&
+                         (beat.incarnation != before.incarnation || beat.trouble != before.trouble);
     other.at = parts_.clock.Now();
     const bool was_live = std::exchange(other.live, true);
     if (was_live && !another) return;

@@ -30,8 +30,10 @@ struct Beat {
 // A beat stands for all that a region would have shown by its own heartbeats. It goes round through
 // every executor of regions before it leaves, so that a store one of whose executors is stuck falls
 // silent; a process that was started again, or in which a replica has stopped to act, is told as
-// one that died and lives. Beats that come late or twice, and those of former processes, count for
-// nothing.
+// one that died and lives. Beats that come late or twice count for nothing, and those of a former
+// process for as long as the one after it is heard. Which of two came first nobody can tell, and
+// the beat of a process that was never heard before may come late: then it is taken for the newer
+// one until it is silent, and the other, which goes on, has its place again.
 class NodeBeat {
  public:
   struct Options {
@@ -69,10 +71,12 @@ class NodeBeat {
     Beat heard = {};
     Instant at = {};
     bool live = false;
-    // Of processes before this one: what they have sent may still be on its way.
-    std::vector<std::uint64_t> former = {};
+    // The newest beat of each process before this one: what they have sent may still be on its way.
+    std::vector<Beat> former = {};
   };
 
+  // Whether the beat is news, which it becomes.
+  static bool Take(Other& other, const Beat& beat);
   // The round through the executors: `position` is the next one's.
   void Round(std::size_t position);
   void Send();

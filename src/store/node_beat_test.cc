@@ -115,6 +115,22 @@ TEST_F(NodeBeatTest, OldAndRepeatedBeatsCountForNothing) {
   EXPECT_EQ("2 is dead, ", TakeChanges());
 }
 
+// The beat of a process that was never heard, because the network was cut while it ran, comes after
+// those of the next one.
+TEST_F(NodeBeatTest, AProcessThatGoesOnHasItsPlaceAgain) {
+  beat_->Start();
+  Hear(StoreId(2), {.incarnation = 2}, Milliseconds(300));
+  TakeChanges();
+  beat_->OnBeat(StoreId(2), {.incarnation = 1, .number = 70});
+  Hear(StoreId(2), {.incarnation = 2}, Seconds(3));
+  EXPECT_EQ("2 is dead, 2 lives, 2 is dead, 2 lives, ", TakeChanges());
+  EXPECT_TRUE(beat_->IsLive(StoreId(2)));
+  // What the other one has sent counts for nothing now.
+  beat_->OnBeat(StoreId(2), {.incarnation = 1, .number = 71});
+  Hear(StoreId(2), {.incarnation = 2}, Seconds(2));
+  EXPECT_EQ("", TakeChanges());
+}
+
 // Who was stopped itself has not listened: nobody is dead for that.
 TEST_F(NodeBeatTest, AfterAPauseOfItsOwnNobodyIsTakenForDead) {
   beat_->Start();
