@@ -41,7 +41,9 @@ struct SimulationOptions {
   Duration service_limit = Seconds(120);
   Duration agreement_limit = Seconds(600);  // A window of one message and slow disks take long.
   Duration settle_limit = Seconds(60);
-  Duration moves_limit = Seconds(300);  // Until members have changed, and the leader.
+  // Until members have changed, and the leader. Ten thousand entries that a new replica lacks take
+  // ten minutes where each goes in a message of its own and nothing is under way but one.
+  Duration moves_limit = Seconds(1200);
   // Gets every event of every core; see TraceEvent.
   std::function<void(const TraceEvent&)> trace = {};
   // Each makes an observer of the run; for those that every run of this process is to have.
