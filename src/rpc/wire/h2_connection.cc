@@ -456,16 +456,23 @@ void H2Connection::OnEvents(std::uint32_t events) {
   if ((events & EPOLLIN) != 0 || hung_up_) ReadSocket();
 }
 
+Status H2Connection::Ended(std::string how) const {
+  // Before it has said anything that could not be understood.
+  const bool is_greeting = tls_ != nullptr && !tls_->is_ready() && !is_server_;
+  if (is_greeting) how += "; the other side seems to speak no TLS";
+  return Unavailable(how);
+}
+
 void H2Connection::ReadSocket() {
   static thread_local std::array<std::uint8_t, kReadBytes> buffer;
   const std::shared_ptr<H2Connection> stay = shared_from_this();
   for (int reads = 0; is_open() && (broken_.ok() || closing_); ++reads) {
     if (reads == kReadsPerEvent) return loop_.Post([stay] { stay->ReadSocket(); });
     const ssize_t size = ::recv(fd_, buffer.data(), buffer.size(), 0);
-    if (size == 0) return Break(Unavailable("the other side closed the connection"));
+    if (size == 0) return Break(Ended("the other side closed the connection"));
     if (size < 0) {
       if (errno == EINTR) continue;
-      if (errno != EAGAIN) Break(Unavailable(std::strerror(errno)));
+      if (errno != EAGAIN) Break(Ended(std::strerror(errno)));
       return;
     }
     last_received_ = posix::PosixClock().Now();

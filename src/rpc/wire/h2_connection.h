@@ -160,6 +160,8 @@ class H2Connection : public posix::EventLoop::Watcher,
 
   void MarkDirty();
   void ReadSocket();
+  // Why the other side is gone, for people.
+  Status Ended(std::string how) const;
   // What has come, decrypted; empty if there is nothing yet, or the connection breaks.
   std::string_view Decrypt(std::string_view received);
   void WriteSocket();
