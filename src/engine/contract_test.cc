@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/mutex.h"
+#include "engine/record_filter.h"
 #include "engine/testing/engines.h"
 #include "engine/testing/model.h"
 
@@ -311,6 +313,100 @@ TEST_P(EngineContract, StatisticsNameTheSequencesAndSnapshots) {
   EXPECT_THAT(numbers,
               ::testing::Contains(::testing::Pair("durable_sequence", engine_->DurableSequence())));
   EXPECT_THAT(numbers, ::testing::Contains(::testing::Pair("open_snapshots", 1)));
+}
+
+// Drops what has the value "old" in one family, and notes what it is asked.
+class FilterOfOld final : public RecordFilter {
+ public:
+  explicit FilterOfOld(Family family) : family_(family) {}
+
+  std::unique_ptr<Walk> Begin(Family family, std::uint64_t seen) override {
+    if (family != family_) return nullptr;
+    MutexLock lock(mutex_);
+    seen_ = seen;
+    return std::make_unique<WalkOfOld>();
+  }
+  // When a walk began last.
+  std::optional<std::uint64_t> seen() const {
+    MutexLock lock(mutex_);
+    return seen_;
+  }
+
+ private:
+  class WalkOfOld final : public Walk {
+   public:
+    bool Drops(std::string_view key, std::string_view value) override {
+      EXPECT_LT(last_, key);
+      last_ = key;
+      return value == "old";
+    }
+
+   private:
+    std::string last_ = "";
+  };
+
+  const Family family_;
+  mutable Mutex mutex_;
+  std::optional<std::uint64_t> seen_ GUARDED_BY(mutex_);
+};
+
+TEST_P(EngineContract, AFilterDropsWhatItSays) {
+  for (const Family family : {Family::kDefault, Family::kWrite}) {
+    Put(family, "a", "old");
+    Put(family, "b", "new");
+    Put(family, "c", "old");
+  }
+  ASSERT_TRUE(engine_->Flush().ok());
+  ASSERT_TRUE(engine_->Compact(Family::kWrite, {}).ok());
+  EXPECT_EQ(KeysOf(Family::kWrite), (Keys{"a", "b", "c"}));
+  engine_->SetFilter(std::make_shared<FilterOfOld>(Family::kWrite));
+  for (const Family family : kAllFamilies) ASSERT_TRUE(engine_->Compact(family, {}).ok());
+  EXPECT_EQ(KeysOf(Family::kWrite), (Keys{"b"}));
+  EXPECT_EQ(KeysOf(Family::kDefault), (Keys{"a", "b", "c"}));
+  engine_.Reopen();
+  EXPECT_EQ(KeysOf(Family::kWrite), (Keys{"b"}));
+}
+
+TEST_P(EngineContract, AFilterLeavesWhatWasWrittenSince) {
+  Put(Family::kWrite, "a", "new");
+  Put(Family::kWrite, "b", "old");
+  ASSERT_TRUE(engine_->Flush().ok());
+  Put(Family::kWrite, "a", "old");
+  Put(Family::kWrite, "b", "new");
+  ASSERT_TRUE(engine_->Flush().ok());
+  Put(Family::kWrite, "a", "new");
+  engine_->SetFilter(std::make_shared<FilterOfOld>(Family::kWrite));
+  ASSERT_TRUE(engine_->Compact(Family::kWrite, {}).ok());
+  EXPECT_EQ(Get(Family::kWrite, "a"), "new");
+  EXPECT_EQ(Get(Family::kWrite, "b"), "new");
+  engine_->SetFilter(nullptr);
+  Put(Family::kWrite, "a", "old");
+  ASSERT_TRUE(engine_->Flush().ok());
+  ASSERT_TRUE(engine_->Compact(Family::kWrite, {}).ok());
+  EXPECT_EQ(Get(Family::kWrite, "a"), "old");
+}
+
+// What a snapshot does not show yet may be needed by whoever reads from it.
+TEST_P(EngineContract, AFilterKnowsWhatAllSnapshotsSee) {
+  const auto filter = std::make_shared<FilterOfOld>(Family::kWrite);
+  engine_->SetFilter(filter);
+  Put(Family::kWrite, "a", "1");
+  const std::uint64_t first = engine_->WrittenSequence();
+  ASSERT_TRUE(engine_->Flush().ok());
+  auto snapshot = engine_->GetSnapshot();
+  Put(Family::kWrite, "b", "2");
+  const std::uint64_t second = engine_->WrittenSequence();
+  ASSERT_TRUE(engine_->Flush().ok());
+  ASSERT_TRUE(engine_->Compact(Family::kWrite, {}).ok());
+  ASSERT_TRUE(filter->seen().has_value());
+  EXPECT_GE(*filter->seen(), first);
+  EXPECT_LT(*filter->seen(), second);
+  snapshot.reset();
+  ASSERT_TRUE(engine_->Compact(Family::kWrite, {}).ok());
+  EXPECT_GE(*filter->seen(), second);
+  Put(Family::kWrite, "c", "3");
+  ASSERT_TRUE(engine_->Compact(Family::kWrite, {}).ok());
+  EXPECT_LE(*filter->seen(), engine_->DurableSequence());
 }
 
 }  // namespace

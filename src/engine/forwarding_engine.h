@@ -26,6 +26,12 @@ class ForwardingEngine : public KvEngine {
   Status Flush() override { return engine_->Flush(); }
   std::uint64_t WrittenSequence() const override { return engine_->WrittenSequence(); }
   std::uint64_t DurableSequence() const override { return engine_->DurableSequence(); }
+  void SetFilter(std::shared_ptr<RecordFilter> filter) override {
+    engine_->SetFilter(std::move(filter));
+  }
+  Status Compact(Family family, const Bounds& bounds) override {
+    return engine_->Compact(family, bounds);
+  }
   std::uint64_t ApproximateBytes(Family family, const Bounds& bounds) const override {
     return engine_->ApproximateBytes(family, bounds);
   }

@@ -84,6 +84,8 @@ class Snapshot {
   virtual std::unique_ptr<Iterator> NewIterator(Family family, Bounds bounds) const = 0;
 };
 
+class RecordFilter;
+
 // An ordered key-value engine without a log of its own: what was written since the last flush is
 // lost in a crash, all families together back to one moment (never one family further than another,
 // never half a batch). The Raft log is the redo log. Writes come from one thread at a time for each
@@ -105,6 +107,13 @@ class KvEngine {
   // The log may be forgotten only for what was applied at or below the durable one.
   virtual std::uint64_t WrittenSequence() const = 0;
   virtual std::uint64_t DurableSequence() const = 0;
+
+  // Asks `filter` from now on about records that are rewritten; null: nobody. Walks that have begun
+  // go on, at most until the engine is closed.
+  virtual void SetFilter(std::shared_ptr<RecordFilter> filter) = 0;
+  // Rewrites what is durable of a family between the keys, all of which the filter is asked about.
+  // Engines do so by themselves, now and then and bit by bit. Blocking and expensive.
+  virtual Status Compact(Family family, const Bounds& bounds) = 0;
 
   // Bytes on disk or in memory between the keys, roughly.
   virtual std::uint64_t ApproximateBytes(Family family, const Bounds& bounds) const = 0;

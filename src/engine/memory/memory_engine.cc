@@ -1,11 +1,13 @@
 #include "engine/memory/memory_engine.h"
 
-#include <atomic>
+#include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/check.h"
 #include "base/mutex.h"
 #include "engine/memory/image.h"
+#include "engine/record_filter.h"
 
 namespace rutile::engine {
 namespace {
@@ -66,14 +68,40 @@ std::optional<std::string> ValueOf(const SortedMap& map, std::string_view key) {
   return record == nullptr ? std::nullopt : std::optional(record->value);
 }
 
+// The sequences of the snapshots that are open.
+class OpenSnapshots {
+ public:
+  void Add(std::uint64_t sequence) {
+    MutexLock lock(mutex_);
+    sequences_.insert(sequence);
+  }
+  void Remove(std::uint64_t sequence) {
+    MutexLock lock(mutex_);
+    sequences_.erase(sequences_.find(sequence));
+  }
+  std::size_t size() const {
+    MutexLock lock(mutex_);
+    return sequences_.size();
+  }
+  // Of the oldest; nothing: there is none.
+  std::optional<std::uint64_t> oldest() const {
+    MutexLock lock(mutex_);
+    return sequences_.empty() ? std::nullopt : std::optional(*sequences_.begin());
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::multiset<std::uint64_t> sequences_ GUARDED_BY(mutex_);
+};
+
 class MemorySnapshot final : public Snapshot {
  public:
-  // `open` counts the engine's snapshots and outlives this one.
-  MemorySnapshot(Contents contents, std::atomic<std::uint64_t>& open)
+  // `open` has the engine's snapshots and outlives this one.
+  MemorySnapshot(Contents contents, OpenSnapshots& open)
       : contents_(std::move(contents)), open_(open) {
-    open_.fetch_add(1, std::memory_order_relaxed);
+    open_.Add(contents_.sequence);
   }
-  ~MemorySnapshot() override { open_.fetch_sub(1, std::memory_order_relaxed); }
+  ~MemorySnapshot() override { open_.Remove(contents_.sequence); }
   MemorySnapshot(const MemorySnapshot&) = delete;
   MemorySnapshot& operator=(const MemorySnapshot&) = delete;
 
@@ -87,7 +115,7 @@ class MemorySnapshot final : public Snapshot {
 
  private:
   const Contents contents_;
-  std::atomic<std::uint64_t>& open_;
+  OpenSnapshots& open_;
 };
 
 class MemoryEngine final : public KvEngine {
@@ -96,9 +124,11 @@ class MemoryEngine final : public KvEngine {
       : files_(files),
         directory_(std::move(directory)),
         contents_(std::move(contents)),
-        durable_sequence_(contents_.sequence) {}
+        durable_(contents_) {}
 
-  ~MemoryEngine() override { RUTILE_CHECK(open_snapshots_ == 0, "a snapshot outlives its engine"); }
+  ~MemoryEngine() override {
+    RUTILE_CHECK(open_snapshots_.size() == 0, "a snapshot outlives its engine");
+  }
 
   Status Write(const WriteBatch& batch) override {
     MutexLock lock(mutex_);
@@ -132,7 +162,7 @@ class MemoryEngine final : public KvEngine {
     {
       MutexLock lock(mutex_);
       if (!failure_.ok()) return failure_;
-      if (durable_sequence_ == contents_.sequence) return {};
+      if (durable_.sequence == contents_.sequence) return {};
       now = contents_;
     }
     Status written = WriteFileAtomically(files_, directory_, kImageName, EncodeImage(now));
@@ -141,7 +171,53 @@ class MemoryEngine final : public KvEngine {
       failure_ = std::move(written).WithContext("the engine's image in " + directory_);
       return failure_;
     }
-    durable_sequence_ = now.sequence;
+    durable_ = std::move(now);
+    return {};
+  }
+
+  void SetFilter(std::shared_ptr<RecordFilter> filter) override {
+    MutexLock lock(mutex_);
+    filter_ = std::move(filter);
+  }
+
+  // Of what is in memory alone, written after the last flush, nothing is rewritten. An image that
+  // cannot be written leaves all as it was.
+  Status Compact(Family family, const Bounds& bounds) override {
+    MutexLock flushing(flush_mutex_);
+    Contents durable;
+    std::shared_ptr<RecordFilter> filter;
+    {
+      MutexLock lock(mutex_);
+      if (!failure_.ok()) return failure_;
+      durable = durable_;
+      filter = filter_;
+    }
+    if (filter == nullptr) return {};
+    const std::uint64_t seen =
+        std::min(durable.sequence, open_snapshots_.oldest().value_or(durable.sequence));
+    const std::unique_ptr<RecordFilter::Walk> walk = filter->Begin(family, seen);
+    if (walk == nullptr) return {};
+    const SortedMap before = durable.of(family);
+    std::vector<const SortedMap::Record*> dropped;
+    for (const auto* record = before.FirstAtLeast(bounds.lower);
+         record != nullptr && (bounds.upper.empty() || record->key < bounds.upper);
+         record = before.FirstAbove(record->key)) {
+      if (walk->Drops(record->key, record->value)) dropped.push_back(record);
+    }
+    if (dropped.empty()) return {};
+    for (const SortedMap::Record* record : dropped) {
+      durable.of(family) = durable.of(family).Delete(record->key);
+    }
+    RUTILE_RETURN_IF_ERROR(
+        WriteFileAtomically(files_, directory_, kImageName, EncodeImage(durable)));
+    MutexLock lock(mutex_);
+    durable_ = std::move(durable);
+    SortedMap& map = contents_.of(family);
+    for (const SortedMap::Record* record : dropped) {
+      const SortedMap::Record* current = map.Find(record->key);
+      // Not what was written there since.
+      if (current != nullptr && current->value == record->value) map = map.Delete(record->key);
+    }
     return {};
   }
 
@@ -149,7 +225,7 @@ class MemoryEngine final : public KvEngine {
 
   std::uint64_t DurableSequence() const override {
     MutexLock lock(mutex_);
-    return durable_sequence_;
+    return durable_.sequence;
   }
 
   std::uint64_t ApproximateBytes(Family family, const Bounds& bounds) const override {
@@ -161,7 +237,7 @@ class MemoryEngine final : public KvEngine {
     std::vector<std::pair<std::string, std::uint64_t>> numbers = {
         {"written_sequence", now.sequence},
         {"durable_sequence", DurableSequence()},
-        {"open_snapshots", open_snapshots_.load(std::memory_order_relaxed)}};
+        {"open_snapshots", open_snapshots_.size()}};
     for (const Family family : kAllFamilies) {
       const std::string name(ToString(family));
       numbers.emplace_back(name + "_keys", now.of(family).size());
@@ -185,14 +261,14 @@ class MemoryEngine final : public KvEngine {
   FileSystem& files_;
   const std::string directory_;
 
-  // A count for checks and for people: it orders nothing.
-  mutable std::atomic<std::uint64_t> open_snapshots_ = 0;
+  mutable OpenSnapshots open_snapshots_;
 
   Mutex flush_mutex_;  // Taken before mutex_.
 
   mutable Mutex mutex_;
   Contents contents_ GUARDED_BY(mutex_);
-  std::uint64_t durable_sequence_ GUARDED_BY(mutex_);
+  Contents durable_ GUARDED_BY(mutex_);  // As in the image.
+  std::shared_ptr<RecordFilter> filter_ GUARDED_BY(mutex_);
   Status failure_ GUARDED_BY(mutex_);  // The first one; every later write and flush returns it.
 };
 

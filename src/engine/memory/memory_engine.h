@@ -14,7 +14,8 @@ namespace rutile::engine {
 // families. Opening reads the image, so a crash goes back to the last Flush() that was OK, or that
 // failed after its image had become durable.
 //
-// A snapshot costs as much as copying four pointers; Flush() writes all the data there is.
+// Nothing is rewritten but by Compact(). A snapshot keeps what it saw even then, which RocksDB's
+// does not. It costs as much as copying four pointers; Flush() writes all the data there is.
 // `files` must outlive the engine.
 Result<std::unique_ptr<KvEngine>> OpenMemoryEngine(FileSystem& files, std::string directory);
 

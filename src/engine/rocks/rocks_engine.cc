@@ -5,11 +5,13 @@
 #include <rocksdb/env.h>
 #include <rocksdb/listener.h>
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 
 #include "base/check.h"
 #include "engine/rocks/rocks_batch.h"
+#include "engine/rocks/rocks_filter.h"
 #include "engine/rocks/rocks_health.h"
 #include "engine/rocks/rocks_read.h"
 #include "engine/rocks/rocks_settings.h"
@@ -90,15 +92,18 @@ class RocksEngine final : public KvEngine {
  public:
   RocksEngine(std::string directory, std::unique_ptr<rocksdb::Env> env,
               std::unique_ptr<rocksdb::DB> db, const RocksHandles& handles,
-              std::shared_ptr<RocksHealth> health, MayWait may_wait)
+              std::shared_ptr<RocksHealth> health, MayWait may_wait,
+              std::shared_ptr<RocksFilterSlot> filter)
       : directory_(std::move(directory)),
         handles_(handles),
         health_(std::move(health)),
         may_wait_(std::move(may_wait)),
+        filter_(std::move(filter)),
         env_(std::move(env)),
         db_(std::move(db)) {
     // Without a log, what was found on disk is all there is.
     health_->RaiseDurable(db_->GetLatestSequenceNumber());
+    filter_->Open([this] { return SeenByAll(); });
   }
 
   ~RocksEngine() override {
@@ -157,6 +162,21 @@ class RocksEngine final : public KvEngine {
   std::uint64_t WrittenSequence() const override { return db_->GetLatestSequenceNumber(); }
 
   std::uint64_t DurableSequence() const override { return health_->durable(); }
+
+  void SetFilter(std::shared_ptr<RecordFilter> filter) override { filter_->Set(std::move(filter)); }
+
+  Status Compact(Family family, const Bounds& bounds) override {
+    RUTILE_RETURN_IF_ERROR(health_->Check());
+    rocksdb::CompactRangeOptions options;
+    // Also what no compaction would touch, being as low as it gets.
+    options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
+    options.exclusive_manual_compaction = false;
+    const rocksdb::Slice lower(bounds.lower);
+    const rocksdb::Slice upper(bounds.upper);
+    return FromRocks(db_->CompactRange(options, Of(family).handle, &lower,
+                                       bounds.upper.empty() ? nullptr : &upper),
+                     directory_);
+  }
 
   std::uint64_t ApproximateBytes(Family family, const Bounds& bounds) const override {
     std::string upper = bounds.upper;
@@ -217,6 +237,15 @@ class RocksEngine final : public KvEngine {
     return db_->GetIntProperty(handle, property, &number) ? number : 0;
   }
 
+  // Up to where all is durable, and seen by every snapshot. In this order: a snapshot that is taken
+  // in between is of what was durable before it.
+  std::uint64_t SeenByAll() const {
+    const std::uint64_t durable = DurableSequence();
+    const std::uint64_t oldest =
+        Number(handles_.front(), rocksdb::DB::Properties::kOldestSnapshotSequence);
+    return oldest == 0 ? durable : std::min(durable, oldest);
+  }
+
   void AppendFamilies(Numbers* numbers) const {
     using P = rocksdb::DB::Properties;
     for (const Family family : kAllFamilies) {
@@ -239,7 +268,8 @@ class RocksEngine final : public KvEngine {
   const RocksHandles handles_;
   const std::shared_ptr<RocksHealth> health_;  // Shared with the listener, which RocksDB owns.
   const MayWait may_wait_;
-  const std::unique_ptr<rocksdb::Env> env_;  // Outlives db_.
+  const std::shared_ptr<RocksFilterSlot> filter_;  // Shared with the families' options.
+  const std::unique_ptr<rocksdb::Env> env_;        // Outlives db_.
   const std::unique_ptr<rocksdb::DB> db_;
 
   // A count for checks and for people: it orders nothing.
@@ -261,8 +291,11 @@ Result<std::unique_ptr<KvEngine>> OpenRocksEngine(const RocksOptions& options) {
 
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
   families.reserve(kAllFamilies.size());
+  const auto filter = std::make_shared<RocksFilterSlot>();
   for (const Family family : kAllFamilies) {
-    families.emplace_back(std::string(ToString(family)), settings);
+    rocksdb::ColumnFamilyOptions of_family(settings);
+    of_family.compaction_filter_factory = NewRocksFilterFactory(family, filter);
+    families.emplace_back(std::string(ToString(family)), of_family);
   }
   std::vector<rocksdb::ColumnFamilyHandle*> opened;
   rocksdb::DB* db = nullptr;
@@ -275,7 +308,7 @@ Result<std::unique_ptr<KvEngine>> OpenRocksEngine(const RocksOptions& options) {
   may_wait->store(true, std::memory_order_relaxed);
   return std::unique_ptr<KvEngine>(std::make_unique<RocksEngine>(
       options.directory, std::move(env), std::unique_ptr<rocksdb::DB>(db), handles,
-      std::move(health), may_wait));
+      std::move(health), may_wait, filter));
 }
 
 }  // namespace rutile::engine
