@@ -260,6 +260,19 @@ void CrashAtEveryStep(std::size_t node, const std::function<void(Members&)>& bef
   EXPECT_GT(crashes, 5u);
 }
 
+// Of a machine without power nothing is left running, whichever process the cut was drawn in.
+TEST(Membership, APowerCutMeetsTheProcessThatRuns) {
+  Members m(5);
+  m.cluster().CutPowerAfter(2, 3);
+  m.cluster().Kill(2);
+  m.cluster().Start(2);
+  m.world().RunFor(Seconds(5));
+  EXPECT_FALSE(m.cluster().machine(2).is_running());
+  m.cluster().Start(2);
+  EXPECT_TRUE(m.Converges());
+  EXPECT_THAT(m.Problems(), IsEmpty());
+}
+
 TEST(Membership, ANewReplicaSurvivesACrashAtEveryStep) {
   CrashAtEveryStep(
       3, [](Members&) {},
