@@ -23,6 +23,13 @@ if(RUTILE_SANITIZE)
   target_compile_options(rutile_options INTERFACE -fsanitize=${RUTILE_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(rutile_options INTERFACE -fsanitize=${RUTILE_SANITIZE})
 endif()
+# With g++ these three checks, made at every access, are a third of the time that a build with both
+# sanitizers takes. Null pointers and most of what is too small the address sanitizer finds as well;
+# the fuzzers, which clang builds, have all of them where bytes are decoded.
+if(RUTILE_SANITIZE MATCHES "undefined")
+  target_compile_options(rutile_options INTERFACE
+    $<$<CXX_COMPILER_ID:GNU>:-fno-sanitize=null,alignment,object-size>)
+endif()
 
 add_library(rutile_warnings INTERFACE)
 target_compile_options(rutile_warnings INTERFACE
