@@ -146,6 +146,8 @@ void DrawGarbage(std::uint64_t seed, SimulationOptions* all) {
   options->life = OneOf(random, {Milliseconds(300), Seconds(2), Seconds(10)});
   options->batch_locks = OneOf<std::size_t>(random, {1, 2, 256});
   options->timeout = OneOf(random, {Milliseconds(300), Seconds(2)});
+  all->cluster.garbage.share = OneOf<std::uint64_t>(random, {1, 4, 20});
+  all->compactions.interval = OneOf(random, {Duration(), Milliseconds(30), Milliseconds(500)});
 }
 
 // In some runs memory for the log of one node holds not much more than what clients have under way
@@ -219,7 +221,8 @@ std::string Describe(const SimulationOptions& options) {
           (options.garbage.interval > Duration()
                ? "versions live " + std::to_string(ToMilliseconds(options.garbage.life)) + " ms"
                : std::string("no garbage collected")) +
-          ", buggify " + std::to_string(options.buggify_percent) + "%" +
+          (options.compactions.interval > Duration() ? ", compactions" : "") + ", buggify " +
+          std::to_string(options.buggify_percent) + "%" +
           (options.cluster.replica.quiet_groups ? ", quiet groups" : "");
   return text;
 }

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "base/time.h"
 #include "sim/cluster.h"
+#include "sim/compactions.h"
 #include "sim/fault_script.h"
 #include "sim/garbage_workload.h"
 #include "sim/transaction_workload.h"
@@ -29,6 +30,7 @@ struct SimulationOptions {
   TimestampWorkload::Options timestamps = {};
   TransactionWorkload::Options transactions = {};
   GarbageWorkload::Options garbage = {};
+  Compactions::Options compactions = {};
   FaultDraw faults = {};                   // From which the seed's script is drawn,
   std::optional<FaultScript> script = {};  // unless this one is played instead.
   Duration faulty_time = Seconds(20);      // Phase one: faults. Only safety is asked for.

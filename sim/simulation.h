@@ -9,6 +9,7 @@
 
 #include "base/time.h"
 #include "sim/cluster.h"
+#include "sim/compactions.h"
 #include "sim/garbage_workload.h"
 #include "sim/monitor.h"
 #include "sim/nemesis.h"
@@ -124,6 +125,7 @@ class Simulation {
   TransactionWorkload transactions_;
   TransactionRecords records_;
   GarbageWorkload garbage_;
+  Compactions compactions_;
   Nemesis nemesis_;
   std::vector<std::unique_ptr<SimulationObserver>> observers_;
   const CoreOracle* oracle_ = nullptr;  // One of them.

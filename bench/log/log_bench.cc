@@ -23,6 +23,7 @@
 
 #include "bench/load/histogram.h"
 #include "bench/log/targets.h"
+#include "bench/median.h"
 #include "env/posix/posix_files.h"
 #include "wal/wal.h"
 
@@ -88,11 +89,6 @@ void MeasureFor(Target& target, double seconds, Measured* measured) {
   }
   const double elapsed = std::chrono::duration<double>(now - begin).count();
   measured->batches_a_second.push_back(static_cast<double>(batches) / elapsed);
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 double MedianRatio(const Measured& a, const Measured& b) {

@@ -28,6 +28,7 @@
 
 #include "bench/load/histogram.h"
 #include "bench/log/targets.h"
+#include "bench/median.h"
 #include "bench/regions/store_group.h"
 
 namespace rutile::bench {
@@ -137,11 +138,6 @@ class Load {
   std::mutex mutex_;
   Blocks* blocks_ = nullptr;  // Of the block that runs; what changes at each put under the mutex.
 };
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 std::string Spread(const std::vector<double>& values) {
   const auto [least, most] = std::minmax_element(values.begin(), values.end());

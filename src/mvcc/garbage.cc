@@ -5,7 +5,9 @@
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
+#include "mvcc/garbage_sieve.h"
 #include "mvcc/keys.h"
 #include "mvcc/reader.h"
 #include "mvcc/records.h"
@@ -14,29 +16,6 @@ namespace rutile::mvcc {
 namespace {
 
 using engine::Family;
-
-// Takes the records of one key, the newest first, and keeps what is garbage.
-class Sieve {
- public:
-  explicit Sieve(Timestamp safe_point) : safe_point_(safe_point) {}
-
-  void Add(Timestamp commit, const Write& write) {
-    if (commit > safe_point_) return;
-    const bool is_put = write.kind == Write::Kind::kPut;
-    const bool is_newest = !has_newest_ && (is_put || write.kind == Write::Kind::kDelete);
-    has_newest_ = has_newest_ || is_newest;
-    // What stands at the safe point itself may tell of the rollback of one that started there.
-    if (commit == safe_point_ || (is_newest && is_put)) return;
-    garbage_.push_back(
-        {.commit = commit, .start = write.start, .has_long_value = is_put && !write.short_value});
-  }
-  std::vector<GarbageRecord> Take() { return std::move(garbage_); }
-
- private:
-  const Timestamp safe_point_;
-  bool has_newest_ = false;  // Of the versions at or below the safe point.
-  std::vector<GarbageRecord> garbage_;
-};
 
 }  // namespace
 
@@ -58,15 +37,22 @@ Result<GarbageFound> FindGarbage(const engine::Snapshot& snapshot, const Garbage
       found.next = std::move(key);
       break;
     }
-    Sieve sieve(scan.safe_point);
+    GarbageSieve sieve(scan.safe_point);
+    std::vector<GarbageRecord> garbage;
     for (; iterator->Valid(); iterator->Next()) {
       const std::optional<VersionKeyParts> parts = SplitVersionKey(iterator->key());
       if (!parts || parts->lock_key != lock_key) break;
       RUTILE_ASSIGN_OR_RETURN(const Write write, DecodeWrite(iterator->value()));
-      sieve.Add(parts->timestamp, write);
+      const GarbageSieve::Verdict verdict = sieve.Judge(parts->timestamp, write);
+      if (verdict != GarbageSieve::Verdict::kNeeded) {
+        garbage.push_back({.commit = parts->timestamp,
+                           .start = write.start,
+                           .has_long_value = HasLongValue(write),
+                           .hides_others = verdict == GarbageSieve::Verdict::kLastDeletion});
+      }
       ++found.looked_at;
+      if (parts->timestamp > scan.safe_point) ++found.above;
     }
-    std::vector<GarbageRecord> garbage = sieve.Take();
     if (garbage.empty()) continue;
     RUTILE_ASSIGN_OR_RETURN(const std::optional<Lock> lock, reader.LoadLock(key));
     if (lock && lock->start < scan.safe_point) continue;  // Its transaction is not over.
@@ -79,7 +65,12 @@ Result<GarbageFound> FindGarbage(const engine::Snapshot& snapshot, const Garbage
 void RemoveGarbage(const KeyGarbage& garbage, engine::WriteBatch* changes) {
   const std::string lock_key = LockKey(garbage.key);
   for (const GarbageRecord& record : garbage.records) {
-    changes->Delete(Family::kWrite, VersionOfLockKey(lock_key, record.commit));
+    std::string version = VersionOfLockKey(lock_key, record.commit);
+    if (record.hides_others) {
+      changes->DeleteRange(Family::kWrite, std::move(version), EndOfVersions(lock_key));
+    } else {
+      changes->Delete(Family::kWrite, std::move(version));
+    }
     if (record.has_long_value) {
       changes->Delete(Family::kDefault, VersionOfLockKey(lock_key, record.start));
     }

@@ -15,6 +15,8 @@ struct GarbageRecord {
   Timestamp commit = {};  // Where it stands among the key's records.
   Timestamp start = {};
   bool has_long_value = false;  // In the default family, at `start`.
+  // A deletion, without which all that is older would be seen again.
+  bool hides_others = false;
 
   friend bool operator==(const GarbageRecord&, const GarbageRecord&) = default;
 };
@@ -37,7 +39,8 @@ struct GarbageScan {
 
 struct GarbageFound {
   std::vector<KeyGarbage> keys = {};  // Only those that have some, in order.
-  std::size_t looked_at = 0;          // Records.
+  std::size_t looked_at = 0;          // Records,
+  std::size_t above = 0;              // and of those what is above the safe point.
   std::string next = {};              // Where to go on; empty: the range is done.
 };
 
@@ -50,7 +53,9 @@ struct GarbageFound {
 Result<GarbageFound> FindGarbage(const engine::Snapshot& snapshot, const GarbageScan& scan,
                                  engine::Bounds within);
 
-// Removes the records and their values.
+// Removes the records and their values. With a deletion that hides others, all that is older on
+// whatever replica this is applied: some may have left out what this one lacks (GarbageFilter in
+// store), and others not.
 void RemoveGarbage(const KeyGarbage& garbage, engine::WriteBatch* changes);
 
 }  // namespace rutile::mvcc

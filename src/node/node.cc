@@ -170,6 +170,10 @@ void Node::Stop() { store_->Stop(); }
 
 Status Node::Flush() { return engine_->Flush(); }
 
+Status Node::Compact(engine::Family family, const engine::Bounds& bounds) {
+  return engine_->Compact(family, bounds);
+}
+
 void Node::CollectStatus(UniqueFunction<void(std::string json)> done) {
   store_->CollectStatus(
       [this, done = std::move(done)](std::vector<store::ReplicaStatus> replicas) mutable {
@@ -179,7 +183,8 @@ void Node::CollectStatus(UniqueFunction<void(std::string json)> done) {
                          .replicas = std::move(replicas),
                          .uptime = clock_.Now() - started_,
                          .engine = engine_->Statistics(),
-                         .garbage = garbage_->totals()}));
+                         .garbage = garbage_->totals(),
+                         .filtered = store_->garbage_filter().dropped()}));
       });
 }
 

@@ -80,6 +80,8 @@ class Node {
   // Makes the engine's data durable so that the next start has less to redo. Blocking; after the
   // executors have stopped.
   Status Flush();
+  // Likewise of the engine: rewrites what is durable, and leaves out what nobody needs.
+  Status Compact(engine::Family family, const engine::Bounds& bounds);
 
   const Identity& identity() const { return options_.identity; }
   const ClusterSpec& cluster() const { return options_.cluster; }

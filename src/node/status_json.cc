@@ -117,7 +117,8 @@ std::string StatusJson(const StatusParts& parts) {
   json["garbage"] = {
       {"safe_point", garbage.safe_point.value()}, {"waiting_regions", garbage.waiting},
       {"records_removed", garbage.records},       {"records_looked_at", garbage.looked_at},
-      {"regions_done", garbage.regions},          {"regions_given_up", garbage.failures}};
+      {"records_filtered", parts.filtered},       {"regions_done", garbage.regions},
+      {"regions_spared", garbage.spared},         {"regions_given_up", garbage.failures}};
   json["engine"] = Json::object();
   for (const auto& [name, value] : parts.engine) json["engine"][name] = value;
   return json.dump();

@@ -23,6 +23,7 @@ struct StatusParts {
   Duration uptime = {};
   std::vector<std::pair<std::string, std::uint64_t>> engine = {};
   store::GarbageCollector::Totals garbage = {};
+  std::uint64_t filtered = 0;  // Records of transactions that compactions have left out.
 };
 
 // One JSON object; docs/operations/status.md lists its fields. Keys in escaped form.

@@ -51,7 +51,8 @@ class Numbers {
   MetricRegistry registry_;
 };
 
-void AddGarbage(const store::GarbageCollector::Totals& totals, Numbers* numbers) {
+void AddGarbage(node::Node& node, Numbers* numbers) {
+  const store::GarbageCollector::Totals totals = node.garbage().totals();
   numbers->Gauge("tikv_gcworker_autogc_safe_point",
                  "The safe point up to which this node collects garbage of transactions.",
                  static_cast<double>(totals.safe_point.value()));
@@ -67,6 +68,12 @@ void AddGarbage(const store::GarbageCollector::Totals& totals, Numbers* numbers)
         totals.looked_at);
   count("rutile_garbage_regions_total", "Collections that came to the end of their region.",
         totals.regions);
+  count("rutile_garbage_regions_spared_total",
+        "Collections that only raised the safe point, little having become old since the last.",
+        totals.spared);
+  count("rutile_garbage_records_filtered_total",
+        "Write records that compactions of this node have left out.",
+        node.store().garbage_filter().dropped());
   count("rutile_garbage_regions_given_up_total",
         "Collections that did not, and were begun again, mostly by another leader.",
         totals.failures);
@@ -165,7 +172,7 @@ std::string RenderNodeMetrics(node::Node& node) {
               "Times that writes of a region gathered for a while because memory for the log was "
               "nearly full.",
               static_cast<double>(memory.pauses()));
-  const store::Store::LogTotals logs = node.store().log_totals();
+  const store::LogTotals logs = node.store().log_totals();
   numbers.Gauge("tikv_raft_entries_caches", "Entries in the log tails of all regions, in bytes.",
                 static_cast<double>(logs.cached_bytes));
   numbers.Gauge("rutile_log_applied_ahead_entries",
@@ -181,7 +188,7 @@ std::string RenderNodeMetrics(node::Node& node) {
                 static_cast<double>(disk.free_bytes()));
   numbers.Gauge("rutile_disk_refuses_growth", "1 while writes that need space are refused.",
                 disk.refuses_growth() ? 1 : 0);
-  AddGarbage(node.garbage().totals(), &numbers);
+  AddGarbage(node, &numbers);
   AddMemoryLocks(node.txn().scheduler(), &numbers);
   for (const auto& [name, value] : node.engine().Statistics()) {
     numbers.Gauge("rutile_engine", "Numbers of the key-value engine, by name.",

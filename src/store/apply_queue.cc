@@ -1,5 +1,6 @@
 #include "store/apply_queue.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -77,10 +78,11 @@ class ApplyQueue::Batch final : public ApplyBatch {
 
  private:
   Status Write() {
+    queue_.CountRecords(changes_);
     if (!has_marks_) return queue_.engine_.Write(changes_);
     queue_.marks_.BeginChange();
     Status status = queue_.engine_.Write(changes_);
-    queue_.marks_.EndChange();
+    queue_.EndMarksChange();
     return status;
   }
 
@@ -114,7 +116,9 @@ ApplyQueue::ApplyQueue(const Options& options, engine::KvEngine& engine, FileSys
       callbacks_(std::move(callbacks)),
       machine_(std::move(machine)),
       applied_(applied),
-      region_(options.region) {}
+      region_(options.region) {
+  if (options_.filter != nullptr) options_.filter->Learn(region_);
+}
 
 void ApplyQueue::PushEntries(LogSlice slice, std::vector<Proposal> proposals) {
   Push({.slice = std::move(slice), .proposals = std::move(proposals)});
@@ -195,7 +199,7 @@ Status ApplyQueue::Apply(std::vector<Work> works) {
       RUTILE_RETURN_IF_ERROR(batch.Flush());
       marks_.BeginChange();
       RUTILE_RETURN_IF_ERROR(Install(*work.install));
-      marks_.EndChange();
+      EndMarksChange();
       batch.Advance(applied_);
     } else {
       RUTILE_RETURN_IF_ERROR(ApplyEntries(work, batch, answers));
@@ -210,6 +214,19 @@ Status ApplyQueue::Apply(std::vector<Work> works) {
     stopped(region_);
   }
   return {};
+}
+
+void ApplyQueue::CountRecords(const engine::WriteBatch& changes) {
+  const auto count =
+      std::count_if(changes.changes().begin(), changes.changes().end(),
+                    [](const auto& change) { return change.family == engine::Family::kWrite; });
+  if (count == 0) return;
+  records_changed_.fetch_add(static_cast<std::uint64_t>(count), std::memory_order_relaxed);
+}
+
+void ApplyQueue::EndMarksChange() {
+  marks_.EndChange();
+  if (options_.filter != nullptr) options_.filter->Learn(region_);
 }
 
 // In the same batch as the position, so that the descriptor is that of the position always: it goes
@@ -268,9 +285,11 @@ Status ApplyQueue::Install(LogId id) {
         !RUTILE_BUGGIFY("buggify store: a snapshot is installed in more steps")) {
       continue;
     }
+    CountRecords(changes);
     RUTILE_RETURN_IF_ERROR(engine_.Write(changes));
     changes.Clear();
   }
+  CountRecords(changes);
   changes.Put(engine::Family::kMeta, codec::AppliedKey(options_.region.id), EncodeApplied(id));
   RUTILE_RETURN_IF_ERROR(engine_.Write(changes));
   RUTILE_RETURN_IF_ERROR(engine_.Flush());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "env/env.h"
 #include "raft/types.h"
 #include "store/admission.h"
+#include "store/garbage_filter.h"
 #include "store/log_metrics.h"
 #include "store/marks_cache.h"
 #include "store/region.h"
@@ -42,8 +44,9 @@ class ApplyQueue {
   struct Options {
     Region region = {};  // The descriptor as applied.
     std::size_t max_batch_bytes = std::size_t{4} << 20;
-    const Clock* clock = nullptr;   // With both, how long all takes is measured.
-    LogMetrics* metrics = nullptr;  // They outlive the queue.
+    const Clock* clock = nullptr;     // With both, how long all takes is measured.
+    LogMetrics* metrics = nullptr;    // They outlive the queue.
+    GarbageFilter* filter = nullptr;  // Learns of the region's marks; outlives the queue.
   };
   // What the owner is told. All run on the apply executor.
   struct Callbacks {
@@ -82,6 +85,8 @@ class ApplyQueue {
   // Only for reading what does not change: Ranges() of a KV region. Any thread.
   const StateMachine& machine() const { return *machine_; }
   MarksCache& marks() { return marks_; }  // Any thread.
+  // How many records of transactions were written or removed since this was made. Any thread.
+  std::uint64_t records_changed() const { return records_changed_.load(std::memory_order_relaxed); }
 
  private:
   struct Work {
@@ -107,6 +112,8 @@ class ApplyQueue {
   Status ApplyConfiguration(const Entry& entry, Batch& batch);
   Status ApplyEntries(Work& work, Batch& batch, std::vector<Answer>& answers);
   Status Install(LogId id);
+  void CountRecords(const engine::WriteBatch& changes);
+  void EndMarksChange();
 
   // Constant after construction.
   const Options options_;
@@ -124,6 +131,7 @@ class ApplyQueue {
   bool failed_ = false;          // Or stopped: nothing is applied any more.
 
   MarksCache marks_;
+  std::atomic<std::uint64_t> records_changed_ = 0;
 
   Mutex mutex_;
   std::vector<Work> waiting_ GUARDED_BY(mutex_);

@@ -18,17 +18,30 @@ GarbageCollector::Totals GarbageCollector::totals() const {
   return totals_;
 }
 
+std::optional<std::uint64_t> GarbageCollector::Fresh(RegionId region, const Done& done) const {
+  const std::optional<std::uint64_t> changed = parts_.store.RecordsChanged(region);
+  // (A replica that was made anew counts from the beginning.)
+  if (!done.pass || !changed || *changed < done.pass->changed) return std::nullopt;
+  return *changed - done.pass->changed + done.pass->above;
+}
+
 void GarbageCollector::Look() {
   safe_point_ = parts_.safe_point();
   std::size_t waiting = 0;
-  std::map<RegionId, mvcc::Timestamp> done;
+  std::uint64_t unchanged = 0;
+  std::map<RegionId, Done> done;
   for (const GateState& gate : parts_.store.Gates()) {
     const RegionId region = gate.region->id;
     if (region < kFirstUserRegion) continue;
     const auto known = done_.find(region);
-    const mvcc::Timestamp reached = known == done_.end() ? mvcc::Timestamp() : known->second;
-    done.emplace(region, reached);
-    if (!gate.is_leader || reached >= safe_point_) continue;
+    Done& of_region = done[region];
+    if (known != done_.end()) of_region = known->second;
+    if (!gate.is_leader || of_region.reached >= safe_point_) continue;
+    if (Fresh(region, of_region) == 0) {
+      of_region.reached = safe_point_;
+      ++unchanged;
+      continue;
+    }
     ++waiting;
     if (!given_up_.contains(region)) found_.push_back(region);
   }
@@ -37,6 +50,7 @@ void GarbageCollector::Look() {
     MutexLock lock(mutex_);
     totals_.safe_point = safe_point_;
     totals_.waiting = waiting;
+    totals_.spared += unchanged;
   }
   if (!found_.empty()) return Next();
   given_up_.clear();
@@ -53,12 +67,23 @@ void GarbageCollector::Next() {
 void GarbageCollector::Collect(RegionId region) {
   RegionCollection::Options options = options_.region;
   options.remove_records = std::min(options.remove_records, batch_);
-  RegionCollection::Run(
-      parts_.store, parts_.scheduler, parts_.executor, region, safe_point_, options,
-      [this, region](const RegionCollection::Ending& ending) { OnEnd(region, ending); });
+  const Done& done = done_[region];
+  const std::optional<std::uint64_t> fresh = Fresh(region, done);
+  const RegionCollection::Order order{
+      .region = region,
+      .safe_point = safe_point_,
+      .only_raises = fresh && *fresh * options_.share < done.pass->records};
+  RUTILE_SOMETIMES(order.only_raises, "store: a region is not gone through for little garbage");
+  const Pass begun{.changed = parts_.store.RecordsChanged(region).value_or(0)};
+  RegionCollection::Run(parts_.store, parts_.scheduler, parts_.executor, order, options,
+                        [this, order, begun](const RegionCollection::Ending& ending) {
+                          OnEnd(order, begun, ending);
+                        });
 }
 
-void GarbageCollector::OnEnd(RegionId region, const RegionCollection::Ending& ending) {
+void GarbageCollector::OnEnd(const RegionCollection::Order& order, const Pass& begun,
+                             const RegionCollection::Ending& ending) {
+  const RegionId region = order.region;
   const bool finished = std::holds_alternative<TxnScheduler::Finished>(ending.how);
   RUTILE_SOMETIMES(!finished, "store: a region's collection of garbage is given up");
   const auto* broken = std::get_if<Status>(&ending.how);
@@ -68,7 +93,7 @@ void GarbageCollector::OnEnd(RegionId region, const RegionCollection::Ending& en
     MutexLock lock(mutex_);
     totals_.records += ending.progress.removed;
     totals_.looked_at += ending.progress.looked_at;
-    ++(finished ? totals_.regions : totals_.failures);
+    ++(!finished ? totals_.failures : order.only_raises ? totals_.spared : totals_.regions);
     if (is_over) --totals_.waiting;
   }
   if (broken != nullptr) {
@@ -76,7 +101,14 @@ void GarbageCollector::OnEnd(RegionId region, const RegionCollection::Ending& en
                {"region", ToString(region)}, {"why", broken->ToString()});
   }
   if (is_over) {
-    done_[region] = safe_point_;
+    Done& done = done_[region];
+    done.reached = order.safe_point;
+    if (!finished) done.pass.reset();
+    if (finished && !order.only_raises) {
+      done.pass = {.changed = begun.changed,
+                   .records = ending.progress.looked_at - ending.progress.removed,
+                   .above = ending.progress.above};
+    }
     batch_ = options_.region.remove_records;
   } else {
     given_up_.insert(region);

@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -21,7 +22,12 @@ namespace rutile::store {
 
 // Collects the garbage of transactions: removes, from the regions that this store leads, what no
 // transaction can see that starts at or above the safe point. One region at a time, some records at
-// a time, by commands of the region, so that all replicas hold the same.
+// a time, by commands of the region.
+//
+// A region is gone through only when enough has become old in it: what was above the safe point the
+// last time, and what was written since, is all that can be garbage or hide some. Where that is
+// little (Options::share), the region's safe point is raised and no more, and what compactions meet
+// goes by the way (GarbageFilter).
 //
 // The safe point is somebody else's to choose: all transactions below it are over, on all stores.
 //
@@ -30,6 +36,8 @@ class GarbageCollector {
  public:
   struct Options {
     Duration interval = Seconds(1);  // Between looks at the safe point; zero: nothing is collected.
+    // A region is gone through when one in so many of its records can have become old.
+    std::uint64_t share = 20;
     RegionCollection::Options region = {};
   };
   struct Parts {
@@ -46,6 +54,7 @@ class GarbageCollector {
     std::uint64_t records = 0;        // Removed.
     std::uint64_t looked_at = 0;      // Records.
     std::uint64_t regions = 0;        // Gone through to the end.
+    std::uint64_t spared = 0;         // Not gone through: nothing, or little, had become old.
     std::uint64_t failures = 0;       // Regions given up in the middle, to be begun again.
     std::size_t waiting = 0;          // Regions led here that are not done up to the safe point.
   };
@@ -57,12 +66,26 @@ class GarbageCollector {
   Totals totals() const;
 
  private:
+  // A region that was gone through, from here.
+  struct Pass {
+    std::uint64_t changed = 0;  // Store::RecordsChanged() when it began.
+    std::size_t records = 0;    // In the region,
+    std::size_t above = 0;      // and of those what was above the safe point.
+  };
+  struct Done {
+    mvcc::Timestamp reached = {};
+    std::optional<Pass> pass = {};  // The last.
+  };
+
+  // How many records can have become old since the region was gone through; nothing: any.
+  std::optional<std::uint64_t> Fresh(RegionId region, const Done& done) const;
   // Looks for regions to collect in; without one, later again.
   void Look();
   // The next of those that were found.
   void Next();
   void Collect(RegionId region);
-  void OnEnd(RegionId region, const RegionCollection::Ending& ending);
+  void OnEnd(const RegionCollection::Order& order, const Pass& begun,
+             const RegionCollection::Ending& ending);
 
   Parts parts_;
   const Options options_;
@@ -70,8 +93,8 @@ class GarbageCollector {
   // found then and are not begun.
   mvcc::Timestamp safe_point_;
   std::deque<RegionId> found_;
-  // Up to where this store has collected each region that is here.
-  std::map<RegionId, mvcc::Timestamp> done_;
+  // What this store has collected in each region that is here.
+  std::map<RegionId, Done> done_;
   std::set<RegionId> given_up_;  // Since the last pause.
   std::size_t batch_;            // Records that are removed at a time.
 

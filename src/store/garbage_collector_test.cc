@@ -47,28 +47,10 @@ class GarbageCollectorTest : public testing::TxnStores {
     Restart(i);
     StartCollector(i);
   }
-  void Delete(const std::string& key) {
-    const Timestamp start = Now();
-    txn::PrewriteRequest request{.primary = key, .start = start, .ttl_ms = 3000};
-    request.mutations.push_back({.kind = txn::Mutation::Kind::kDelete, .key = key});
-    EXPECT_THAT(Must(Await(&TxnKv::Prewrite, std::move(request))).outcome.errors, IsEmpty());
-    Must(Await(&TxnKv::Commit, txn::CommitRequest{.keys = {key}, .start = start, .commit = Now()}));
-  }
   // All that is over now is garbage where it is hidden; waits until it is gone.
   void CollectAll() {
     safe_point_ = Now();
     world_.RunFor(Seconds(8));
-  }
-  // By store.
-  std::vector<std::size_t> CountOf(Family family) {
-    std::vector<std::size_t> counts;
-    for (std::size_t i = 0; i < kStores; ++i) {
-      std::size_t& count = counts.emplace_back();
-      const auto snapshot = processes_[i].engine->GetSnapshot();
-      const auto iterator = snapshot->NewIterator(family, {});
-      for (iterator->Seek(""); iterator->Valid(); iterator->Next()) ++count;
-    }
-    return counts;
   }
   std::uint64_t Removed() {
     std::uint64_t removed = 0;

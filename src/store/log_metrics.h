@@ -28,4 +28,12 @@ class LogMetrics {
   Counter& cold_answers;   // Of these what was found, and most likely sent.
 };
 
+// Of the replicas of one store together, a moment ago.
+struct LogTotals {
+  std::size_t cached_bytes = 0;  // Payload in their log tails.
+  std::uint64_t most_ahead = 0;  // Entries that one has applied and not on disk yet, at most.
+  std::size_t poisoned = 0;
+  std::size_t impaired = 0;
+};
+
 }  // namespace rutile::store

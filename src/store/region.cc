@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "codec/integers.h"
+#include "codec/keys.h"
 
 namespace rutile::store {
 namespace {
@@ -104,6 +105,10 @@ std::string ToString(const Region& region) {
   }
   if (region.joint) out += " joint";
   return out;
+}
+
+engine::Bounds BoundsOf(const Region& region) {
+  return {.lower = codec::DataKey(region.start_key), .upper = codec::DataEndKey(region.end_key)};
 }
 
 }  // namespace rutile::store

@@ -8,6 +8,7 @@
 
 #include "base/ids.h"
 #include "base/status.h"
+#include "engine/kv_engine.h"
 
 namespace rutile::store {
 
@@ -77,5 +78,8 @@ Result<Region> DecodeRegion(std::string_view bytes);
 
 std::string ToString(const RegionEpoch& epoch);
 std::string ToString(const Region& region);
+
+// All that the region has, in families of data.
+engine::Bounds BoundsOf(const Region& region);
 
 }  // namespace rutile::store

@@ -11,11 +11,10 @@
 
 namespace rutile::store {
 
-void RegionCollection::Run(Store& store, TxnScheduler& scheduler, Executor& executor,
-                           RegionId region, mvcc::Timestamp safe_point, Options options,
-                           Done done) {
-  const std::shared_ptr<RegionCollection> self(new RegionCollection(
-      store, scheduler, executor, region, safe_point, options, std::move(done)));
+void RegionCollection::Run(Store& store, TxnScheduler& scheduler, Executor& executor, Order order,
+                           Options options, Done done) {
+  const std::shared_ptr<RegionCollection> self(
+      new RegionCollection(store, scheduler, executor, order, options, std::move(done)));
   self->RaiseSafePoint();
 }
 
@@ -26,9 +25,10 @@ void RegionCollection::RaiseSafePoint() {
   command.mutations.push_back({.kind = Mutation::Kind::kRaiseSafePoint,
                                .family = engine::Family::kMeta,
                                .key = gate->region->start_key,
-                               .value = EncodeMark(safe_point_)});
+                               .value = EncodeMark(order_.safe_point)});
   store_.Write(header_, std::move(command), [self = shared_from_this()](WriteOutcome outcome) {
     if (auto* error = std::get_if<RegionError>(&outcome)) return self->End(std::move(*error));
+    if (self->order_.only_raises) return self->End(TxnScheduler::Finished());
     self->executor_.Post([self] { self->Look(); });
   });
 }
@@ -39,7 +39,7 @@ void RegionCollection::Look() {
     Result<mvcc::GarbageFound> found =
         mvcc::FindGarbage(view->snapshot,
                           {.lower = self->next_,
-                           .safe_point = self->safe_point_,
+                           .safe_point = self->order_.safe_point,
                            .max_records = self->options_.look_records},
                           BoundsOf(view->region));
     if (!found.ok()) return self->End(found.status());
@@ -50,6 +50,7 @@ void RegionCollection::Look() {
 
 void RegionCollection::OnFound(mvcc::GarbageFound found) {
   progress_.looked_at += found.looked_at;
+  progress_.above += found.above;
   next_ = std::move(found.next);
   at_end_ = next_.empty();
   found_ = std::move(found.keys);

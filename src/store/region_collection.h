@@ -19,8 +19,9 @@
 
 namespace rutile::store {
 
-// Collects the garbage of one region: raises its safe point, then looks through its records, some
-// at a time, and has removed what is garbage among them.
+// Collects the garbage of one region: raises its safe point, from when on compactions leave garbage
+// out (GarbageFilter); and unless that is all that is wanted, looks through its records, some at a
+// time, and has removed what is garbage among them.
 //
 // Removals are commands of transactions, with the keys' latches: a rollback that found an old
 // record and marks it would otherwise bring it back. Nothing needs to be looked at again under the
@@ -34,8 +35,14 @@ class RegionCollection : public std::enable_shared_from_this<RegionCollection> {
     std::size_t remove_records = 512;  // By one command.
     Duration pause = Milliseconds(1);  // After what was looked at is removed.
   };
+  struct Order {
+    RegionId region = {};
+    mvcc::Timestamp safe_point = {};
+    bool only_raises = false;
+  };
   struct Progress {
-    std::size_t looked_at = 0;
+    std::size_t looked_at = 0;  // Records,
+    std::size_t above = 0;      // and of those what is above the safe point.
     std::size_t removed = 0;
   };
   struct Ending {
@@ -45,17 +52,17 @@ class RegionCollection : public std::enable_shared_from_this<RegionCollection> {
   };
   using Done = UniqueFunction<void(const Ending&)>;
 
-  static void Run(Store& store, TxnScheduler& scheduler, Executor& executor, RegionId region,
-                  mvcc::Timestamp safe_point, Options options, Done done);
+  static void Run(Store& store, TxnScheduler& scheduler, Executor& executor, Order order,
+                  Options options, Done done);
 
  private:
-  RegionCollection(Store& store, TxnScheduler& scheduler, Executor& executor, RegionId region,
-                   mvcc::Timestamp safe_point, Options options, Done done)
+  RegionCollection(Store& store, TxnScheduler& scheduler, Executor& executor, Order order,
+                   Options options, Done done)
       : store_(store),
         scheduler_(scheduler),
         executor_(executor),
-        header_({.region = region}),
-        safe_point_(safe_point),
+        header_({.region = order.region}),
+        order_(order),
         options_(options),
         done_(std::move(done)) {}
 
@@ -69,7 +76,7 @@ class RegionCollection : public std::enable_shared_from_this<RegionCollection> {
   TxnScheduler& scheduler_;
   Executor& executor_;
   const RequestHeader header_;
-  const mvcc::Timestamp safe_point_;
+  const Order order_;
   const Options options_;
   Done done_;
   std::string next_;  // Keys below are done with.

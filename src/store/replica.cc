@@ -108,7 +108,8 @@ Replica::Replica(const ReplicaOptions& options, const Parts& parts, Host& host, 
       apply_({.region = *region_,
               .max_batch_bytes = options.max_apply_batch_bytes,
               .clock = &parts.clock,
-              .metrics = &parts.log_metrics},
+              .metrics = &parts.log_metrics,
+              .filter = &parts.garbage_filter},
              parts.engine, parts.files, parts.apply_executor, std::move(machine), recovered.applied,
              ApplyCallbacks()) {
   if (recovered.install_pending) installing_ = recovered.log.base;

@@ -39,10 +39,9 @@ namespace rutile::store {
 //
 // Everything happens on the replica's executor; calls marked "any thread" post to it.
 //
-// A replica lives as long as somebody holds it: the store, and whoever it has handed it to for the
-// length of a call. Its own tasks, on whatever executor, only know it weakly: they keep it alive
-// while they run, and do nothing when it is gone. So it ends with the store, or when it was retired
-// and the last call that had found it returns; never under anybody's feet.
+// Lives as long as somebody holds it: the store, and for a call whoever was given it. Its own tasks
+// know it weakly: they keep it alive while they run, and do nothing when it is gone. So it ends
+// with the store, or when it was retired and the last such call returns.
 class Replica : public std::enable_shared_from_this<Replica> {
  public:
   // What a replica uses. All outlive it.
@@ -56,8 +55,9 @@ class Replica : public std::enable_shared_from_this<Replica> {
     Executor& apply_executor;
     Executor& background;
     Logger& logger;
-    LogMemory& log_memory;               // Of all regions together.
-    LogMetrics& log_metrics;             // Likewise.
+    LogMemory& log_memory;  // Of all regions together, as the next two.
+    LogMetrics& log_metrics;
+    GarbageFilter& garbage_filter;
     raft::Observer* observer = nullptr;  // Of its core.
   };
   // What a replica asks of the store. Called on the replica's executor.
@@ -72,8 +72,7 @@ class Replica : public std::enable_shared_from_this<Replica> {
     virtual void OnStateChanged(const Replica& replica) = 0;
     // What the store's ReadAdmission says; on the replica's executor. Empty: nobody is there to.
     virtual std::string AdmitRead(RegionId region, std::string_view question) = 0;
-    // Whether another store lives, by its beat.
-    virtual bool IsLive(StoreId store) const = 0;
+    virtual bool IsLive(StoreId store) const = 0;  // By its beat.
     // The replica takes no further part in its region, and may have been its quiet leader.
     virtual void OnReplicaStopped(const Replica& replica) = 0;
     // Tells `peer` on store `to`, which does not know that it was removed.
@@ -149,6 +148,7 @@ class Replica : public std::enable_shared_from_this<Replica> {
   GateState gate() const { return gate_.Get(); }
   Term ready_term() const { return gate_.ready_term(); }  // See ReadGate.
   MarksCache& marks() { return apply_.marks(); }
+  std::uint64_t records_changed() const { return apply_.records_changed(); }
   RegionId region_id() const { return region_id_; }
   PeerId self() const { return self_; }
   const StateMachine& machine() const { return apply_.machine(); }
@@ -171,7 +171,7 @@ class Replica : public std::enable_shared_from_this<Replica> {
   static raft::Raft::Start RaftStart(const Region& region, const Recovered& recovered);
   ApplyQueue::Callbacks ApplyCallbacks();
 
-  // `work`, as a task that does nothing once the replica is gone.
+  // A task that does nothing once the replica is gone.
   template <class Work>
   Task WhileAlive(Work work) {
     return [weak = weak_from_this(), work = std::move(work)]() mutable {

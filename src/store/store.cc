@@ -39,7 +39,9 @@ Store::Store(Options options, Parts parts, std::unique_ptr<wal::LogStreams> logs
       observer_(std::move(observer)),
       logs_(std::move(logs)),
       disk_(options_.replica.disk_reserve_bytes),
-      log_memory_(options_.replica.log_memory_bytes) {
+      log_memory_(options_.replica.log_memory_bytes),
+      garbage_filter_(std::make_shared<GarbageFilter>(parts_.engine)) {
+  parts_.engine.SetFilter(garbage_filter_);
   log_memory_.SetOnPressure(
       [this] { parts_.executors.regions[0]->Post([this] { RelieveLogMemory(); }); });
   logs_->Start(
@@ -67,7 +69,7 @@ Store::Store(Options options, Parts parts, std::unique_ptr<wal::LogStreams> logs
       [this](const SnapshotPart& part) { ReceiveSnapshot(part); });
 }
 
-Store::~Store() = default;
+Store::~Store() { parts_.engine.SetFilter(nullptr); }
 
 Result<std::unique_ptr<Store>> Store::Open(Options options, Parts parts,
                                            wal::LogStreams::Opened opened,
@@ -105,6 +107,12 @@ std::shared_ptr<Replica> Store::Find(RegionId region) const {
   if (stopped_) return nullptr;
   const auto found = replicas_.find(region);
   return found == replicas_.end() ? nullptr : found->second;
+}
+
+std::optional<std::uint64_t> Store::RecordsChanged(RegionId region) const {
+  const std::shared_ptr<Replica> replica = Find(region);
+  if (replica == nullptr) return std::nullopt;
+  return replica->records_changed();
 }
 
 // --- Requests.

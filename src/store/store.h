@@ -20,6 +20,7 @@
 #include "env/env.h"
 #include "store/command.h"
 #include "store/disk_guard.h"
+#include "store/garbage_filter.h"
 #include "store/log_memory.h"
 #include "store/log_metrics.h"
 #include "store/log_repair.h"
@@ -181,13 +182,9 @@ class Store final : private Replica::Host {
   std::size_t pending_log_bytes() const { return logs_->pending_bytes(); }
   const LogMemory& log_memory() const { return log_memory_; }
   const LogMetrics& log_metrics() const { return log_metrics_; }
-  // Of the replicas of this store, a moment ago.
-  struct LogTotals {
-    std::size_t cached_bytes = 0;  // Payload in their log tails.
-    std::uint64_t most_ahead = 0;  // Entries that one has applied and not on disk yet, at most.
-    std::size_t poisoned = 0;
-    std::size_t impaired = 0;
-  };
+  const GarbageFilter& garbage_filter() const { return *garbage_filter_; }
+  // Of transactions, by the replica of a region that is here, since it was opened.
+  std::optional<std::uint64_t> RecordsChanged(RegionId region) const;
   LogTotals log_totals() const;
 
  private:
@@ -231,8 +228,7 @@ class Store final : private Replica::Host {
   std::shared_ptr<Replica> Find(RegionId region) const;
   // Whether a read that found `ready` before its snapshot and `gate` after it may be served.
   bool LeaseHolds(const GateState& gate, Term ready) const;
-  // By a round of the group.
-  // A read whose moment is known.
+  // A read whose moment is known, by a round of the group.
   struct ConfirmedRead {
     std::weak_ptr<Replica> asked = {};
     RequestHeader header = {};
@@ -279,9 +275,10 @@ class Store final : private Replica::Host {
   Observer observer_;
   const std::unique_ptr<wal::LogStreams> logs_;
   DiskGuard disk_;
-  std::unique_ptr<NodeBeat> beat_;              // Outlives the replicas.
-  LogMemory log_memory_;                        // Likewise.
-  LogMetrics log_metrics_;                      // Likewise.
+  std::unique_ptr<NodeBeat> beat_;  // Outlives the replicas.
+  LogMemory log_memory_;            // Likewise.
+  LogMetrics log_metrics_;          // Likewise.
+  const std::shared_ptr<GarbageFilter> garbage_filter_;
   std::unique_ptr<SnapshotSender> sender_;      // Only on the background executor.
   std::unique_ptr<SnapshotReceiver> receiver_;  // Likewise.
 

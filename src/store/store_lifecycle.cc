@@ -115,6 +115,7 @@ void Store::OnRetired(RegionId region, PeerId self, const Region& applied, const
 
 void Store::DestroyReplica(RegionId region, const Ending& ending) {
   sender_->Forget(region);
+  garbage_filter_->Forget(region);
   if (ending.buried) {
     const Tombstone tombstone{.peer = ending.self, .last = ending.last};
     engine::WriteBatch batch;

@@ -56,7 +56,7 @@ void Store::EvictLogs(std::size_t step) {
   }
 }
 
-Store::LogTotals Store::log_totals() const {
+LogTotals Store::log_totals() const {
   LogTotals totals;
   MutexLock lock(mutex_);
   for (const auto& [id, replica] : replicas_) {

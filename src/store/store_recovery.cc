@@ -203,6 +203,7 @@ Result<std::shared_ptr<Replica>> Store::OpenReplica(Region region, PeerId self,
                      .logger = parts_.logger,
                      .log_memory = log_memory_,
                      .log_metrics = log_metrics_,
+                     .garbage_filter = *garbage_filter_,
                      .observer = observer_.of_core ? observer_.of_core(region.id, self) : nullptr},
       static_cast<Replica::Host&>(*this), region, self, parts_.random.Next(), recovered,
       std::move(machine));

@@ -24,16 +24,15 @@ Mutation ToMutation(const engine::WriteBatch::Change& change) {
   switch (change.kind) {
     case Kind::kPut: mutation.value = change.value; return mutation;
     case Kind::kDelete: mutation.kind = Mutation::Kind::kDelete; return mutation;
-    case Kind::kDeleteRange: break;
+    case Kind::kDeleteRange:
+      mutation.kind = Mutation::Kind::kDeleteRange;
+      mutation.value = std::string(codec::UserKey(change.value));
+      return mutation;
   }
-  RUTILE_UNREACHABLE();  // No action removes a range.
+  RUTILE_UNREACHABLE();
 }
 
 }  // namespace
-
-engine::Bounds BoundsOf(const Region& region) {
-  return {.lower = codec::DataKey(region.start_key), .upper = codec::DataEndKey(region.end_key)};
-}
 
 std::optional<Instant> DeadlineOf(const RequestHeader& header, const Clock& clock) {
   if (header.time_limit == Duration::zero()) return std::nullopt;

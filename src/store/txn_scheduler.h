@@ -134,8 +134,6 @@ class TxnScheduler {
 
 // When the time of a request that has just come is up; nothing: never.
 std::optional<Instant> DeadlineOf(const RequestHeader& header, const Clock& clock);
-// All that the region has, in families of data.
-engine::Bounds BoundsOf(const Region& region);
 // Why a transactional key does not belong to the region, whose borders are in comparable form.
 std::optional<RegionError> KeyOutside(const Region& region, const std::string& key);
 

@@ -115,6 +115,25 @@ class TxnStores : public SimulatedStores {
                     .errors,
                 ::testing::IsEmpty());
   }
+  void Delete(const std::string& key) {
+    const mvcc::Timestamp start = Now();
+    txn::PrewriteRequest request{.primary = key, .start = start, .ttl_ms = 3000};
+    request.mutations.push_back({.kind = txn::Mutation::Kind::kDelete, .key = key});
+    EXPECT_THAT(Must(Await(&TxnKv::Prewrite, std::move(request))).outcome.errors,
+                ::testing::IsEmpty());
+    Must(Await(&TxnKv::Commit, txn::CommitRequest{.keys = {key}, .start = start, .commit = Now()}));
+  }
+  // What each store's engine has.
+  std::vector<std::size_t> CountOf(engine::Family family) {
+    std::vector<std::size_t> counts;
+    for (std::size_t i = 0; i < kStores; ++i) {
+      std::size_t& count = counts.emplace_back();
+      const auto snapshot = processes_[i].engine->GetSnapshot();
+      const auto iterator = snapshot->NewIterator(family, {});
+      for (iterator->Seek(""); iterator->Valid(); iterator->Next()) ++count;
+    }
+    return counts;
+  }
   std::string Read(const std::string& key, mvcc::Timestamp at,
                    const RequestHeader& header = Header()) {
     std::optional<TxnReply<mvcc::ReadAnswer>> answer;
