@@ -51,7 +51,7 @@ Result<GarbageFound> FindGarbage(const engine::Snapshot& snapshot, const Garbage
                            .hides_others = verdict == GarbageSieve::Verdict::kLastDeletion});
       }
       ++found.looked_at;
-      if (parts->timestamp > scan.safe_point) ++found.above;
+      if (parts->timestamp >= scan.safe_point) ++found.above;
     }
     if (garbage.empty()) continue;
     RUTILE_ASSIGN_OR_RETURN(const std::optional<Lock> lock, reader.LoadLock(key));

@@ -40,7 +40,7 @@ struct GarbageScan {
 struct GarbageFound {
   std::vector<KeyGarbage> keys = {};  // Only those that have some, in order.
   std::size_t looked_at = 0;          // Records,
-  std::size_t above = 0;              // and of those what is above the safe point.
+  std::size_t above = 0;              // and of those what is at the safe point or above.
   std::string next = {};              // Where to go on; empty: the range is done.
 };
 

@@ -105,7 +105,7 @@ void GarbageCollector::OnEnd(const RegionCollection::Order& order, const Pass& b
     done.reached = order.safe_point;
     if (!finished) done.pass.reset();
     if (finished && !order.only_raises) {
-      done.pass = {.changed = begun.changed,
+      done.pass = {.changed = begun.changed + ending.progress.removed,
                    .records = ending.progress.looked_at - ending.progress.removed,
                    .above = ending.progress.above};
     }

@@ -24,8 +24,8 @@ namespace rutile::store {
 // transaction can see that starts at or above the safe point. One region at a time, some records at
 // a time, by commands of the region.
 //
-// A region is gone through only when enough has become old in it: what was above the safe point the
-// last time, and what was written since, is all that can be garbage or hide some. Where that is
+// A region is gone through only when enough has become old in it: what was not below the safe point
+// the last time, and what was written since, is all that can be garbage or hide some. Where that is
 // little (Options::share), the region's safe point is raised and no more, and what compactions meet
 // goes by the way (GarbageFilter).
 //
@@ -68,9 +68,9 @@ class GarbageCollector {
  private:
   // A region that was gone through, from here.
   struct Pass {
-    std::uint64_t changed = 0;  // Store::RecordsChanged() when it began.
-    std::size_t records = 0;    // In the region,
-    std::size_t above = 0;      // and of those what was above the safe point.
+    std::uint64_t changed = 0;  // Store::RecordsChanged() when it began, and what it removed.
+    std::size_t records = 0;    // In the region afterwards,
+    std::size_t above = 0;      // and of those what was at the safe point or above.
   };
   struct Done {
     mvcc::Timestamp reached = {};

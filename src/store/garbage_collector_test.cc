@@ -173,6 +173,37 @@ TEST_F(GarbageCollectorTest, WhoStartedBelowTheSafePointNeitherReadsNorLocks) {
   EXPECT_EQ("1", Read(Key("a"), Now()));
 }
 
+TEST_F(GarbageCollectorTest, ARegionIsGoneThroughWhenThatIsWorthIt) {
+  const auto totals = [&] { return collectors_[leader_]->totals(); };
+  std::vector<std::string> keys;
+  for (int i = 0; i < 60; ++i) keys.push_back(Key("k" + std::to_string(i)));
+  Write(keys, "1");
+  Write({keys[0], keys[1], keys[2], keys[3]}, "2");
+  CollectAll();
+  EXPECT_EQ(1u, totals().regions);
+  EXPECT_THAT(CountOf(Family::kWrite), Each(60u));
+  // Nothing has changed.
+  const Timestamp first = safe_point_;
+  CollectAll();
+  EXPECT_EQ(1u, totals().spared);
+  EXPECT_EQ("1", Read(keys[9], first)) << "not even the safe point is raised";
+  // One record has; who reads what it hides is refused, though it is there.
+  const Timestamp before = Now();
+  Write({keys[0]}, "3");
+  CollectAll();
+  EXPECT_EQ(1u, totals().regions);
+  EXPECT_EQ(2u, totals().spared);
+  EXPECT_THAT(CountOf(Family::kWrite), Each(61u));
+  EXPECT_THAT(Read(keys[0], before), HasSubstr("older than the safe point"));
+  // And two more.
+  Write({keys[1]}, "3");
+  Write({keys[2]}, "3");
+  CollectAll();
+  EXPECT_EQ(2u, totals().regions);
+  EXPECT_THAT(CountOf(Family::kWrite), Each(60u));
+  EXPECT_EQ(0u, totals().waiting);
+}
+
 TEST_F(GarbageCollectorTest, ARegionCollectsItsOwn) {
   Write({Key("a")}, "1");
   Write({Key("a")}, "2");

@@ -42,7 +42,7 @@ class RegionCollection : public std::enable_shared_from_this<RegionCollection> {
   };
   struct Progress {
     std::size_t looked_at = 0;  // Records,
-    std::size_t above = 0;      // and of those what is above the safe point.
+    std::size_t above = 0;      // and of those what is at the safe point or above.
     std::size_t removed = 0;
   };
   struct Ending {
