@@ -1,7 +1,6 @@
 #include "sim/compactions.h"
 
 #include <string>
-#include <utility>
 
 namespace rutile::sim {
 

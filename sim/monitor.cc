@@ -15,7 +15,7 @@
 #include "mvcc/records.h"
 #include "store/apply_queue.h"
 #include "store/region.h"
-#include "store/region_marks.h"
+#include "store/safe_point.h"
 
 namespace rutile::sim {
 namespace {
@@ -28,10 +28,9 @@ constexpr RegionId kGroups[] = {store::kPlacementRegion, store::kFirstUserRegion
 class RecordsThatCount {
  public:
   RecordsThatCount(const engine::Snapshot& snapshot, RegionId group) {
-    const auto stored = snapshot.Get(engine::Family::kMeta, codec::SafePointKey(group));
-    if (!stored.ok() || !stored.value()) return;
-    const auto marks = store::DecodeMarks(*stored.value());
-    if (marks.ok()) safe_point_ = marks.value().safe_point;
+    const store::Region region{.id = group};
+    const auto stored = store::SafePointOf({.snapshot = snapshot, .region = region});
+    if (stored.ok()) safe_point_ = stored.value();
   }
   bool Has(std::string_view key, std::string_view value) {
     const auto parts = mvcc::SplitVersionKey(key);

@@ -1,6 +1,7 @@
 #include "sim/simulation.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/buggify.h"
@@ -292,15 +293,16 @@ void Simulation::CheckSet() {
 // see.
 void Simulation::CheckTransactions() {
   if (HasFailed() || options_.transactions.clients == 0) return;
-  bool is_judged = false;  // By what one of them has applied; all have applied the same.
+  std::optional<StoredTransactions> stored;  // Of one of them; all have applied the same.
   for (std::size_t i = 0; i < cluster_.size(); ++i) {
     if (nemesis_.lost().contains(i) || !cluster_.is_up(i)) continue;
     const auto gate = cluster_.node(i)->store().Gate(store::kFirstUserRegion);
     if (!gate || gate->region->IsWaiting()) continue;
     const auto snapshot = cluster_.node(i)->engine().GetSnapshot();
-    const auto stored = records_.Read(*snapshot);
-    if (!stored.ok()) return Violate("transactions: " + stored.status().ToString());
-    if (!std::exchange(is_judged, true)) {
+    if (!stored) {
+      auto read = records_.Read(*snapshot);
+      if (!read.ok()) return Violate("transactions: " + read.status().ToString());
+      stored = std::move(read).value();
       for (const std::string& what : FindAnomalies(transactions_.history(), stored.value())) {
         Violate(what);
       }

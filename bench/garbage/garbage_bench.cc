@@ -3,7 +3,7 @@
 //
 //   rutile_garbage_bench DIRECTORY [--keys N] [--versions V] [--rounds R]
 //
-// One region's records of N keys with V versions each, with the values beside them, are written and
+// One region's records of N keys with V versions each, with the values in them, are written and
 // flushed; then all are compacted once as they are, and once with the region's safe point above
 // them, by which all versions but one of each key go. The two in turn, each on an engine of its
 // own.

@@ -69,7 +69,8 @@ void AddGarbage(node::Node& node, Numbers* numbers) {
   count("rutile_garbage_regions_total", "Collections that came to the end of their region.",
         totals.regions);
   count("rutile_garbage_regions_spared_total",
-        "Collections that only raised the safe point, little having become old since the last.",
+        "Regions that were not gone through, little or nothing having become old since the last "
+        "time.",
         totals.spared);
   count("rutile_garbage_records_filtered_total",
         "Write records that compactions of this node have left out.",

@@ -74,14 +74,14 @@ void GarbageCollector::Collect(RegionId region) {
       .safe_point = safe_point_,
       .only_raises = fresh && *fresh * options_.share < done.pass->records};
   RUTILE_SOMETIMES(order.only_raises, "store: a region is not gone through for little garbage");
-  const Pass begun{.changed = parts_.store.RecordsChanged(region).value_or(0)};
+  const std::uint64_t changed = parts_.store.RecordsChanged(region).value_or(0);
   RegionCollection::Run(parts_.store, parts_.scheduler, parts_.executor, order, options,
-                        [this, order, begun](const RegionCollection::Ending& ending) {
-                          OnEnd(order, begun, ending);
+                        [this, order, changed](const RegionCollection::Ending& ending) {
+                          OnEnd(order, changed, ending);
                         });
 }
 
-void GarbageCollector::OnEnd(const RegionCollection::Order& order, const Pass& begun,
+void GarbageCollector::OnEnd(const RegionCollection::Order& order, std::uint64_t changed,
                              const RegionCollection::Ending& ending) {
   const RegionId region = order.region;
   const bool finished = std::holds_alternative<TxnScheduler::Finished>(ending.how);
@@ -105,7 +105,7 @@ void GarbageCollector::OnEnd(const RegionCollection::Order& order, const Pass& b
     done.reached = order.safe_point;
     if (!finished) done.pass.reset();
     if (finished && !order.only_raises) {
-      done.pass = {.changed = begun.changed + ending.progress.removed,
+      done.pass = {.changed = changed + ending.progress.removed,
                    .records = ending.progress.looked_at - ending.progress.removed,
                    .above = ending.progress.above};
     }

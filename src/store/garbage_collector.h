@@ -84,7 +84,8 @@ class GarbageCollector {
   // The next of those that were found.
   void Next();
   void Collect(RegionId region);
-  void OnEnd(const RegionCollection::Order& order, const Pass& begun,
+  // `changed`: Store::RecordsChanged() when it began.
+  void OnEnd(const RegionCollection::Order& order, std::uint64_t changed,
              const RegionCollection::Ending& ending);
 
   Parts parts_;

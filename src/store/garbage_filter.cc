@@ -7,11 +7,10 @@
 #include <utility>
 
 #include "base/probe.h"
-#include "codec/keys.h"
 #include "mvcc/garbage_sieve.h"
 #include "mvcc/keys.h"
 #include "mvcc/records.h"
-#include "store/region_marks.h"
+#include "store/safe_point.h"
 
 namespace rutile::store {
 namespace {
@@ -90,12 +89,11 @@ class GarbageFilter::RegionWalk final : public engine::RecordFilter::Walk {
 
 void GarbageFilter::Learn(const Region& region) {
   if (region.IsWaiting() || region.id < kFirstUserRegion) return;
-  const auto stored = engine_.Get(engine::Family::kMeta, codec::SafePointKey(region.id));
+  const auto snapshot = engine_.GetSnapshot();
+  const Result<mvcc::Timestamp> stored = SafePointOf({.snapshot = *snapshot, .region = region});
   // Whoever serves from the engine says what is wrong with it; the filter knows of less then.
-  if (!stored.ok() || !stored.value()) return;
-  const Result<RegionMarks> marks = DecodeMarks(*stored.value());
-  if (!marks.ok()) return;
-  const mvcc::Timestamp safe_point = marks.value().safe_point;
+  if (!stored.ok() || stored.value().IsZero()) return;
+  const mvcc::Timestamp safe_point = stored.value();
   const std::uint64_t sequence = engine_.WrittenSequence();
   MutexLock lock(mutex_);
   Known& known = regions_[region.id];
@@ -122,8 +120,7 @@ std::unique_ptr<engine::RecordFilter::Walk> GarbageFilter::Begin(engine::Family 
       RUTILE_SOMETIMES(waits != known.raised.end(), "store: a safe point does not count yet");
       if (waits == known.raised.begin()) continue;
       known.raised.erase(known.raised.begin(), waits - 1);
-      const mvcc::Timestamp safe_point = known.raised.front().safe_point;
-      if (!safe_point.IsZero()) ranges.push_back({known.within, safe_point});
+      ranges.push_back({known.within, known.raised.front().safe_point});
     }
   }
   if (ranges.empty()) return nullptr;

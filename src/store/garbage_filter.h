@@ -22,9 +22,8 @@ namespace rutile::store {
 // What a region's safe point makes garbage is so on every replica, so it may be missing on one and
 // not on another without anybody seeing a difference: readers below the safe point are refused, and
 // for all others it is hidden. From this follows what does not go this way:
-//   - a deletion that is the newest version: what it hides may lie where this walk does not come
-//   by.
-//     The region's leader removes it with all that it hides (RegionCollection);
+//   - a deletion that is the newest version, since what it hides may lie where this walk does not
+//     come by: the region's leader removes it with all that it hides (RegionCollection);
 //   - what has a value in another family: the two could not go together.
 //
 // A safe point counts when it is durable, or a crash would leave a region that lacks what its safe

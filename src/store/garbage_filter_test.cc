@@ -1,5 +1,5 @@
-// What compactions leave out, on one engine, and over stores of a simulated
-// world some of which leave out what others still have.
+// What compactions leave out, on one engine, and over stores of a simulated world some of which
+// leave out what others still have.
 
 #include "store/garbage_filter.h"
 
@@ -235,8 +235,7 @@ TEST_F(FilterOfStores, ADeletionGoesWithAllThatItHidesAnywhere) {
   EXPECT_EQ("4", Read(Key("b"), safe_point_));
 }
 
-// What was removed by the leader's word must not come back where the region is told its marks by a
-// restart.
+// By what its engine has: nobody tells it again.
 TEST_F(FilterOfStores, ARestartKnowsTheSafePoint) {
   for (int i = 0; i < 5; ++i) Write({Key("a")}, std::to_string(i));
   safe_point_ = Now();

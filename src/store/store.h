@@ -183,7 +183,7 @@ class Store final : private Replica::Host {
   const LogMemory& log_memory() const { return log_memory_; }
   const LogMetrics& log_metrics() const { return log_metrics_; }
   const GarbageFilter& garbage_filter() const { return *garbage_filter_; }
-  // Of transactions, by the replica of a region that is here, since it was opened.
+  // Of transactions, by a region's replica since it was opened; nothing: there is none here.
   std::optional<std::uint64_t> RecordsChanged(RegionId region) const;
   LogTotals log_totals() const;
 

@@ -459,7 +459,7 @@ void H2Connection::OnEvents(std::uint32_t events) {
 Status H2Connection::Ended(std::string how) const {
   // Before it has said anything that could not be understood.
   const bool is_greeting = tls_ != nullptr && !tls_->is_ready() && !is_server_;
-  if (is_greeting) how += "; the other side seems to speak no TLS";
+  if (is_greeting) how += " before TLS was agreed on: it seems to speak no TLS, or has stopped";
   return Unavailable(how);
 }
 
