@@ -8,7 +8,7 @@
 namespace rutile::sim {
 namespace {
 
-using Kind = RegisterCall::Kind;
+using CallKind = RegisterCall::Kind;
 
 struct Event {
   Duration at = {};
@@ -78,12 +78,12 @@ std::string ValueOf(const Event& event, const Words& words) {
   };
   std::string value = words.nil;
   switch (call.kind) {
-    case Kind::kGet:
+    case CallKind::kGet:
       if (event.is_end && call.returned) value = text(call.seen);
       break;
-    case Kind::kPut: value = text(call.value); break;
-    case Kind::kDelete: break;  // Writes nothing.
-    case Kind::kCompareAndSwap:
+    case CallKind::kPut: value = text(call.value); break;
+    case CallKind::kDelete: break;  // Writes nothing.
+    case CallKind::kCompareAndSwap:
       value = "[" + text(call.expected) + words.comma + text(call.value) + "]";
       break;
   }
@@ -93,16 +93,16 @@ std::string ValueOf(const Event& event, const Words& words) {
 std::string TypeOf(const Event& event) {
   if (!event.is_end) return "invoke";
   if (!event.call->returned) return "info";
-  const bool failed = event.call->kind == Kind::kCompareAndSwap && !event.call->swapped;
+  const bool failed = event.call->kind == CallKind::kCompareAndSwap && !event.call->swapped;
   return failed ? "fail" : "ok";
 }
 
-std::string FunctionOf(Kind kind) {
+std::string FunctionOf(CallKind kind) {
   switch (kind) {
-    case Kind::kGet: return "read";
-    case Kind::kPut:
-    case Kind::kDelete: return "write";
-    case Kind::kCompareAndSwap: return "cas";
+    case CallKind::kGet: return "read";
+    case CallKind::kPut:
+    case CallKind::kDelete: return "write";
+    case CallKind::kCompareAndSwap: return "cas";
   }
   return "";
 }

@@ -13,7 +13,7 @@
 namespace rutile::sim {
 namespace {
 
-using Kind = RegisterCall::Kind;
+using CallKind = RegisterCall::Kind;
 
 std::string Show(const std::optional<std::string>& value) {
   constexpr std::size_t kShown = 16;
@@ -149,7 +149,7 @@ class Search {
   }
 
   void NoteUnanswered(std::size_t call, int taken) {
-    if (calls_[call].kind == Kind::kDelete) {
+    if (calls_[call].kind == CallKind::kDelete) {
       deletes_taken_ += static_cast<std::size_t>(taken);
     } else {
       taken_digest_ ^= SeededRandom(call).Next();
@@ -179,8 +179,8 @@ class Search {
     bool may_delete = true;
     for (const std::size_t i : unanswered_) {
       if (taken_[i] || calls_[i].invoked > first_end || After(i) == state_) continue;
-      if (calls_[i].kind == Kind::kDelete && !std::exchange(may_delete, false)) continue;
-      const bool swaps = calls_[i].kind == Kind::kCompareAndSwap;
+      if (calls_[i].kind == CallKind::kDelete && !std::exchange(may_delete, false)) continue;
+      const bool swaps = calls_[i].kind == CallKind::kCompareAndSwap;
       if (swaps || !must_see) choices.push_back(i);
     }
     std::sort(answered.begin(), answered.end(), [this](std::size_t a, std::size_t b) {
@@ -194,17 +194,17 @@ class Search {
   bool MustSee() const { return !path_.empty() && !calls_[path_.back().call].returned; }
 
   bool Sees(std::size_t i) const {
-    return calls_[i].kind == Kind::kGet || calls_[i].kind == Kind::kCompareAndSwap;
+    return calls_[i].kind == CallKind::kGet || calls_[i].kind == CallKind::kCompareAndSwap;
   }
 
   // Whether the call's answer is right now.
   bool Fits(std::size_t i) const {
     const RegisterCall& call = calls_[i];
     switch (call.kind) {
-      case Kind::kGet: return values_[i].seen == state_;
-      case Kind::kPut:
-      case Kind::kDelete: return true;
-      case Kind::kCompareAndSwap:
+      case CallKind::kGet: return values_[i].seen == state_;
+      case CallKind::kPut:
+      case CallKind::kDelete: return true;
+      case CallKind::kCompareAndSwap:
         return values_[i].seen == state_ && call.swapped == (values_[i].expected == state_);
     }
     RUTILE_UNREACHABLE();
@@ -212,10 +212,11 @@ class Search {
 
   State After(std::size_t i) const {
     switch (calls_[i].kind) {
-      case Kind::kGet: return state_;
-      case Kind::kPut: return values_[i].value;
-      case Kind::kDelete: return 0;
-      case Kind::kCompareAndSwap: return values_[i].expected == state_ ? values_[i].value : state_;
+      case CallKind::kGet: return state_;
+      case CallKind::kPut: return values_[i].value;
+      case CallKind::kDelete: return 0;
+      case CallKind::kCompareAndSwap:
+        return values_[i].expected == state_ ? values_[i].value : state_;
     }
     RUTILE_UNREACHABLE();
   }
@@ -282,8 +283,8 @@ std::vector<RegisterCall> WithoutUnnoticed(const std::vector<RegisterCall>& call
   }
   std::vector<RegisterCall> kept;
   for (const RegisterCall& call : calls) {
-    const bool writes_value = call.kind == Kind::kPut || call.kind == Kind::kCompareAndSwap;
-    const bool unnoticed = call.kind == Kind::kGet ||
+    const bool writes_value = call.kind == CallKind::kPut || call.kind == CallKind::kCompareAndSwap;
+    const bool unnoticed = call.kind == CallKind::kGet ||
                            (writes_value && (!call.value || !noticed.contains(*call.value)));
     if (call.returned || !unnoticed) kept.push_back(call);
   }
@@ -299,16 +300,16 @@ std::string ToString(const RegisterCall& call) {
                 static_cast<unsigned long long>(call.store));
   std::string text = when;
   switch (call.kind) {
-    case Kind::kGet: text += "get"; break;
-    case Kind::kPut: text += "put " + Show(call.value); break;
-    case Kind::kDelete: text += "delete"; break;
-    case Kind::kCompareAndSwap:
+    case CallKind::kGet: text += "get"; break;
+    case CallKind::kPut: text += "put " + Show(call.value); break;
+    case CallKind::kDelete: text += "delete"; break;
+    case CallKind::kCompareAndSwap:
       text += "swap " + Show(call.expected) + " for " + Show(call.value);
       break;
   }
   if (!call.returned) return text + ": no answer";
-  if (call.kind == Kind::kGet) text += ": " + Show(call.seen);
-  if (call.kind == Kind::kCompareAndSwap) {
+  if (call.kind == CallKind::kGet) text += ": " + Show(call.seen);
+  if (call.kind == CallKind::kCompareAndSwap) {
     text += std::string(call.swapped ? ": done" : ": refused") + ", found " + Show(call.seen);
   }
   return text;

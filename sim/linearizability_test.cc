@@ -9,26 +9,27 @@
 namespace rutile::sim {
 namespace {
 
-using Kind = RegisterCall::Kind;
+using CallKind = RegisterCall::Kind;
 
 RegisterCall Put(const std::string& value, int from, int to) {
-  return {.kind = Kind::kPut, .value = value, .invoked = Duration(from), .returned = Duration(to)};
+  return {
+      .kind = CallKind::kPut, .value = value, .invoked = Duration(from), .returned = Duration(to)};
 }
 RegisterCall LostPut(const std::string& value, int from) {
-  return {.kind = Kind::kPut, .value = value, .invoked = Duration(from)};
+  return {.kind = CallKind::kPut, .value = value, .invoked = Duration(from)};
 }
 RegisterCall Get(std::optional<std::string> seen, int from, int to) {
-  return {.kind = Kind::kGet,
+  return {.kind = CallKind::kGet,
           .seen = std::move(seen),
           .invoked = Duration(from),
           .returned = Duration(to)};
 }
 RegisterCall Delete(int from, int to) {
-  return {.kind = Kind::kDelete, .invoked = Duration(from), .returned = Duration(to)};
+  return {.kind = CallKind::kDelete, .invoked = Duration(from), .returned = Duration(to)};
 }
 RegisterCall Swap(std::optional<std::string> expected, const std::string& value,
                   std::optional<std::string> seen, bool swapped, int from, int to) {
-  return {.kind = Kind::kCompareAndSwap,
+  return {.kind = CallKind::kCompareAndSwap,
           .value = value,
           .expected = std::move(expected),
           .seen = std::move(seen),
@@ -70,7 +71,7 @@ TEST(Linearizability, ACallThatLastsForLongCostsNoMore) {
 TEST(Linearizability, HundredsOfLostDeletesDoNotMultiplyTheSearch) {
   std::vector<RegisterCall> calls;
   for (int i = 0; i < 100; ++i) {
-    calls.push_back({.kind = Kind::kDelete, .invoked = Duration(0)});
+    calls.push_back({.kind = CallKind::kDelete, .invoked = Duration(0)});
     calls.push_back(Put("v" + std::to_string(i), 10 * i, 10 * i + 1));
     calls.push_back(Delete(10 * i + 2, 10 * i + 8));
     calls.push_back(Get(std::nullopt, 10 * i + 3, 10 * i + 4));
@@ -112,7 +113,7 @@ TEST(Linearizability, UnansweredDeletesAreAlike) {
   std::vector<RegisterCall> calls;
   for (int i = 0; i < 40; ++i) {
     const int at = 10 * i;
-    calls.push_back({.kind = Kind::kDelete, .invoked = Duration(at)});
+    calls.push_back({.kind = CallKind::kDelete, .invoked = Duration(at)});
     calls.push_back(Put("a" + std::to_string(i), at + 1, at + 2));
     calls.push_back(Get(std::nullopt, at + 3, at + 4));
     calls.push_back(Put("b" + std::to_string(i), at + 5, at + 6));
@@ -197,13 +198,13 @@ bool ExplainedByTrying(const std::vector<RegisterCall>& calls, std::vector<bool>
     const RegisterCall& call = calls[i];
     if (taken[i] || call.invoked > first_end) continue;
     const bool sees =
-        call.returned && (call.kind == Kind::kGet || call.kind == Kind::kCompareAndSwap);
+        call.returned && (call.kind == CallKind::kGet || call.kind == CallKind::kCompareAndSwap);
     if (sees && call.seen != state) continue;
-    const bool swaps = call.kind == Kind::kCompareAndSwap && call.expected == state;
+    const bool swaps = call.kind == CallKind::kCompareAndSwap && call.expected == state;
     if (sees && call.swapped != swaps) continue;
     std::optional<std::string> next = state;
-    if (call.kind == Kind::kPut || swaps) next = call.value;
-    if (call.kind == Kind::kDelete) next.reset();
+    if (call.kind == CallKind::kPut || swaps) next = call.value;
+    if (call.kind == CallKind::kDelete) next.reset();
     taken[i] = true;
     if (ExplainedByTrying(calls, taken, next)) return true;
     taken[i] = false;
@@ -224,16 +225,16 @@ TEST(Linearizability, AgreesWithTryingEverything) {
     };
     const std::uint64_t count = 3 + random.Below(4);
     for (std::uint64_t i = 0; i < count; ++i) {
-      RegisterCall call{.kind = static_cast<Kind>(random.Below(4)),
+      RegisterCall call{.kind = static_cast<CallKind>(random.Below(4)),
                         .invoked = Duration(random.Below(8))};
       if (!random.OneIn(4)) call.returned = call.invoked + Duration(random.Below(6));
-      if (call.kind == Kind::kPut || call.kind == Kind::kCompareAndSwap) {
+      if (call.kind == CallKind::kPut || call.kind == CallKind::kCompareAndSwap) {
         call.value = "v" + std::to_string(1 + i % 3);
       }
-      if (call.kind == Kind::kCompareAndSwap) call.expected = draw();
-      if (call.returned && call.kind != Kind::kPut && call.kind != Kind::kDelete) {
+      if (call.kind == CallKind::kCompareAndSwap) call.expected = draw();
+      if (call.returned && call.kind != CallKind::kPut && call.kind != CallKind::kDelete) {
         call.seen = draw();
-        call.swapped = call.kind == Kind::kCompareAndSwap && call.seen == call.expected;
+        call.swapped = call.kind == CallKind::kCompareAndSwap && call.seen == call.expected;
       }
       calls.push_back(call);
     }

@@ -19,7 +19,7 @@
 namespace rutile::sim {
 namespace {
 
-using Kind = store::MemberStep::Kind;
+using StepKind = store::MemberStep::Kind;
 using ::testing::IsEmpty;
 
 constexpr RegionId kRegion = store::kFirstUserRegion;
@@ -85,10 +85,10 @@ class Members {
     return std::all_of(steps.begin(), steps.end(), [&](const store::MemberStep& step) {
       const store::Peer* peer = region.FindPeer(step.peer.id);
       switch (step.kind) {
-        case Kind::kRemove: return peer == nullptr;
-        case Kind::kPromote: return peer != nullptr && peer->role == store::PeerRole::kVoter;
-        case Kind::kAddLearner:
-        case Kind::kDemote: return peer != nullptr && peer->role == store::PeerRole::kLearner;
+        case StepKind::kRemove: return peer == nullptr;
+        case StepKind::kPromote: return peer != nullptr && peer->role == store::PeerRole::kVoter;
+        case StepKind::kAddLearner:
+        case StepKind::kDemote: return peer != nullptr && peer->role == store::PeerRole::kLearner;
       }
       return false;
     });
@@ -156,16 +156,16 @@ class Members {
 };
 
 store::MemberStep AddLearner(PeerId peer, std::uint64_t store) {
-  return {Kind::kAddLearner, {.id = peer, .store = StoreId(store)}};
+  return {StepKind::kAddLearner, {.id = peer, .store = StoreId(store)}};
 }
-store::MemberStep Step(Kind kind, PeerId peer) { return {kind, {.id = peer}}; }
+store::MemberStep Step(StepKind kind, PeerId peer) { return {kind, {.id = peer}}; }
 
 TEST(Membership, AReplicaMovesToANodeThatHadNone) {
   Members m(1);
   EXPECT_FALSE(m.Gate(3)) << "four nodes, three replicas";
   const PeerId first = m.Region().PeerOn(StoreId(1))->id;
   m.MustChange({AddLearner(kNew, 4)});
-  m.MustChange({Step(Kind::kPromote, kNew), Step(Kind::kRemove, first)});
+  m.MustChange({Step(StepKind::kPromote, kNew), Step(StepKind::kRemove, first)});
   EXPECT_TRUE(m.Serves(50));
   EXPECT_TRUE(m.Converges());
   const store::Region region = m.Region();
@@ -183,7 +183,7 @@ TEST(Membership, ATombstoneOutlivesARestartAndRefusesOldMessages) {
   Members m(2);
   const PeerId removed = m.Region().PeerOn(StoreId(2))->id;
   const PeerId other = m.Region().PeerOn(StoreId(1))->id;
-  m.MustChange({Step(Kind::kRemove, removed)});
+  m.MustChange({Step(StepKind::kRemove, removed)});
   ASSERT_TRUE(m.world().RunUntil([&] { return !m.Gate(1); }, Seconds(20)));
   for (int round = 0; round < 2; ++round) {
     raft::Message old;
@@ -200,7 +200,7 @@ TEST(Membership, ATombstoneOutlivesARestartAndRefusesOldMessages) {
   }
   // But a later peer is welcome.
   m.MustChange({AddLearner(kNew, 2)});
-  m.MustChange({Step(Kind::kPromote, kNew)});
+  m.MustChange({Step(StepKind::kPromote, kNew)});
   EXPECT_TRUE(m.Converges());
   EXPECT_EQ(m.Gate(1)->self, kNew);
   EXPECT_THAT(m.Problems(), IsEmpty());
@@ -211,9 +211,9 @@ TEST(Membership, ARemovedReplicaThatHeardNothingFindsOut) {
   for (const bool learner : {false, true}) {
     Members m(3);
     const PeerId removed = m.Region().PeerOn(StoreId(3))->id;
-    if (learner) m.MustChange({Step(Kind::kDemote, removed)});
+    if (learner) m.MustChange({Step(StepKind::kDemote, removed)});
     m.cluster().Kill(2);
-    m.MustChange({Step(Kind::kRemove, removed)});
+    m.MustChange({Step(StepKind::kRemove, removed)});
     EXPECT_TRUE(m.Serves(20));
     m.cluster().Start(2);
     EXPECT_TRUE(m.world().RunUntil([&] { return m.cluster().is_up(2) && m.Gate(2).has_value(); },
@@ -286,7 +286,7 @@ TEST(Membership, ADestructionSurvivesACrashAtEveryStep) {
   CrashAtEveryStep(
       2, [](Members&) {},
       [](Members& m) {
-        m.MustChange({Step(Kind::kRemove, m.Region().PeerOn(StoreId(3))->id)});
+        m.MustChange({Step(StepKind::kRemove, m.Region().PeerOn(StoreId(3))->id)});
         m.world().RunFor(Seconds(2));
       });
 }
@@ -295,7 +295,7 @@ TEST(Membership, AReplicaThatComesBackUnderAnotherIdSurvivesACrashAtEveryStep) {
   CrashAtEveryStep(
       2, [](Members&) {},
       [](Members& m) {
-        m.MustChange({Step(Kind::kRemove, m.Region().PeerOn(StoreId(3))->id)});
+        m.MustChange({Step(StepKind::kRemove, m.Region().PeerOn(StoreId(3))->id)});
         m.MustChange({AddLearner(kNew, 3)});
         m.world().RunFor(Seconds(2));
       });
@@ -334,9 +334,9 @@ TEST(Membership, APoisonedReplicaIsRebuiltFromItsPeers) {
       [&](const std::optional<store::RegionError>& error) { caught_up = !error; });
   EXPECT_TRUE(m.world().RunUntil([&] { return caught_up; }, Seconds(5)));
 
-  m.MustChange({Step(Kind::kRemove, lie.to)});
+  m.MustChange({Step(StepKind::kRemove, lie.to)});
   m.MustChange({AddLearner(kNew, victim + 1)});
-  m.MustChange({Step(Kind::kPromote, kNew)});
+  m.MustChange({Step(StepKind::kPromote, kNew)});
   EXPECT_TRUE(m.Converges());
   EXPECT_EQ(m.Gate(victim)->self, kNew);
   EXPECT_EQ(m.Region().PeerOn(StoreId(victim + 1))->role, store::PeerRole::kVoter);
@@ -358,7 +358,7 @@ TEST(Membership, RefusesWithAReason) {
   // Nobody there to catch up.
   m.cluster().Kill(3);
   m.MustChange({AddLearner(kNew, 4)});
-  EXPECT_THAT(refused({Step(Kind::kPromote, kNew)}), HasSubstr("not caught up"));
+  EXPECT_THAT(refused({Step(StepKind::kPromote, kNew)}), HasSubstr("not caught up"));
 
   const std::size_t follower = (*m.Leader() + 1) % 3;
   std::optional<store::ChangeOutcome> answer;
@@ -386,7 +386,7 @@ TEST(Membership, NoChangeLeavesAGroupThatCannotWrite) {
   ASSERT_TRUE(m.Serves(50));
   m.cluster().Kill(3);
   m.world().RunFor(Seconds(5));
-  EXPECT_THAT(m.Change({Step(Kind::kPromote, kNew)}, Seconds(1)).ToString(),
+  EXPECT_THAT(m.Change({Step(StepKind::kPromote, kNew)}, Seconds(1)).ToString(),
               HasSubstr("it does not answer"));
 
   const std::size_t down = (*m.Leader() + 1) % 3, well = (*m.Leader() + 2) % 3;
@@ -394,12 +394,12 @@ TEST(Membership, NoChangeLeavesAGroupThatCannotWrite) {
   m.cluster().Kill(down);
   m.world().RunFor(Seconds(5));
   const PeerId healthy = m.Region().PeerOn(StoreId(well + 1))->id;
-  EXPECT_THAT(m.Change({Step(Kind::kRemove, healthy)}, Seconds(1)).ToString(),
+  EXPECT_THAT(m.Change({Step(StepKind::kRemove, healthy)}, Seconds(1)).ToString(),
               HasSubstr("it waits for peers " + ToString(dead)));
   EXPECT_TRUE(m.Serves(50)) << "nothing has come of it";
 
   m.cluster().Start(3);
-  m.MustChange({Step(Kind::kPromote, kNew), Step(Kind::kRemove, dead)});
+  m.MustChange({Step(StepKind::kPromote, kNew), Step(StepKind::kRemove, dead)});
   m.cluster().Start(down);
   EXPECT_TRUE(m.Converges());
   EXPECT_THAT(m.Problems(), IsEmpty());

@@ -7,7 +7,7 @@
 namespace rutile::sim {
 namespace {
 
-using Kind = store::MemberStep::Kind;
+using StepKind = store::MemberStep::Kind;
 
 constexpr Duration kLookAgain = Milliseconds(100);
 constexpr Duration kPatience = Seconds(3);
@@ -49,8 +49,8 @@ bool Operator::MayVote(const store::Region& region, const Steps& steps) const {
   for (const store::Peer& peer : region.peers) {
     const auto step = std::find_if(steps.begin(), steps.end(),
                                    [&](const auto& one) { return one.peer.id == peer.id; });
-    const bool votes =
-        step == steps.end() ? peer.role == store::PeerRole::kVoter : step->kind == Kind::kPromote;
+    const bool votes = step == steps.end() ? peer.role == store::PeerRole::kVoter
+                                           : step->kind == StepKind::kPromote;
     if (!votes) continue;
     ++voters;
     if (fragile_.contains(NodeOf(peer.store))) ++fragile;
@@ -62,13 +62,13 @@ std::vector<std::vector<Operator::Steps>> Operator::Sensible(const store::Region
   Steps adds, promotes, demotes, removes_learner, removes_voter;
   for (std::size_t i = 0; i < cluster_.size(); ++i) {
     if (region.PeerOn(cluster_.store(i)) != nullptr) continue;
-    adds.push_back({Kind::kAddLearner, {.id = PeerId(next_peer_), .store = cluster_.store(i)}});
+    adds.push_back({StepKind::kAddLearner, {.id = PeerId(next_peer_), .store = cluster_.store(i)}});
   }
   for (const store::Peer& peer : region.peers) {
     const bool learner = peer.role == store::PeerRole::kLearner;
-    if (learner) promotes.push_back({Kind::kPromote, {.id = peer.id}});
-    if (!learner) demotes.push_back({Kind::kDemote, {.id = peer.id}});
-    (learner ? removes_learner : removes_voter).push_back({Kind::kRemove, {.id = peer.id}});
+    if (learner) promotes.push_back({StepKind::kPromote, {.id = peer.id}});
+    if (!learner) demotes.push_back({StepKind::kDemote, {.id = peer.id}});
+    (learner ? removes_learner : removes_voter).push_back({StepKind::kRemove, {.id = peer.id}});
   }
   std::vector<std::vector<Steps>> kinds;
   const auto kind = [&](const Steps& some, const Steps& others) {
@@ -111,7 +111,7 @@ void Operator::TryChange(std::uint64_t choice, Duration until) {
     return Later(kLookAgain, [this, choice, until] { TryChange(choice, until); });
   }
   // Every third one that adds a replica is a move from one node to another, as a whole.
-  const bool adds = steps.size() == 1 && steps.front().kind == Kind::kAddLearner;
+  const bool adds = steps.size() == 1 && steps.front().kind == StepKind::kAddLearner;
   if (adds && choice % 3 == 0) Move(choice, PeerId(next_peer_), until + kPatience);
   AwaitChange(choice, until, Propose(*gate, std::move(steps)));
 }
@@ -157,7 +157,7 @@ void Operator::Move(std::uint64_t choice, PeerId to, Duration until) {
       std::vector<Steps> exchanges;
       for (const store::Peer& voter : gate->region->peers) {
         if (voter.role == store::PeerRole::kLearner) continue;
-        Steps steps = {{Kind::kPromote, {.id = to}}, {Kind::kRemove, {.id = voter.id}}};
+        Steps steps = {{StepKind::kPromote, {.id = to}}, {StepKind::kRemove, {.id = voter.id}}};
         if (MayVote(*gate->region, steps)) exchanges.push_back(std::move(steps));
       }
       if (!exchanges.empty()) Propose(*gate, exchanges[choice / 8 % exchanges.size()]);
@@ -230,10 +230,10 @@ void Operator::DemandTransfer(const store::GateState& gate, std::uint64_t attemp
   }
   if (!voters.empty()) return Transfer(NodeOf(voters[attempt % voters.size()].store));
   if (!learners.empty()) {
-    Propose(gate, {{Kind::kPromote, {.id = learners[attempt % learners.size()].id}}});
+    Propose(gate, {{StepKind::kPromote, {.id = learners[attempt % learners.size()].id}}});
   } else if (!free.empty()) {
     const StoreId store = cluster_.store(free[attempt % free.size()]);
-    Propose(gate, {{Kind::kAddLearner, {.id = PeerId(next_peer_), .store = store}}});
+    Propose(gate, {{StepKind::kAddLearner, {.id = PeerId(next_peer_), .store = store}}});
   }
 }
 

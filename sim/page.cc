@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "sim/markup.h"
 
 namespace rutile::sim {
 namespace {
@@ -96,21 +97,6 @@ void Insert(std::string_view mark, std::string_view text, std::string* page) {
   page->replace(at, mark.size(), text);
 }
 
-// Text for between tags.
-std::string Escape(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '<') {
-      out += "&lt;";
-    } else if (c == '&') {
-      out += "&amp;";
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
-
 }  // namespace
 
 std::string PageData(const Timeline& timeline, const PageWords& words) {
@@ -140,7 +126,7 @@ std::string RenderPage(const Timeline& timeline, const PageWords& words) {
     data.replace(at, 1, "\\u003c");
   }
   std::string page = kPageHtml;
-  Insert("<!--title-->", Escape("Rutile: " + words.title), &page);
+  Insert("<!--title-->", EscapeMarkup("Rutile: " + words.title), &page);
   Insert("/*style*/", kPageCss, &page);
   Insert("/*script*/", std::string(kPageRunJs) + kPageLanesJs + kPageJs, &page);
   Insert("/*data*/", data, &page);

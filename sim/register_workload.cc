@@ -5,7 +5,7 @@
 
 namespace rutile::sim {
 
-using Kind = RegisterCall::Kind;
+using CallKind = RegisterCall::Kind;
 
 struct RegisterWorkload::Client {
   std::size_t index = 0;
@@ -78,10 +78,10 @@ void RegisterWorkload::BeginFresh(Client& client) {
   client.call = {.client = client.index, .invoked = world_.Now()};
   if (!fresh_.empty() && random_.Below(100) < options_.read_percent) {
     client.key = fresh_[random_.Below(fresh_.size())];
-    client.call.kind = Kind::kGet;
+    client.call.kind = CallKind::kGet;
   } else {
     client.key = "set-" + std::to_string(fresh_.size());
-    client.call.kind = Kind::kPut;
+    client.call.kind = CallKind::kPut;
     client.call.value = "v" + std::to_string(next_value_++);
     fresh_.push_back(client.key);
   }
@@ -99,11 +99,11 @@ void RegisterWorkload::Begin(Client& client) {
   client.call = {.client = client.index, .invoked = world_.Now()};
   RegisterCall& call = client.call;
   if (random_.Below(100) < options_.read_percent) {
-    call.kind = Kind::kGet;
+    call.kind = CallKind::kGet;
   } else if (random_.OneIn(5)) {
-    call.kind = Kind::kDelete;
+    call.kind = CallKind::kDelete;
   } else {
-    call.kind = random_.OneIn(3) ? Kind::kCompareAndSwap : Kind::kPut;
+    call.kind = random_.OneIn(3) ? CallKind::kCompareAndSwap : CallKind::kPut;
     call.value = "v" + std::to_string(next_value_++);
     call.value->resize(std::max(call.value->size(), options_.value_bytes), '.');
     call.expected = client.last_seen;
@@ -116,19 +116,19 @@ void RegisterWorkload::Attempt(Client& client) {
   client::RawClient& raw = *client.raw;
   const RegisterCall& call = client.call;
   switch (call.kind) {
-    case Kind::kGet:
+    case CallKind::kGet:
       return raw.Get(client.key, [this, &client](Result<std::optional<std::string>> reply) {
         if (!reply.ok()) return OnFailed(client, reply.status());
         client.last_seen = client.call.seen = std::move(reply).value();
         Finish(client, /*answered=*/true);
       });
-    case Kind::kPut:
+    case CallKind::kPut:
       return raw.Put(client.key, *call.value, /*ttl_seconds=*/0,
                      [this, &client](const Status& status) { OnWritten(client, status); });
-    case Kind::kDelete:
+    case CallKind::kDelete:
       return raw.Delete(client.key,
                         [this, &client](const Status& status) { OnWritten(client, status); });
-    case Kind::kCompareAndSwap:
+    case CallKind::kCompareAndSwap:
       return raw.CompareAndSwap(client.key, call.expected, *call.value,
                                 [this, &client](Result<client::RawClient::Swapped> reply) {
                                   if (!reply.ok()) return OnFailed(client, reply.status());
@@ -149,7 +149,7 @@ void RegisterWorkload::OnFailed(Client& client, const Status& status) {
   const bool unknown = status.code() == Code::kDeadlineExceeded;
   if (!unknown && status.code() != Code::kUnavailable) {
     problems_.push_back(ToString(client.call) + " failed: " + status.ToString());
-  } else if (!unknown || client.call.kind == Kind::kGet) {
+  } else if (!unknown || client.call.kind == CallKind::kGet) {
     return Retry(client);  // It has had no effect that could come late.
   }
   Finish(client, /*answered=*/false);
@@ -171,7 +171,7 @@ void RegisterWorkload::Finish(Client& client, bool answered) {
   if (answered) {
     client.call.returned = world_.Now();
     ++completed_;
-    if (client.call.kind == Kind::kPut && client.key.starts_with("set-")) {
+    if (client.call.kind == CallKind::kPut && client.key.starts_with("set-")) {
       acknowledged_[client.key] = *client.call.value;
     }
     if (client.call.invoked >= longest_since_) {

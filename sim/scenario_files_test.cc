@@ -28,14 +28,14 @@ std::vector<std::filesystem::path> AllFiles() {
   return files;
 }
 
-std::string NameOf(const testing::TestParamInfo<std::filesystem::path>& info) {
+std::string NameOf(const ::testing::TestParamInfo<std::filesystem::path>& info) {
   std::string name = info.param.stem().string();
   std::replace_if(
       name.begin(), name.end(), [](char c) { return std::isalnum(c) == 0; }, '_');
   return name;
 }
 
-class ScenarioFiles : public testing::TestWithParam<std::filesystem::path> {};
+class ScenarioFiles : public ::testing::TestWithParam<std::filesystem::path> {};
 
 TEST_P(ScenarioFiles, EndsWell) {
   const std::string text = ReadFile(GetParam());
@@ -78,7 +78,7 @@ TEST(ScenarioLanguage, EveryVerbStandsInTheDocumentation) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ScenarioFiles, testing::ValuesIn(AllFiles()), NameOf);
+INSTANTIATE_TEST_SUITE_P(All, ScenarioFiles, ::testing::ValuesIn(AllFiles()), NameOf);
 
 }  // namespace
 }  // namespace rutile::sim

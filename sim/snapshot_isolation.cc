@@ -10,7 +10,7 @@ namespace rutile::sim {
 namespace {
 
 using Fate = TransactionRecord::Fate;
-using Kind = TransactionRecord::Write::Kind;
+using WriteKind = TransactionRecord::Write::Kind;
 using Version = StoredTransactions::Version;
 
 std::string Short(const std::string& value) { return value.substr(0, 24); }
@@ -84,10 +84,10 @@ class Judge {
         Problem(ToString(transaction) + " and " + ToString(*place->second) +
                 " are both committed at " + std::to_string(commit) + " and write " + key);
       }
-      if (write.kind == Kind::kLock) continue;
+      if (write.kind == WriteKind::kLock) continue;
       Change& change = changes_[key][commit];
       change.start = transaction.start;
-      if (write.kind != Kind::kDelete) change.value = write.value;
+      if (write.kind != WriteKind::kDelete) change.value = write.value;
     }
   }
 
@@ -146,8 +146,8 @@ class Judge {
       Problem(what + ": key " + key + " has it at " + std::to_string(version->commit));
     }
     std::optional<std::string> value;
-    if (write.kind == Kind::kPut || write.kind == Kind::kInsert) value = write.value;
-    if (version->is_lock_only != (write.kind == Kind::kLock) || version->value != value) {
+    if (write.kind == WriteKind::kPut || write.kind == WriteKind::kInsert) value = write.value;
+    if (version->is_lock_only != (write.kind == WriteKind::kLock) || version->value != value) {
       Problem(what + ": key " + key + " has " + Text(version->value) + " of it");
     }
   }
@@ -217,7 +217,7 @@ class Judge {
     }
     for (const auto& [key, write] : transaction.writes) {
       const bool is_inserted =
-          write.kind == Kind::kInsert && committed_.contains(transaction.start);
+          write.kind == WriteKind::kInsert && committed_.contains(transaction.start);
       if (is_inserted && At(key, transaction.SinceWhen(key))) {
         Problem(ToString(transaction) + " inserts " + key + ", which exists");
       }

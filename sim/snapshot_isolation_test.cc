@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using Fate = TransactionRecord::Fate;
-using Kind = TransactionRecord::Write::Kind;
+using WriteKind = TransactionRecord::Write::Kind;
 using Write = TransactionRecord::Write;
 
 // A small history in which all is well: 10 writes a and b at 20, 30 overwrites a at 40, 25 reads
@@ -41,8 +41,9 @@ class SnapshotIsolationTest : public ::testing::Test {
   void Commit(std::uint64_t start, std::uint64_t commit, std::map<std::string, Write> writes) {
     for (const auto& [key, write] : writes) {
       StoredTransactions::Version version{.commit = commit, .start = start};
-      version.is_lock_only = write.kind == Kind::kLock;
-      if (write.kind == Kind::kPut || write.kind == Kind::kInsert) version.value = write.value;
+      version.is_lock_only = write.kind == WriteKind::kLock;
+      if (write.kind == WriteKind::kPut || write.kind == WriteKind::kInsert)
+        version.value = write.value;
       Key(key).versions.push_back(version);
     }
     history_.push_back({.start = start,
@@ -88,7 +89,7 @@ TEST_F(SnapshotIsolationTest, AScanThatMissesAKeyOrHasOneTooManyIsFound) {
 }
 
 TEST_F(SnapshotIsolationTest, WhoCommitsSecondMustFail) {
-  Commit(35, 45, {{"a", {.kind = Kind::kLock}}});
+  Commit(35, 45, {{"a", {.kind = WriteKind::kLock}}});
   EXPECT_THAT(Find(), ElementsAre(HasSubstr("overlap, are committed at 45 and 40, and write a")));
 }
 
@@ -127,7 +128,7 @@ TEST_F(SnapshotIsolationTest, WhatFailedMustNotBeStored) {
 }
 
 TEST_F(SnapshotIsolationTest, AnInsertOverWhatExistsIsFound) {
-  Of(30).writes["a"].kind = Kind::kInsert;
+  Of(30).writes["a"].kind = WriteKind::kInsert;
   EXPECT_THAT(Find(), ElementsAre(HasSubstr("30 inserts a, which exists")));
 }
 

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "sim/markup.h"
+
 namespace rutile::sim {
 namespace {
 
@@ -38,20 +40,6 @@ constexpr std::string_view kStyle =
 std::string ColorOf(Term term, bool light) {
   const std::uint64_t hue = (term.value() * 1375 + 700) / 10 % 360;
   return "hsl(" + std::to_string(hue) + ",60%," + (light ? "84%)" : "52%)");
-}
-
-std::string Escape(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '&': out += "&amp;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += c;
-    }
-  }
-  return out;
 }
 
 // Breaks at spaces. Longer words stay whole.
@@ -96,7 +84,7 @@ class Drawing {
         "width=\"" + std::to_string(Width()) + "\" height=\"" + std::to_string(height_) + "\"";
     return "<svg xmlns=\"http://www.w3.org/2000/svg\" " + size + " viewBox=\"0 0 " +
            std::to_string(Width()) + " " + std::to_string(height_) + "\">\n<title>" +
-           Escape(title_) + "</title>\n<style>" + std::string(kStyle) +
+           EscapeMarkup(title_) + "</title>\n<style>" + std::string(kStyle) +
            "</style>\n<rect width=\"100%\" height=\"100%\" rx=\"6\" fill=\"#fbfaf7\"/>\n" + out_ +
            "</svg>\n";
   }
@@ -171,7 +159,7 @@ class Drawing {
 
   void Text(int x, int y, std::string_view kind, std::string_view text) {
     out_ += "<text class=\"" + std::string(kind) + "\" x=\"" + std::to_string(x) + "\" y=\"" +
-            std::to_string(y) + "\">" + Escape(text) + "</text>\n";
+            std::to_string(y) + "\">" + EscapeMarkup(text) + "</text>\n";
   }
 
   // `look` is a class or a fill, as attributes.

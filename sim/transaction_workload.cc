@@ -18,7 +18,7 @@ using client::TxnCode;
 using client::TxnError;
 using client::TxnResult;
 using Fate = TransactionRecord::Fate;
-using Kind = TransactionRecord::Write::Kind;
+using WriteKind = TransactionRecord::Write::Kind;
 using Pairs = client::Transaction::Pairs;
 
 constexpr std::int64_t kFirstBalance = 100;
@@ -443,13 +443,13 @@ void TransactionWorkload::Write(Client& client, const Transaction& transaction) 
       write = {.value = NewValue("put")};
       transaction->Put(key, write.value);
     } else if (what < 8) {
-      write.kind = Kind::kDelete;
+      write.kind = WriteKind::kDelete;
       transaction->Delete(key);
     } else if (what < 9) {
-      write = {.kind = Kind::kInsert, .value = NewValue("insert")};
+      write = {.kind = WriteKind::kInsert, .value = NewValue("insert")};
       transaction->Insert(key, write.value);
     } else {
-      write.kind = Kind::kLock;
+      write.kind = WriteKind::kLock;
       transaction->LockKeys({key});
     }
     client.record.writes.emplace(key, std::move(write));
@@ -460,9 +460,9 @@ void TransactionWorkload::Write(Client& client, const Transaction& transaction) 
 
 void TransactionWorkload::ReadOwnWrite(Client& client, const Transaction& transaction) {
   const auto& [key, write] = *client.record.writes.begin();
-  if (write.kind == Kind::kLock) return Commit(client, transaction);
+  if (write.kind == WriteKind::kLock) return Commit(client, transaction);
   std::optional<std::string> own;
-  if (write.kind != Kind::kDelete) own = write.value;
+  if (write.kind != WriteKind::kDelete) own = write.value;
   transaction->Get(key, Alive(client, [this, &client, transaction,
                                        own](const TxnResult<std::optional<std::string>>& result) {
                      if (const auto* error = std::get_if<TxnError>(&result))
@@ -479,7 +479,7 @@ void TransactionWorkload::Commit(Client& client, const Transaction& transaction)
   client.record.committing = world_.Now();
   // What is locked and not written is committed as a lock.
   for (const auto& [key, lock] : client.record.locks) {
-    client.record.writes.try_emplace(key, TransactionRecord::Write{.kind = Kind::kLock});
+    client.record.writes.try_emplace(key, TransactionRecord::Write{.kind = WriteKind::kLock});
   }
   // During this commit or soon after it.
   DrawDeath(client, 2 * client.record.writes.size() + 4);

@@ -218,7 +218,7 @@ LoadOptions OptionsFor(FakeCluster& cluster, TargetKind kind) {
   return options;
 }
 
-class RawLoad : public testing::TestWithParam<TargetKind> {};
+class RawLoad : public ::testing::TestWithParam<TargetKind> {};
 
 TEST_P(RawLoad, FindsTheLeaderAndWritesEveryKey) {
   FakeCluster cluster;
@@ -275,7 +275,7 @@ TEST_P(RawLoad, AnOpenLoopStartsWhatItsRateSays) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Apis, RawLoad,
-                         testing::Values(TargetKind::kRawUnary, TargetKind::kRawBatch));
+                         ::testing::Values(TargetKind::kRawUnary, TargetKind::kRawBatch));
 
 TEST(RawLoad, MessagesHoldAsManyRequestsAsAllowed) {
   FakeCluster cluster;

@@ -10,14 +10,14 @@
 namespace rutile::codec {
 namespace {
 
-constexpr std::uint32_t kReflectedPolynomial = 0x82F63B78u;
+constexpr std::uint32_t kCastagnoliReflected = 0x82F63B78u;
 
 constexpr std::array<std::uint32_t, 256> MakeTable() {
   std::array<std::uint32_t, 256> table{};
   for (std::uint32_t i = 0; i < 256; ++i) {
     std::uint32_t crc = i;
     for (int bit = 0; bit < 8; ++bit) {
-      crc = (crc >> 1) ^ ((crc & 1) != 0 ? kReflectedPolynomial : 0);
+      crc = (crc >> 1) ^ ((crc & 1) != 0 ? kCastagnoliReflected : 0);
     }
     table[i] = crc;
   }

@@ -9,7 +9,7 @@
 namespace rutile::codec {
 namespace {
 
-constexpr std::uint64_t kReflectedPolynomial = 0xC96C5795D7870F42u;
+constexpr std::uint64_t kEcma182Reflected = 0xC96C5795D7870F42u;
 constexpr std::size_t kStep = 8;  // Bytes taken at once.
 
 using Table = std::array<std::uint64_t, 256>;
@@ -21,7 +21,7 @@ constexpr std::array<Table, kStep> MakeTables() {
   for (std::uint64_t i = 0; i < 256; ++i) {
     std::uint64_t crc = i;
     for (int bit = 0; bit < 8; ++bit) {
-      crc = (crc >> 1) ^ ((crc & 1) != 0 ? kReflectedPolynomial : 0);
+      crc = (crc >> 1) ^ ((crc & 1) != 0 ? kEcma182Reflected : 0);
     }
     tables[0][i] = crc;
   }

@@ -11,13 +11,13 @@
 namespace rutile {
 namespace {
 
-class Subject {
+class FilesSubject {
  public:
-  virtual ~Subject() = default;
+  virtual ~FilesSubject() = default;
   virtual FileSystem& files() = 0;
 };
 
-class PosixSubject final : public Subject {
+class PosixFiles final : public FilesSubject {
  public:
   FileSystem& files() override { return files_; }
 
@@ -26,7 +26,7 @@ class PosixSubject final : public Subject {
   posix::PosixFileSystem files_{directory_.path()};
 };
 
-class SimSubject final : public Subject {
+class SimFiles final : public FilesSubject {
  public:
   FileSystem& files() override { return files_; }
 
@@ -35,13 +35,13 @@ class SimSubject final : public Subject {
   sim::SimFileSystem files_{world_};
 };
 
-using Factory = std::unique_ptr<Subject> (*)();
+using FilesFactory = std::unique_ptr<FilesSubject> (*)();
 template <class S>
-std::unique_ptr<Subject> Make() {
+std::unique_ptr<FilesSubject> MakeFiles() {
   return std::make_unique<S>();
 }
 
-class FileContract : public ::testing::TestWithParam<Factory> {
+class FileContract : public ::testing::TestWithParam<FilesFactory> {
  protected:
   std::unique_ptr<File> CreateFile(const std::string& path, std::string_view contents) {
     std::unique_ptr<File> file = files_.Create(path).value();
@@ -49,7 +49,7 @@ class FileContract : public ::testing::TestWithParam<Factory> {
     return file;
   }
 
-  std::unique_ptr<Subject> subject_ = GetParam()();
+  std::unique_ptr<FilesSubject> subject_ = GetParam()();
   FileSystem& files_ = subject_->files();
 };
 
@@ -187,8 +187,8 @@ TEST_P(FileContract, WriteFileAtomicallyReplaces) {
 
 TEST_P(FileContract, FreeBytesIsSomething) { EXPECT_GT(files_.FreeBytes().value(), 0u); }
 
-INSTANTIATE_TEST_SUITE_P(Posix, FileContract, ::testing::Values(&Make<PosixSubject>));
-INSTANTIATE_TEST_SUITE_P(Sim, FileContract, ::testing::Values(&Make<SimSubject>));
+INSTANTIATE_TEST_SUITE_P(Posix, FileContract, ::testing::Values(&MakeFiles<PosixFiles>));
+INSTANTIATE_TEST_SUITE_P(Sim, FileContract, ::testing::Values(&MakeFiles<SimFiles>));
 
 // Does one random thing, and tells what came of it.
 std::string DoSomething(Random& random, FileSystem& files,
@@ -228,8 +228,8 @@ std::string DoSomething(Random& random, FileSystem& files,
 
 TEST(FileTwins, TheSimulatedDiskAnswersAsTheMachinesDoes) {
   for (std::uint64_t seed = 0; seed < 40; ++seed) {
-    PosixSubject machine;
-    SimSubject simulated;
+    PosixFiles machine;
+    SimFiles simulated;
     std::map<std::uint64_t, std::unique_ptr<File>> of_machine, of_simulated;
     SeededRandom a(seed), b(seed);
     ASSERT_TRUE(machine.files().CreateDirectories("d").ok());

@@ -8,8 +8,8 @@
 namespace rutile::placement {
 namespace {
 
-using Kind = KeyspaceOutcome::Kind;
-using State = Keyspace::State;
+using OutcomeKind = KeyspaceOutcome::Kind;
+using KeyspaceState = Keyspace::State;
 
 constexpr std::size_t kMaxNameBytes = 20;
 
@@ -45,23 +45,24 @@ Status CheckKeyspaceName(std::string_view name) {
                     std::to_string(kMaxNameBytes) + " letters, digits, '-' and '_' are");
 }
 
-bool MayChange(State from, State to) {
+bool MayChange(KeyspaceState from, KeyspaceState to) {
   if (from == to) return true;
   switch (from) {
-    case State::kEnabled: return to == State::kDisabled;
-    case State::kDisabled: return to == State::kEnabled || to == State::kArchived;
-    case State::kArchived: return to == State::kTombstone;
-    case State::kTombstone: return false;
+    case KeyspaceState::kEnabled: return to == KeyspaceState::kDisabled;
+    case KeyspaceState::kDisabled:
+      return to == KeyspaceState::kEnabled || to == KeyspaceState::kArchived;
+    case KeyspaceState::kArchived: return to == KeyspaceState::kTombstone;
+    case KeyspaceState::kTombstone: return false;
   }
   return false;
 }
 
-std::string_view ToString(State state) {
+std::string_view ToString(KeyspaceState state) {
   switch (state) {
-    case State::kEnabled: return "ENABLED";
-    case State::kDisabled: return "DISABLED";
-    case State::kArchived: return "ARCHIVED";
-    case State::kTombstone: return "TOMBSTONE";
+    case KeyspaceState::kEnabled: return "ENABLED";
+    case KeyspaceState::kDisabled: return "DISABLED";
+    case KeyspaceState::kArchived: return "ARCHIVED";
+    case KeyspaceState::kTombstone: return "TOMBSTONE";
   }
   return "?";
 }
@@ -83,7 +84,7 @@ Keyspace GetKeyspace(codec::Reader& reader) {
   Keyspace keyspace;
   keyspace.id = static_cast<std::uint32_t>(reader.Varint());
   keyspace.name = reader.Bytes();
-  keyspace.state = static_cast<State>(reader.Fixed8());
+  keyspace.state = static_cast<KeyspaceState>(reader.Fixed8());
   keyspace.created_at = reader.Varint();
   keyspace.state_changed_at = reader.Varint();
   for (std::uint64_t left = reader.Varint(); left > 0 && reader.ok(); --left) {
@@ -103,7 +104,7 @@ std::string EncodeKeyspaceOutcome(const KeyspaceOutcome& outcome) {
 Result<KeyspaceOutcome> DecodeKeyspaceOutcome(std::string_view bytes) {
   codec::Reader reader(bytes);
   KeyspaceOutcome outcome;
-  outcome.kind = static_cast<Kind>(reader.Fixed8());
+  outcome.kind = static_cast<OutcomeKind>(reader.Fixed8());
   outcome.keyspace = GetKeyspace(reader);
   if (!reader.Done()) return Status(Code::kCorruption, "keyspace: wrong length");
   return outcome;
@@ -113,10 +114,10 @@ KeyspaceOutcome CreateIn(Keyspaces* keyspaces, std::string_view name,
                          const std::map<std::string, std::string>& config,
                          std::uint64_t now_seconds) {
   if (const Keyspace* found = FindKeyspace(*keyspaces, name); found != nullptr) {
-    return {.kind = Kind::kExists, .keyspace = *found};
+    return {.kind = OutcomeKind::kExists, .keyspace = *found};
   }
   const std::uint32_t last = keyspaces->rbegin()->first;
-  if (last == codec::kMaxKeyspaceId) return {.kind = Kind::kNoIdLeft};
+  if (last == codec::kMaxKeyspaceId) return {.kind = OutcomeKind::kNoIdLeft};
   const Keyspace keyspace{.id = last + 1,
                           .name = std::string(name),
                           .created_at = now_seconds,
@@ -126,13 +127,13 @@ KeyspaceOutcome CreateIn(Keyspaces* keyspaces, std::string_view name,
   return {.keyspace = keyspace};
 }
 
-KeyspaceOutcome ChangeIn(Keyspaces* keyspaces, std::uint32_t id, State state,
+KeyspaceOutcome ChangeIn(Keyspaces* keyspaces, std::uint32_t id, KeyspaceState state,
                          std::uint64_t now_seconds) {
   const auto found = keyspaces->find(id);
-  if (found == keyspaces->end()) return {.kind = Kind::kNotFound};
+  if (found == keyspaces->end()) return {.kind = OutcomeKind::kNotFound};
   Keyspace& keyspace = found->second;
   if (id == kDefaultKeyspaceId || !MayChange(keyspace.state, state)) {
-    return {.kind = Kind::kRefused, .keyspace = keyspace};
+    return {.kind = OutcomeKind::kRefused, .keyspace = keyspace};
   }
   if (keyspace.state != state) {
     keyspace.state = state;

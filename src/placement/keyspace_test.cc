@@ -10,11 +10,11 @@
 namespace rutile::placement {
 namespace {
 
-using Kind = KeyspaceOutcome::Kind;
-using State = Keyspace::State;
+using OutcomeKind = KeyspaceOutcome::Kind;
+using KeyspaceState = Keyspace::State;
 
-const std::vector<State> kStates = {State::kEnabled, State::kDisabled, State::kArchived,
-                                    State::kTombstone};
+const std::vector<KeyspaceState> kStates = {KeyspaceState::kEnabled, KeyspaceState::kDisabled,
+                                            KeyspaceState::kArchived, KeyspaceState::kTombstone};
 
 TEST(Keyspaces, TheDefaultOneIsThereFromTheBeginning) {
   const Keyspaces keyspaces = NewKeyspaces();
@@ -28,13 +28,13 @@ TEST(Keyspaces, TheDefaultOneIsThereFromTheBeginning) {
 TEST(Keyspaces, IdsAreGivenInOrderAndNamesOnce) {
   Keyspaces keyspaces = NewKeyspaces();
   const KeyspaceOutcome a = CreateIn(&keyspaces, "a", {{"k", "v"}}, 10);
-  EXPECT_EQ(a.kind, Kind::kDone);
+  EXPECT_EQ(a.kind, OutcomeKind::kDone);
   EXPECT_EQ(a.keyspace.id, 1u);
   EXPECT_EQ(a.keyspace.created_at, 10u);
   EXPECT_EQ(a.keyspace.config.at("k"), "v");
   EXPECT_EQ(CreateIn(&keyspaces, "b", {}, 11).keyspace.id, 2u);
   for (const char* taken : {"a", "DEFAULT"}) {
-    EXPECT_EQ(CreateIn(&keyspaces, taken, {}, 12).kind, Kind::kExists);
+    EXPECT_EQ(CreateIn(&keyspaces, taken, {}, 12).kind, OutcomeKind::kExists);
   }
   EXPECT_EQ(keyspaces.size(), 3u);
 }
@@ -43,10 +43,11 @@ TEST(Keyspaces, IdsAreGivenInOrderAndNamesOnce) {
 TEST(Keyspaces, ATombstoneKeepsItsIdAndName) {
   Keyspaces keyspaces = NewKeyspaces();
   CreateIn(&keyspaces, "a", {}, 10);
-  for (const State state : {State::kDisabled, State::kArchived, State::kTombstone}) {
-    EXPECT_EQ(ChangeIn(&keyspaces, 1, state, 11).kind, Kind::kDone);
+  for (const KeyspaceState state :
+       {KeyspaceState::kDisabled, KeyspaceState::kArchived, KeyspaceState::kTombstone}) {
+    EXPECT_EQ(ChangeIn(&keyspaces, 1, state, 11).kind, OutcomeKind::kDone);
   }
-  EXPECT_EQ(CreateIn(&keyspaces, "a", {}, 12).kind, Kind::kExists);
+  EXPECT_EQ(CreateIn(&keyspaces, "a", {}, 12).kind, OutcomeKind::kExists);
   EXPECT_EQ(CreateIn(&keyspaces, "b", {}, 12).keyspace.id, 2u);
 }
 
@@ -54,37 +55,40 @@ TEST(Keyspaces, ThereIsNoneBehindTheLastId) {
   Keyspaces keyspaces = NewKeyspaces();
   keyspaces[codec::kMaxKeyspaceId - 1] = {.id = codec::kMaxKeyspaceId - 1, .name = "almost"};
   EXPECT_EQ(CreateIn(&keyspaces, "last", {}, 1).keyspace.id, codec::kMaxKeyspaceId);
-  EXPECT_EQ(CreateIn(&keyspaces, "more", {}, 1).kind, Kind::kNoIdLeft);
+  EXPECT_EQ(CreateIn(&keyspaces, "more", {}, 1).kind, OutcomeKind::kNoIdLeft);
 }
 
 TEST(Keyspaces, StatesChangeOneStepAtATime) {
-  const auto may = [](State from) {
-    std::vector<State> all;
-    for (const State to : kStates) {
+  const auto may = [](KeyspaceState from) {
+    std::vector<KeyspaceState> all;
+    for (const KeyspaceState to : kStates) {
       if (MayChange(from, to)) all.push_back(to);
     }
     return all;
   };
-  using All = std::vector<State>;
-  EXPECT_EQ(may(State::kEnabled), (All{State::kEnabled, State::kDisabled}));
-  EXPECT_EQ(may(State::kDisabled), (All{State::kEnabled, State::kDisabled, State::kArchived}));
-  EXPECT_EQ(may(State::kArchived), (All{State::kArchived, State::kTombstone}));
-  EXPECT_EQ(may(State::kTombstone), All{State::kTombstone});
+  using All = std::vector<KeyspaceState>;
+  EXPECT_EQ(may(KeyspaceState::kEnabled), (All{KeyspaceState::kEnabled, KeyspaceState::kDisabled}));
+  EXPECT_EQ(may(KeyspaceState::kDisabled),
+            (All{KeyspaceState::kEnabled, KeyspaceState::kDisabled, KeyspaceState::kArchived}));
+  EXPECT_EQ(may(KeyspaceState::kArchived),
+            (All{KeyspaceState::kArchived, KeyspaceState::kTombstone}));
+  EXPECT_EQ(may(KeyspaceState::kTombstone), All{KeyspaceState::kTombstone});
 }
 
 TEST(Keyspaces, AChangeIsDatedAndTheSameStateIsNone) {
   Keyspaces keyspaces = NewKeyspaces();
   CreateIn(&keyspaces, "a", {}, 10);
-  EXPECT_EQ(ChangeIn(&keyspaces, 1, State::kEnabled, 11).keyspace.state_changed_at, 10u);
-  EXPECT_EQ(ChangeIn(&keyspaces, 1, State::kDisabled, 12).keyspace.state_changed_at, 12u);
-  EXPECT_EQ(ChangeIn(&keyspaces, 1, State::kTombstone, 13).kind, Kind::kRefused);
-  EXPECT_EQ(keyspaces.at(1).state, State::kDisabled);
-  EXPECT_EQ(ChangeIn(&keyspaces, 5, State::kDisabled, 14).kind, Kind::kNotFound);
+  EXPECT_EQ(ChangeIn(&keyspaces, 1, KeyspaceState::kEnabled, 11).keyspace.state_changed_at, 10u);
+  EXPECT_EQ(ChangeIn(&keyspaces, 1, KeyspaceState::kDisabled, 12).keyspace.state_changed_at, 12u);
+  EXPECT_EQ(ChangeIn(&keyspaces, 1, KeyspaceState::kTombstone, 13).kind, OutcomeKind::kRefused);
+  EXPECT_EQ(keyspaces.at(1).state, KeyspaceState::kDisabled);
+  EXPECT_EQ(ChangeIn(&keyspaces, 5, KeyspaceState::kDisabled, 14).kind, OutcomeKind::kNotFound);
 }
 
 TEST(Keyspaces, TheDefaultOneKeepsItsState) {
   Keyspaces keyspaces = NewKeyspaces();
-  EXPECT_EQ(ChangeIn(&keyspaces, kDefaultKeyspaceId, State::kDisabled, 1).kind, Kind::kRefused);
+  EXPECT_EQ(ChangeIn(&keyspaces, kDefaultKeyspaceId, KeyspaceState::kDisabled, 1).kind,
+            OutcomeKind::kRefused);
   EXPECT_EQ(keyspaces, NewKeyspaces());
 }
 
@@ -99,10 +103,10 @@ TEST(Keyspaces, NamesAreShortAndPlain) {
 }
 
 TEST(Keyspaces, OutcomesSurviveEncoding) {
-  const KeyspaceOutcome outcome{.kind = Kind::kRefused,
+  const KeyspaceOutcome outcome{.kind = OutcomeKind::kRefused,
                                 .keyspace = {.id = 7,
                                              .name = "n",
-                                             .state = State::kArchived,
+                                             .state = KeyspaceState::kArchived,
                                              .created_at = 1,
                                              .state_changed_at = 2,
                                              .config = {{"a", "b"}, {"c", ""}}}};

@@ -12,7 +12,7 @@ namespace {
 using engine::Family;
 
 // Kinds of commands on disk, in the order of the variant's alternatives.
-enum class Kind : std::uint8_t {
+enum class CommandKind : std::uint8_t {
   kPutStore = 1,
   kAllocateIds = 2,
   kRaiseTimestampBound = 3,
@@ -62,46 +62,46 @@ std::optional<std::string> GetOptional(codec::Reader& reader) {
 struct Encoder {
   std::string out;
 
-  void Begin(Kind kind) { codec::PutFixed8(&out, static_cast<std::uint8_t>(kind)); }
+  void Begin(CommandKind kind) { codec::PutFixed8(&out, static_cast<std::uint8_t>(kind)); }
   void operator()(const PutStore& c) {
-    Begin(Kind::kPutStore);
+    Begin(CommandKind::kPutStore);
     out += EncodeStore(c.store);
   }
   void operator()(const AllocateIds& c) {
-    Begin(Kind::kAllocateIds);
+    Begin(CommandKind::kAllocateIds);
     codec::PutVarint(&out, c.count);
   }
   void operator()(const RaiseTimestampBound& c) {
-    Begin(Kind::kRaiseTimestampBound);
+    Begin(CommandKind::kRaiseTimestampBound);
     codec::PutVarint(&out, c.bound_ms);
   }
   void operator()(const RaiseGcSafePoint& c) {
-    Begin(Kind::kRaiseGcSafePoint);
+    Begin(CommandKind::kRaiseGcSafePoint);
     codec::PutVarint(&out, c.safe_point);
   }
   void operator()(const SetServiceSafePoint& c) {
-    Begin(Kind::kSetServiceSafePoint);
+    Begin(CommandKind::kSetServiceSafePoint);
     codec::PutBytes(&out, c.service);
     out += EncodeServicePoint(c.point);
     codec::PutVarint(&out, c.now_seconds);
   }
   void operator()(const PutValue& c) {
-    Begin(Kind::kPutValue);
+    Begin(CommandKind::kPutValue);
     codec::PutBytes(&out, c.key);
     PutOptional(&out, c.value);
   }
   void operator()(const CompareAndPutValue& c) {
-    Begin(Kind::kCompareAndPutValue);
+    Begin(CommandKind::kCompareAndPutValue);
     codec::PutBytes(&out, c.key);
     PutOptional(&out, c.expected);
     PutOptional(&out, c.value);
   }
   void operator()(const CreateKeyspace& c) {
-    Begin(Kind::kCreateKeyspace);
+    Begin(CommandKind::kCreateKeyspace);
     PutKeyspace(&out, {.name = c.name, .created_at = c.now_seconds, .config = c.config});
   }
   void operator()(const SetKeyspaceState& c) {
-    Begin(Kind::kSetKeyspaceState);
+    Begin(CommandKind::kSetKeyspaceState);
     PutKeyspace(&out, {.id = c.id, .state = c.state, .state_changed_at = c.now_seconds});
   }
 };
@@ -235,12 +235,12 @@ Result<Command> DecodeCommand(std::string_view bytes) {
   codec::Reader reader(bytes);
   Command command;
   const std::uint8_t kind = reader.Fixed8();
-  switch (static_cast<Kind>(kind)) {
-    case Kind::kPutStore: command = PutStore{GetStore(reader)}; break;
-    case Kind::kAllocateIds: command = AllocateIds{reader.Varint()}; break;
-    case Kind::kRaiseTimestampBound: command = RaiseTimestampBound{reader.Varint()}; break;
-    case Kind::kRaiseGcSafePoint: command = RaiseGcSafePoint{reader.Varint()}; break;
-    case Kind::kSetServiceSafePoint: {
+  switch (static_cast<CommandKind>(kind)) {
+    case CommandKind::kPutStore: command = PutStore{GetStore(reader)}; break;
+    case CommandKind::kAllocateIds: command = AllocateIds{reader.Varint()}; break;
+    case CommandKind::kRaiseTimestampBound: command = RaiseTimestampBound{reader.Varint()}; break;
+    case CommandKind::kRaiseGcSafePoint: command = RaiseGcSafePoint{reader.Varint()}; break;
+    case CommandKind::kSetServiceSafePoint: {
       SetServiceSafePoint set;
       set.service = reader.Bytes();
       set.point.safe_point = reader.Varint();
@@ -249,14 +249,14 @@ Result<Command> DecodeCommand(std::string_view bytes) {
       command = std::move(set);
       break;
     }
-    case Kind::kPutValue: {
+    case CommandKind::kPutValue: {
       PutValue put;
       put.key = reader.Bytes();
       put.value = GetOptional(reader);
       command = std::move(put);
       break;
     }
-    case Kind::kCompareAndPutValue: {
+    case CommandKind::kCompareAndPutValue: {
       CompareAndPutValue put;
       put.key = reader.Bytes();
       put.expected = GetOptional(reader);
@@ -264,14 +264,14 @@ Result<Command> DecodeCommand(std::string_view bytes) {
       command = std::move(put);
       break;
     }
-    case Kind::kCreateKeyspace: {
+    case CommandKind::kCreateKeyspace: {
       Keyspace keyspace = GetKeyspace(reader);
       command = CreateKeyspace{.name = std::move(keyspace.name),
                                .config = std::move(keyspace.config),
                                .now_seconds = keyspace.created_at};
       break;
     }
-    case Kind::kSetKeyspaceState: {
+    case CommandKind::kSetKeyspaceState: {
       const Keyspace keyspace = GetKeyspace(reader);
       command = SetKeyspaceState{
           .id = keyspace.id, .state = keyspace.state, .now_seconds = keyspace.state_changed_at};

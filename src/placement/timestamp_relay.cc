@@ -8,10 +8,10 @@ namespace rutile::placement {
 namespace {
 
 constexpr std::uint8_t kFormat = 1;
-enum class Kind : std::uint8_t { kRequest = 1, kTimestamp = 2, kRefusal = 3 };
+enum class MessageKind : std::uint8_t { kRequest = 1, kTimestamp = 2, kRefusal = 3 };
 
 // `timestamp` is zero unless it is one.
-std::string EncodeMessage(Kind kind, std::uint64_t id, Timestamp timestamp = {}) {
+std::string EncodeMessage(MessageKind kind, std::uint64_t id, Timestamp timestamp = {}) {
   std::string out;
   codec::PutFixed8(&out, kFormat);
   codec::PutFixed8(&out, static_cast<std::uint8_t>(kind));
@@ -43,7 +43,7 @@ void TimestampRelay::Ask(StoreId leader, Done done) {
   }
   parts_.executor.PostAfter(kPatience,
                             [this, id] { Answer(id, Unavailable("its leader is silent")); });
-  parts_.send(leader, EncodeMessage(Kind::kRequest, id));
+  parts_.send(leader, EncodeMessage(MessageKind::kRequest, id));
 }
 
 void TimestampRelay::Answer(std::uint64_t id, Result<Timestamp> timestamp) {
@@ -61,19 +61,20 @@ void TimestampRelay::Answer(std::uint64_t id, Result<Timestamp> timestamp) {
 void TimestampRelay::OnDatagram(StoreId from, std::string_view payload) {
   codec::Reader reader(payload);
   const std::uint8_t format = reader.Fixed8();
-  const auto kind = static_cast<Kind>(reader.Fixed8());
+  const auto kind = static_cast<MessageKind>(reader.Fixed8());
   const std::uint64_t id = reader.Varint();
   const std::uint64_t physical_ms = reader.Varint(), logical = reader.Varint();
   if (format != kFormat || !reader.Done()) return;  // From a version of another time.
   switch (kind) {
-    case Kind::kRequest:
+    case MessageKind::kRequest:
       // Not passed on: who asks knows a leader that knows better, or will soon.
       return parts_.grant([this, from, id](const Result<Timestamp>& timestamp) {
-        parts_.send(from, timestamp.ok() ? EncodeMessage(Kind::kTimestamp, id, timestamp.value())
-                                         : EncodeMessage(Kind::kRefusal, id));
+        parts_.send(from, timestamp.ok()
+                              ? EncodeMessage(MessageKind::kTimestamp, id, timestamp.value())
+                              : EncodeMessage(MessageKind::kRefusal, id));
       });
-    case Kind::kTimestamp: return Answer(id, Timestamp{physical_ms, logical});
-    case Kind::kRefusal: return Answer(id, Unavailable("whoever was asked does not lead"));
+    case MessageKind::kTimestamp: return Answer(id, Timestamp{physical_ms, logical});
+    case MessageKind::kRefusal: return Answer(id, Unavailable("whoever was asked does not lead"));
   }
 }
 

@@ -11,9 +11,9 @@
 namespace rutile::raft {
 namespace {
 
-using Values = std::map<PeerId, std::uint64_t>;
+using Positions = std::map<PeerId, std::uint64_t>;
 
-PeerIds Subset(unsigned mask) {
+PeerIds OfEight(unsigned mask) {
   PeerIds ids;
   for (unsigned i = 0; i < 8; ++i) {
     if ((mask >> i) & 1u) ids.emplace_back(i + 1);
@@ -22,7 +22,7 @@ PeerIds Subset(unsigned mask) {
 }
 
 // Straight from the definition: the largest value v such that more than half are at v or above.
-std::uint64_t NaiveReached(const PeerIds& voters, const Values& values) {
+std::uint64_t NaiveReached(const PeerIds& voters, const Positions& values) {
   for (std::uint64_t v = 8; v > 0; --v) {
     std::size_t there = 0;
     for (PeerId id : voters) there += values.at(id) >= v ? 1u : 0u;
@@ -47,9 +47,9 @@ TEST(Quorum, ReachedIsThatOfTheDefinitionForAllSmallConfigurations) {
   std::size_t cases = 0;
   for (unsigned incoming = 1; incoming < 32; ++incoming) {
     for (unsigned outgoing = 0; outgoing < 32; ++outgoing) {
-      const Configuration all{.voters = Subset(incoming), .outgoing = Subset(outgoing)};
+      const Configuration all{.voters = OfEight(incoming), .outgoing = OfEight(outgoing)};
       for (unsigned code = 0; code < 1024; code += outgoing == 0 ? 1 : 3) {  // Base 4, 5 digits.
-        Values values;
+        Positions values;
         unsigned rest = code;
         for (unsigned i = 1; i <= 5; ++i, rest /= 4) values[PeerId(i)] = rest % 4;
         const std::uint64_t reached =
@@ -67,7 +67,7 @@ TEST(Quorum, ReachedIsThatOfTheDefinitionForAllSmallConfigurations) {
 TEST(Quorum, VotesAreCountedByTheDefinitionForAllSmallConfigurations) {
   for (unsigned incoming = 1; incoming < 32; ++incoming) {
     for (unsigned outgoing = 0; outgoing < 32; ++outgoing) {
-      const Configuration all{.voters = Subset(incoming), .outgoing = Subset(outgoing)};
+      const Configuration all{.voters = OfEight(incoming), .outgoing = OfEight(outgoing)};
       for (unsigned code = 0; code < 243; ++code) {  // Base 3, 5 digits.
         std::map<PeerId, std::optional<bool>> votes;
         unsigned rest = code;
@@ -95,7 +95,7 @@ void ForAllShapes(const std::function<void(const Configuration&, unsigned peers)
         if (only_in + both == 0) continue;
         const unsigned in = (1u << (only_in + both)) - 1;
         const unsigned out = ((1u << (both + only_out)) - 1) << only_in;
-        run({.voters = Subset(in), .outgoing = Subset(both + only_out == 0 ? 0 : out)},
+        run({.voters = OfEight(in), .outgoing = OfEight(both + only_out == 0 ? 0 : out)},
             only_in + both + only_out);
       }
     }

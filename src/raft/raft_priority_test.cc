@@ -9,9 +9,8 @@
 namespace rutile::raft {
 namespace {
 
+using testing::kElectionTicks;
 using testing::TestCluster;
-
-constexpr int kElectionTicks = 10;  // Of SmallOptions().
 
 // Ticks until somebody leads, at most `limit`; zero when nobody came to.
 int TicksToLeader(TestCluster& cluster, int limit) {

@@ -10,10 +10,9 @@
 namespace rutile::raft {
 namespace {
 
+using testing::kElectionTicks;
 using testing::SmallOptions;
 using testing::TestCluster;
-
-constexpr int kElectionTicks = 10;  // Of SmallOptions().
 
 TestCluster::Setup Sleepers(std::size_t voters = 3, std::uint64_t seed = 1) {
   Options options = SmallOptions();

@@ -13,11 +13,10 @@
 namespace rutile::raft {
 namespace {
 
+using testing::kElectionTicks;
 using testing::SmallOptions;
 using testing::TestCluster;
 using Kind = ChangeStep::Kind;
-
-constexpr int kElectionTicks = 10;  // Of SmallOptions().
 
 PeerIds Ids(std::initializer_list<std::uint64_t> numbers) {
   PeerIds ids;

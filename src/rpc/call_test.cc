@@ -6,6 +6,7 @@
 #include "proto/health.pb.h"
 #include "proto/kvrpcpb.pb.h"
 #include "rpc/health.h"
+#include "rpc/testing.h"
 #include "rpc/testing/ends.h"
 
 namespace rutile::rpc {
@@ -13,23 +14,21 @@ namespace {
 
 using kvrpcpb::RawGetRequest;
 using kvrpcpb::RawGetResponse;
-using testing::AllOf;
-using testing::HasSubstr;
-
-constexpr char kGet[] = "/tikvpb.Tikv/RawGet";
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 std::string TextOf(const Status& status) { return status.ToString(); }
 
 // Answers with the key as the value.
 void AddEcho(Methods& methods) {
   methods.Handle<RawGetRequest, RawGetResponse>(
-      kGet, [](const RawGetRequest& request, RawGetResponse* response, Done done) {
+      kRawGet, [](const RawGetRequest& request, RawGetResponse* response, Done done) {
         response->set_value(request.key());
         done();
       });
 }
 
-class CallTest : public testing::TestWithParam<Ends> {
+class CallTest : public ::testing::TestWithParam<Ends> {
  protected:
   void Serve(Methods methods, ServerOptions options = {}) {
     server_ = StartLocal(GetParam(), std::move(methods), std::move(options));
@@ -38,7 +37,7 @@ class CallTest : public testing::TestWithParam<Ends> {
   Status Get(const std::string& key, RawGetResponse* response, Duration timeout = Seconds(60)) {
     RawGetRequest request;
     request.set_key(key);
-    return CallAndWait(*channel_, kGet, request, response, timeout);
+    return CallAndWait(*channel_, kRawGet, request, response, timeout);
   }
 
   std::unique_ptr<Server> server_;
@@ -61,7 +60,7 @@ TEST_P(CallTest, AnswerFromAnotherThreadAndManyAtOnce) {
   Inbox<std::pair<std::string, Done>> held;
   Methods methods;
   methods.Handle<RawGetRequest, RawGetResponse>(
-      kGet, [&held](const RawGetRequest& request, RawGetResponse* response, Done done) {
+      kRawGet, [&held](const RawGetRequest& request, RawGetResponse* response, Done done) {
         response->set_value(request.key());
         held.Put({request.key(), std::move(done)});
       });
@@ -72,7 +71,7 @@ TEST_P(CallTest, AnswerFromAnotherThreadAndManyAtOnce) {
   for (int i = 0; i < kCalls; ++i) {
     RawGetRequest request;
     request.set_key(std::to_string(i));
-    channel_->CallMessage(kGet, request, &responses[static_cast<std::size_t>(i)], Seconds(60),
+    channel_->CallMessage(kRawGet, request, &responses[static_cast<std::size_t>(i)], Seconds(60),
                           [&ended, i](const Status& status) { ended.Put(status.ok() ? i : -1); });
   }
   std::vector<std::pair<std::string, Done>> calls;
@@ -85,14 +84,14 @@ TEST_P(CallTest, AnswerFromAnotherThreadAndManyAtOnce) {
 TEST_P(CallTest, StatusOfTheHandlerReachesTheCaller) {
   Methods methods;
   methods.Handle<RawGetRequest, RawGetResponse>(
-      kGet, [](const RawGetRequest&, RawGetResponse*, Done done) {
+      kRawGet, [](const RawGetRequest&, RawGetResponse*, Done done) {
         done(Status(Code::kResourceExhausted, "too much at once"));
       });
   Serve(std::move(methods));
   RawGetResponse response;
   const Status status = Get("a", &response);
   EXPECT_EQ(status.code(), Code::kResourceExhausted);
-  EXPECT_THAT(TextOf(status), AllOf(HasSubstr("too much at once"), HasSubstr(kGet)));
+  EXPECT_THAT(TextOf(status), AllOf(HasSubstr("too much at once"), HasSubstr(kRawGet)));
 }
 
 TEST_P(CallTest, EncodedCallsAreTheSame) {
@@ -102,7 +101,7 @@ TEST_P(CallTest, EncodedCallsAreTheSame) {
   RawGetRequest request;
   request.set_key("bytes");
   Inbox<std::pair<Status, std::string>> ended;
-  channel_->Call(kGet, request.SerializeAsString(), Seconds(60),
+  channel_->Call(kRawGet, request.SerializeAsString(), Seconds(60),
                  [&ended](Status status, std::string bytes) {
                    ended.Put({std::move(status), std::move(bytes)});
                  });
@@ -116,13 +115,13 @@ TEST_P(CallTest, EncodedCallsAreTheSame) {
 TEST_P(CallTest, MalformedRequestIsRefusedByName) {
   Methods methods;
   methods.Handle<RawGetRequest, RawGetResponse>(
-      kGet, [](const RawGetRequest&, RawGetResponse*, Done) { FAIL() << "handled"; });
+      kRawGet, [](const RawGetRequest&, RawGetResponse*, Done) { FAIL() << "handled"; });
   Serve(std::move(methods));
   // Field 2, of 100 bytes, of which one is there; and the same across several slices.
   for (const std::string& bytes :
        {std::string("\x12\x64x"), "\x12\xff\xff\x7f" + std::string(200'000, 'x')}) {
     Inbox<Status> ended;
-    channel_->Call(kGet, bytes, Seconds(60),
+    channel_->Call(kRawGet, bytes, Seconds(60),
                    [&ended](Status status, const std::string&) { ended.Put(std::move(status)); });
     const Status status = ended.Take();
     EXPECT_EQ(status.code(), Code::kInvalidArgument);
@@ -149,7 +148,7 @@ TEST_P(CallTest, MessageAboveTheLimitIsRefusedAndTheServerGoesOn) {
 
 TEST_P(CallTest, DroppedCallIsAnswered) {
   Methods methods;
-  methods.Handle<RawGetRequest, RawGetResponse>(kGet,
+  methods.Handle<RawGetRequest, RawGetResponse>(kRawGet,
                                                 [](const RawGetRequest&, RawGetResponse*, Done) {});
   Serve(std::move(methods));
   RawGetResponse response;
@@ -160,7 +159,7 @@ TEST_P(CallTest, DeadlineAndStopDoNotWaitForTheHandler) {
   Inbox<Done> held;
   Methods methods;
   methods.Handle<RawGetRequest, RawGetResponse>(
-      kGet,
+      kRawGet,
       [&held](const RawGetRequest&, RawGetResponse*, Done done) { held.Put(std::move(done)); });
   Serve(std::move(methods));
   RawGetResponse response;
@@ -168,7 +167,7 @@ TEST_P(CallTest, DeadlineAndStopDoNotWaitForTheHandler) {
   std::optional<Done> late(held.Take());
 
   Inbox<Status> ended;
-  channel_->CallMessage(kGet, RawGetRequest(), &response, Seconds(60),
+  channel_->CallMessage(kRawGet, RawGetRequest(), &response, Seconds(60),
                         [&ended](Status status) { ended.Put(std::move(status)); });
   std::optional<Done> stopped(held.Take());
   server_->Stop(Duration::zero());

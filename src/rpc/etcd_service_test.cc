@@ -14,7 +14,7 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-constexpr char kTxn[] = "/etcdserverpb.KV/Txn";
+constexpr char kTxnPath[] = "/etcdserverpb.KV/Txn";
 constexpr char kPut[] = "/etcdserverpb.KV/Put";
 constexpr char kRange[] = "/etcdserverpb.KV/Range";
 
@@ -49,7 +49,7 @@ class EtcdTest : public ::testing::Test {
     return pairs;
   }
   etcd::TxnResponse Txn(const etcd::TxnRequest& txn) {
-    return rig_.server.Call<etcd::TxnResponse>(kTxn, txn);
+    return rig_.server.Call<etcd::TxnResponse>(kTxnPath, txn);
   }
   template <class Response, class Request>
   Code Refused(const std::string& method, const Request& request) {
@@ -165,16 +165,16 @@ TEST_F(EtcdTest, ATransactionReadsOnConditions) {
 TEST_F(EtcdTest, ATransactionThatCannotBeAtomicIsRefused) {
   etcd::TxnRequest two_writes = CreateOrRead("v");
   *two_writes.add_success()->mutable_request_put() = PutOf("l", "v");
-  EXPECT_EQ(Refused<etcd::TxnResponse>(kTxn, two_writes), Code::kUnimplemented);
+  EXPECT_EQ(Refused<etcd::TxnResponse>(kTxnPath, two_writes), Code::kUnimplemented);
   etcd::TxnRequest other_key = CreateOrRead("v");
   other_key.mutable_compare(0)->set_key("other");
-  EXPECT_EQ(Refused<etcd::TxnResponse>(kTxn, other_key), Code::kUnimplemented);
+  EXPECT_EQ(Refused<etcd::TxnResponse>(kTxnPath, other_key), Code::kUnimplemented);
   etcd::TxnRequest failing_write = CreateOrRead("v");
   *failing_write.mutable_failure(0)->mutable_request_put() = PutOf("k", "v");
-  EXPECT_EQ(Refused<etcd::TxnResponse>(kTxn, failing_write), Code::kUnimplemented);
+  EXPECT_EQ(Refused<etcd::TxnResponse>(kTxnPath, failing_write), Code::kUnimplemented);
   etcd::TxnRequest greater = CreateOrRead("v");
   greater.mutable_compare(0)->set_result(etcd::Compare::GREATER);
-  EXPECT_EQ(Refused<etcd::TxnResponse>(kTxn, greater), Code::kUnimplemented);
+  EXPECT_EQ(Refused<etcd::TxnResponse>(kTxnPath, greater), Code::kUnimplemented);
   EXPECT_THAT(Pairs(RangeOf("a", "z")), IsEmpty());
 }
 

@@ -12,7 +12,7 @@
 namespace rutile::rpc {
 namespace {
 
-using Kind = MetricRegistry::Kind;
+using MetricKind = MetricRegistry::Kind;
 
 // Zero when the system does not say.
 std::uint64_t ResidentBytes() {
@@ -37,13 +37,13 @@ double CpuSeconds() {
 // Registers numbers for one rendering.
 class Numbers {
  public:
-  void Add(Kind kind, std::string_view name, std::string_view help, double value,
+  void Add(MetricKind kind, std::string_view name, std::string_view help, double value,
            Labels labels = {}) {
     registry_.AddCallback(
         kind, name, help, [value] { return value; }, std::move(labels));
   }
   void Gauge(std::string_view name, std::string_view help, double value, Labels labels = {}) {
-    Add(Kind::kGauge, name, help, value, std::move(labels));
+    Add(MetricKind::kGauge, name, help, value, std::move(labels));
   }
   std::string Render() const { return registry_.Render(); }
 
@@ -60,7 +60,7 @@ void AddGarbage(node::Node& node, Numbers* numbers) {
                  "Regions led here whose garbage is not collected up to the safe point yet.",
                  static_cast<double>(totals.waiting));
   const auto count = [numbers](std::string_view name, std::string_view help, std::uint64_t value) {
-    numbers->Add(Kind::kCounter, name, help, static_cast<double>(value));
+    numbers->Add(MetricKind::kCounter, name, help, static_cast<double>(value));
   };
   count("rutile_garbage_records_removed_total",
         "Write records that nobody needed any more and this node has had removed.", totals.records);
@@ -89,9 +89,10 @@ void AddMemoryLocks(const store::TxnScheduler& scheduler, Numbers* numbers) {
   constexpr std::string_view kName = "rutile_memory_lock_requests_total";
   constexpr std::string_view kHelp =
       "Requests that took or gave up pessimistic locks, by where these stand.";
-  numbers->Add(Kind::kCounter, kName, kHelp, static_cast<double>(totals.in_memory),
+  numbers->Add(MetricKind::kCounter, kName, kHelp, static_cast<double>(totals.in_memory),
                {{"in", "memory"}});
-  numbers->Add(Kind::kCounter, kName, kHelp, static_cast<double>(totals.in_log), {{"in", "log"}});
+  numbers->Add(MetricKind::kCounter, kName, kHelp, static_cast<double>(totals.in_log),
+               {{"in", "log"}});
 }
 
 void AddPlacement(const placement::Placement& placement, Numbers* numbers) {
@@ -139,7 +140,7 @@ std::string RenderNodeMetrics(node::Node& node) {
   Numbers numbers;
   numbers.Gauge("process_resident_memory_bytes", "Memory of this process that is in use.",
                 static_cast<double>(ResidentBytes()));
-  numbers.Add(Kind::kCounter, "process_cpu_seconds_total",
+  numbers.Add(MetricKind::kCounter, "process_cpu_seconds_total",
               "Processor time that this process has used, in user mode and in the kernel.",
               CpuSeconds());
 
@@ -163,13 +164,13 @@ std::string RenderNodeMetrics(node::Node& node) {
                 static_cast<double>(memory.used_bytes()));
   numbers.Gauge("rutile_log_memory_limit_bytes", "What they may hold.",
                 static_cast<double>(memory.limit_bytes()));
-  numbers.Add(Kind::kCounter, "tikv_raft_entries_evict_bytes",
+  numbers.Add(MetricKind::kCounter, "tikv_raft_entries_evict_bytes",
               "Entries that were dropped from memory and are on disk only.",
               static_cast<double>(memory.evicted_bytes()));
-  numbers.Add(Kind::kCounter, "rutile_log_memory_refused_writes_total",
+  numbers.Add(MetricKind::kCounter, "rutile_log_memory_refused_writes_total",
               "Writes that were refused because memory for the log was full.",
               static_cast<double>(memory.refused_writes()));
-  numbers.Add(Kind::kCounter, "rutile_log_memory_pauses_total",
+  numbers.Add(MetricKind::kCounter, "rutile_log_memory_pauses_total",
               "Times that writes of a region gathered for a while because memory for the log was "
               "nearly full.",
               static_cast<double>(memory.pauses()));

@@ -13,8 +13,8 @@
 namespace rutile::rpc {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 class ManualClock final : public Clock {
  public:

@@ -9,7 +9,7 @@
 namespace rutile::rpc {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 using tikvpb::BatchCommandsRequest;
 using tikvpb::BatchCommandsResponse;
 
@@ -62,7 +62,7 @@ class ClientHandler final : public TypedStreamHandler<BatchCommandsResponse> {
   ClientSide* const side_;
 };
 
-class StreamTest : public testing::TestWithParam<Ends> {
+class StreamTest : public ::testing::TestWithParam<Ends> {
  protected:
   ~StreamTest() override {
     channel_.reset();

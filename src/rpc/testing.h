@@ -15,6 +15,8 @@
 // What the tests of this room share.
 namespace rutile::rpc {
 
+inline constexpr char kRawGet[] = "/tikvpb.Tikv/RawGet";
+
 // Something that other threads put in and a test waits for.
 template <class T>
 class Inbox {

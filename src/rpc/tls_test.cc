@@ -22,15 +22,13 @@ using kvrpcpb::RawGetResponse;
 using ::testing::HasSubstr;
 using Side = TlsContext::Side;
 
-constexpr char kGet[] = "/tikvpb.Tikv/RawGet";
-
 class TlsTest : public ::testing::Test {
  protected:
   // Answers with the key as the value.
   void Serve(const client::TlsFiles& files) {
     Methods methods;
     methods.Handle<RawGetRequest, RawGetResponse>(
-        kGet, [](const RawGetRequest& request, RawGetResponse* response, Done done) {
+        kRawGet, [](const RawGetRequest& request, RawGetResponse* response, Done done) {
           response->set_value(request.key());
           done();
         });
@@ -49,7 +47,7 @@ class TlsTest : public ::testing::Test {
     RawGetRequest request;
     request.set_key(key);
     RawGetResponse response;
-    Status status = CallAndWait(channel, kGet, request, &response);
+    Status status = CallAndWait(channel, kRawGet, request, &response);
     EXPECT_EQ(response.value(), status.ok() ? key : "");
     return status;
   }
@@ -96,7 +94,7 @@ TEST_F(TlsTest, ManyCallsAtOnceComeThrough) {
   std::vector<RawGetResponse> responses(kCalls);
   Inbox<Status> done;
   for (RawGetResponse& response : responses) {
-    channel->CallMessage(kGet, request, &response, Seconds(60),
+    channel->CallMessage(kRawGet, request, &response, Seconds(60),
                          [&done](Status status) { done.Put(std::move(status)); });
   }
   for (int i = 0; i < kCalls; ++i) EXPECT_TRUE(done.Take().ok());

@@ -12,9 +12,9 @@ namespace {
 
 using placement::Placement;
 using placement::Timestamp;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 constexpr ClusterId kCluster{7};
 
@@ -33,7 +33,7 @@ class Sender final : public StreamSender {
   std::optional<Status> ended;
 };
 
-class TsoStreamTest : public testing::Test {
+class TsoStreamTest : public ::testing::Test {
  protected:
   void Ask(std::uint32_t count, std::uint64_t cluster = kCluster.value(),
            const std::string& location = "") {

@@ -25,14 +25,12 @@ namespace {
 
 using kvrpcpb::RawGetRequest;
 using kvrpcpb::RawGetResponse;
-using testing::HasSubstr;
-
-constexpr char kGet[] = "/tikvpb.Tikv/RawGet";
+using ::testing::HasSubstr;
 
 Methods Echo() {
   Methods methods;
   methods.Handle<RawGetRequest, RawGetResponse>(
-      kGet, [](const RawGetRequest& request, RawGetResponse* response, Done done) {
+      kRawGet, [](const RawGetRequest& request, RawGetResponse* response, Done done) {
         response->set_value(request.key());
         done();
       });
@@ -113,7 +111,7 @@ class Relay {
 Status Get(Channel& channel, const std::string& key, RawGetResponse* response) {
   RawGetRequest request;
   request.set_key(key);
-  return CallAndWait(channel, kGet, request, response);
+  return CallAndWait(channel, kRawGet, request, response);
 }
 
 TEST(Wire, PiecesOfAnySizeMakeTheSameMessages) {
@@ -195,7 +193,7 @@ TEST(Wire, ManyConnectionsAndCallsAtOnce) {
     for (std::size_t i = 0; i < kCalls; ++i) {
       RawGetRequest request;
       request.set_key(std::to_string(c * kCalls + i));
-      channels[c]->CallMessage(kGet, request, &responses[c * kCalls + i], Seconds(60),
+      channels[c]->CallMessage(kRawGet, request, &responses[c * kCalls + i], Seconds(60),
                                [&ended](Status status) { ended.Put(std::move(status)); });
     }
   }
@@ -210,7 +208,7 @@ TEST(Wire, StopLetsCallsUnderWayFinish) {
   Inbox<Done> held;
   Methods methods;
   methods.Handle<RawGetRequest, RawGetResponse>(
-      kGet, [&held](const RawGetRequest& request, RawGetResponse* response, Done done) {
+      kRawGet, [&held](const RawGetRequest& request, RawGetResponse* response, Done done) {
         response->set_value(request.key());
         held.Put(std::move(done));
       });
@@ -220,7 +218,7 @@ TEST(Wire, StopLetsCallsUnderWayFinish) {
   RawGetRequest request;
   request.set_key("k");
   RawGetResponse response;
-  channel->CallMessage(kGet, request, &response, Seconds(60),
+  channel->CallMessage(kRawGet, request, &response, Seconds(60),
                        [&ended](Status status) { ended.Put(std::move(status)); });
   Done done = held.Take();
   std::thread stopper([&server] { server->Stop(Seconds(60)); });

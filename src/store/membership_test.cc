@@ -10,17 +10,15 @@
 namespace rutile::store {
 namespace {
 
-using Kind = raft::ChangeStep::Kind;
+const Region kDescribed{.id = RegionId(7),
+                        .start_key = "b",
+                        .end_key = "y",
+                        .epoch = {.conf_version = 5, .version = 3},
+                        .peers = {{PeerId(11), StoreId(1)},
+                                  {PeerId(12), StoreId(2)},
+                                  {PeerId(13), StoreId(3), PeerRole::kLearner}}};
 
-const Region kRegion{.id = RegionId(7),
-                     .start_key = "b",
-                     .end_key = "y",
-                     .epoch = {.conf_version = 5, .version = 3},
-                     .peers = {{PeerId(11), StoreId(1)},
-                               {PeerId(12), StoreId(2)},
-                               {PeerId(13), StoreId(3), PeerRole::kLearner}}};
-
-std::string After(const Region& region, const raft::ConfigurationChange& change) {
+std::string Applied(const Region& region, const raft::ConfigurationChange& change) {
   const auto next = raft::Apply(ConfigurationOf(region), change);
   if (!next.ok()) return next.status().ToString();
   const Bytes payload = raft::EncodeConfiguration(next.value(), change.context);
@@ -30,37 +28,37 @@ std::string After(const Region& region, const raft::ConfigurationChange& change)
 
 TEST(Membership, APeerIsAddedWhereTheContextSays) {
   EXPECT_EQ("region 7 epoch 6.3 peers 11/1 12/2 13/3L 14/4L",
-            After(kRegion, {.steps = {{Kind::kAddLearner, PeerId(14)}},
-                            .context = EncodeNewPeers({{PeerId(14), StoreId(4)}})}));
+            Applied(kDescribed, {.steps = {{raft::ChangeStep::Kind::kAddLearner, PeerId(14)}},
+                                 .context = EncodeNewPeers({{PeerId(14), StoreId(4)}})}));
   EXPECT_EQ("Corruption: nobody knows where peer 14 is",
-            After(kRegion, {.steps = {{Kind::kAddLearner, PeerId(14)}}}));
+            Applied(kDescribed, {.steps = {{raft::ChangeStep::Kind::kAddLearner, PeerId(14)}}}));
 }
 
 TEST(Membership, PromotedDemotedRemoved) {
   EXPECT_EQ("region 7 epoch 6.3 peers 11/1 12/2 13/3",
-            After(kRegion, {.steps = {{Kind::kAddVoter, PeerId(13)}}}));
+            Applied(kDescribed, {.steps = {{raft::ChangeStep::Kind::kAddVoter, PeerId(13)}}}));
   EXPECT_EQ("region 7 epoch 6.3 peers 11/1L 12/2 13/3L",
-            After(kRegion, {.steps = {{Kind::kAddLearner, PeerId(11)}}}));
+            Applied(kDescribed, {.steps = {{raft::ChangeStep::Kind::kAddLearner, PeerId(11)}}}));
   EXPECT_EQ("region 7 epoch 6.3 peers 11/1 13/3L",
-            After(kRegion, {.steps = {{Kind::kRemove, PeerId(12)}}}));
+            Applied(kDescribed, {.steps = {{raft::ChangeStep::Kind::kRemove, PeerId(12)}}}));
 }
 
 TEST(Membership, AJointConfigurationHasRolesOfItsOwn) {
   EXPECT_EQ("region 7 epoch 6.3 peers 11/1D 12/2X 13/3I joint",
-            After(kRegion, {.steps = {{Kind::kAddVoter, PeerId(13)},
-                                      {Kind::kAddLearner, PeerId(11)},
-                                      {Kind::kRemove, PeerId(12)}}}));
+            Applied(kDescribed, {.steps = {{raft::ChangeStep::Kind::kAddVoter, PeerId(13)},
+                                           {raft::ChangeStep::Kind::kAddLearner, PeerId(11)},
+                                           {raft::ChangeStep::Kind::kRemove, PeerId(12)}}}));
   EXPECT_EQ(
       "Corruption: a joint configuration of a region that does not leave: voters (11,12,13) "
       "outgoing (11,12)",
-      After(kRegion,
-            {.transition = raft::Transition::kExplicit, .steps = {{Kind::kAddVoter, PeerId(13)}}}));
+      Applied(kDescribed, {.transition = raft::Transition::kExplicit,
+                           .steps = {{raft::ChangeStep::Kind::kAddVoter, PeerId(13)}}}));
 }
 
 TEST(Membership, WhatCannotBeReadIsCorruption) {
-  EXPECT_EQ(Code::kCorruption, RegionAfter(kRegion, "x").status().code());
-  const Bytes payload = raft::EncodeConfiguration(ConfigurationOf(kRegion), "\x02");
-  EXPECT_EQ(Code::kCorruption, RegionAfter(kRegion, payload.view()).status().code());
+  EXPECT_EQ(Code::kCorruption, RegionAfter(kDescribed, "x").status().code());
+  const Bytes payload = raft::EncodeConfiguration(ConfigurationOf(kDescribed), "\x02");
+  EXPECT_EQ(Code::kCorruption, RegionAfter(kDescribed, payload.view()).status().code());
 }
 
 // Any way of changes, applied one by one, and each result stored and read back.
@@ -68,14 +66,14 @@ TEST(Membership, DescriptorAndConfigurationSayTheSame) {
   SeededRandom random(3);
   int changes = 0;
   int joint = 0;
-  Region region = kRegion;
+  Region region = kDescribed;
   for (int i = 0; i < 3000; ++i) {
     raft::ConfigurationChange change;
     std::vector<Peer> added;
     const bool leaves = ConfigurationOf(region).IsJoint();
     for (std::uint64_t n = leaves ? 0 : 1 + random.Below(3); n > 0; --n) {
       const PeerId id(11 + random.Below(6));
-      change.steps.push_back({static_cast<Kind>(random.Below(3)), id});
+      change.steps.push_back({static_cast<raft::ChangeStep::Kind>(random.Below(3)), id});
       added.push_back({id, StoreId(id.value() - 10)});
     }
     change.context = EncodeNewPeers(added);

@@ -15,83 +15,83 @@ namespace {
 
 using Commands = std::vector<CommandId>;
 
-CommandId Id(std::uint64_t id) { return CommandId(id); }
+CommandId Command(std::uint64_t id) { return CommandId(id); }
 
 TEST(Latches, FirstComerHasTheKeyAndTheOthersQueueForIt) {
   Latches latches;
-  EXPECT_TRUE(latches.Acquire(Id(1), {"a"}));
-  EXPECT_FALSE(latches.Acquire(Id(2), {"a"}));
-  EXPECT_FALSE(latches.Acquire(Id(3), {"a"}));
-  EXPECT_TRUE(latches.Acquire(Id(4), {"b"}));
+  EXPECT_TRUE(latches.Acquire(Command(1), {"a"}));
+  EXPECT_FALSE(latches.Acquire(Command(2), {"a"}));
+  EXPECT_FALSE(latches.Acquire(Command(3), {"a"}));
+  EXPECT_TRUE(latches.Acquire(Command(4), {"b"}));
   EXPECT_EQ(latches.waiting(), 2u);
-  EXPECT_EQ(latches.Release(Id(1)), Commands{Id(2)});
-  EXPECT_EQ(latches.Release(Id(2)), Commands{Id(3)});
-  EXPECT_EQ(latches.Release(Id(3)), Commands());
-  EXPECT_EQ(latches.Release(Id(4)), Commands());
+  EXPECT_EQ(latches.Release(Command(1)), Commands{Command(2)});
+  EXPECT_EQ(latches.Release(Command(2)), Commands{Command(3)});
+  EXPECT_EQ(latches.Release(Command(3)), Commands());
+  EXPECT_EQ(latches.Release(Command(4)), Commands());
   EXPECT_EQ(latches.commands(), 0u);
 }
 
 TEST(Latches, BeginsOnlyWithAllKeys) {
   Latches latches;
-  EXPECT_TRUE(latches.Acquire(Id(1), {"a"}));
-  EXPECT_TRUE(latches.Acquire(Id(2), {"b"}));
-  EXPECT_FALSE(latches.Acquire(Id(3), {"b", "a"}));
-  EXPECT_EQ(latches.Release(Id(1)), Commands());
-  EXPECT_EQ(latches.Release(Id(2)), Commands{Id(3)});
+  EXPECT_TRUE(latches.Acquire(Command(1), {"a"}));
+  EXPECT_TRUE(latches.Acquire(Command(2), {"b"}));
+  EXPECT_FALSE(latches.Acquire(Command(3), {"b", "a"}));
+  EXPECT_EQ(latches.Release(Command(1)), Commands());
+  EXPECT_EQ(latches.Release(Command(2)), Commands{Command(3)});
 }
 
 TEST(Latches, OrderOfKeysMakesNoCircle) {
   Latches latches;
-  EXPECT_TRUE(latches.Acquire(Id(1), {"a", "b"}));
-  EXPECT_FALSE(latches.Acquire(Id(2), {"b", "a"}));
-  EXPECT_FALSE(latches.Acquire(Id(3), {"a", "b"}));
-  EXPECT_EQ(latches.Release(Id(1)), Commands{Id(2)});
-  EXPECT_EQ(latches.Release(Id(2)), Commands{Id(3)});
+  EXPECT_TRUE(latches.Acquire(Command(1), {"a", "b"}));
+  EXPECT_FALSE(latches.Acquire(Command(2), {"b", "a"}));
+  EXPECT_FALSE(latches.Acquire(Command(3), {"a", "b"}));
+  EXPECT_EQ(latches.Release(Command(1)), Commands{Command(2)});
+  EXPECT_EQ(latches.Release(Command(2)), Commands{Command(3)});
 }
 
 TEST(Latches, LaterOneDoesNotOvertakeAWaitingOne) {
   Latches latches;
-  EXPECT_TRUE(latches.Acquire(Id(1), {"a"}));
-  EXPECT_FALSE(latches.Acquire(Id(2), {"a", "b"}));
+  EXPECT_TRUE(latches.Acquire(Command(1), {"a"}));
+  EXPECT_FALSE(latches.Acquire(Command(2), {"a", "b"}));
   // "b" is held by nobody, but promised to 2.
-  EXPECT_FALSE(latches.Acquire(Id(3), {"b"}));
-  EXPECT_EQ(latches.Release(Id(1)), Commands{Id(2)});
-  EXPECT_EQ(latches.Release(Id(2)), Commands{Id(3)});
+  EXPECT_FALSE(latches.Acquire(Command(3), {"b"}));
+  EXPECT_EQ(latches.Release(Command(1)), Commands{Command(2)});
+  EXPECT_EQ(latches.Release(Command(2)), Commands{Command(3)});
 }
 
 TEST(Latches, OneReleaseMayLetSeveralBeginInOrderOfArrival) {
   Latches latches;
-  EXPECT_TRUE(latches.Acquire(Id(9), {"a", "b", "c"}));
-  EXPECT_FALSE(latches.Acquire(Id(8), {"c"}));
-  EXPECT_FALSE(latches.Acquire(Id(7), {"a"}));
-  EXPECT_FALSE(latches.Acquire(Id(1), {"b"}));
-  EXPECT_EQ(latches.Release(Id(9)), (Commands{Id(8), Id(7), Id(1)}));
+  EXPECT_TRUE(latches.Acquire(Command(9), {"a", "b", "c"}));
+  EXPECT_FALSE(latches.Acquire(Command(8), {"c"}));
+  EXPECT_FALSE(latches.Acquire(Command(7), {"a"}));
+  EXPECT_FALSE(latches.Acquire(Command(1), {"b"}));
+  EXPECT_EQ(latches.Release(Command(9)), (Commands{Command(8), Command(7), Command(1)}));
   EXPECT_EQ(latches.waiting(), 0u);
 }
 
 TEST(Latches, WaitingOneMayGiveUp) {
   Latches latches;
-  EXPECT_TRUE(latches.Acquire(Id(1), {"a"}));
-  EXPECT_FALSE(latches.Acquire(Id(2), {"a", "b"}));
-  EXPECT_FALSE(latches.Acquire(Id(3), {"a"}));
-  EXPECT_FALSE(latches.Acquire(Id(4), {"b"}));
-  EXPECT_EQ(latches.Release(Id(2)), Commands{Id(4)});
-  EXPECT_EQ(latches.Release(Id(1)), Commands{Id(3)});
+  EXPECT_TRUE(latches.Acquire(Command(1), {"a"}));
+  EXPECT_FALSE(latches.Acquire(Command(2), {"a", "b"}));
+  EXPECT_FALSE(latches.Acquire(Command(3), {"a"}));
+  EXPECT_FALSE(latches.Acquire(Command(4), {"b"}));
+  EXPECT_EQ(latches.Release(Command(2)), Commands{Command(4)});
+  EXPECT_EQ(latches.Release(Command(1)), Commands{Command(3)});
 }
 
 TEST(Latches, SameKeyTwiceIsOneKeyAndNoKeysAreFree) {
   Latches latches;
-  EXPECT_TRUE(latches.Acquire(Id(1), {"a", "a"}));
-  EXPECT_TRUE(latches.Acquire(Id(2), {}));
-  EXPECT_FALSE(latches.Acquire(Id(3), {"a", "a"}));
-  EXPECT_EQ(latches.Release(Id(1)), Commands{Id(3)});
+  EXPECT_TRUE(latches.Acquire(Command(1), {"a", "a"}));
+  EXPECT_TRUE(latches.Acquire(Command(2), {}));
+  EXPECT_FALSE(latches.Acquire(Command(3), {"a", "a"}));
+  EXPECT_EQ(latches.Release(Command(1)), Commands{Command(3)});
 }
 
 TEST(LatchesDeathTest, CommandIsInHereOnce) {
   Latches latches;
-  EXPECT_TRUE(latches.Acquire(Id(1), {"a"}));
-  EXPECT_DEATH(static_cast<void>(latches.Acquire(Id(1), {"b"})), "has latches already");
-  EXPECT_DEATH(static_cast<void>(latches.Release(Id(2))), "has no latches");
+  EXPECT_TRUE(latches.Acquire(Command(1), {"a"}));
+  EXPECT_DEATH(static_cast<void>(latches.Acquire(Command(1), {"b"})), "has latches already");
+  EXPECT_DEATH(static_cast<void>(latches.Release(Command(2))), "has no latches");
 }
 
 // The rule, said plainly: a command may run when no earlier one that is still here shares a key
@@ -144,7 +144,8 @@ TEST(Latches, CommandsRunByTheRule) {
     if (plain.size() < 12 && (plain.size() == 0 || random.OneIn(2))) {
       std::vector<std::string> keys(random.Below(4));
       for (std::string& key : keys) key = static_cast<char>('a' + random.Below(10));
-      ASSERT_EQ(latches.Acquire(Id(step), keys), plain.Acquire(Id(step), keys)) << "step " << step;
+      ASSERT_EQ(latches.Acquire(Command(step), keys), plain.Acquire(Command(step), keys))
+          << "step " << step;
     } else {
       const CommandId id = plain.IdOf(random.Below(plain.size()));
       ASSERT_EQ(latches.Release(id), plain.Release(id)) << "step " << step;

@@ -4,11 +4,11 @@
 namespace rutile::wal {
 namespace {
 
-using testing::Entries;
 using ::testing::HasSubstr;
 using testing::Id;
 using testing::LogTwin;
 using testing::Rig;
+using testing::WriteOf;
 
 RegionWrite Compact(std::uint64_t region, LogId to) {
   return {.region = RegionId(region), .peer = PeerId(1), .compact = to};
@@ -20,7 +20,7 @@ class Churn {
   Churn(Rig& rig, LogTwin& twin) : rig_(rig), twin_(twin) {}
   void Segments(int count) {
     for (int i = 0; i < count * 8; ++i) {
-      RegionWrite write = Entries(9, last_, 1, 1, 2000);
+      RegionWrite write = WriteOf(9, last_, 1, 1, 2000);
       last_ = write.slice.last();
       write.compact = last_;
       rig_.Append(write);
@@ -61,7 +61,7 @@ TEST_F(CollectTest, WhatNobodyNeedsBecomesSpareAndIsUsedAgain) {
   const std::uint64_t files = rig.Files().size();
   const std::uint64_t segments = rig.opened.wal->stats().segments;
   for (std::uint64_t i = 0; rig.opened.wal->stats().segments == segments; ++i) {
-    Append(Entries(8, i == 0 ? Id(0, 0) : Id(i, 1), 1, 1, 2000));
+    Append(WriteOf(8, i == 0 ? Id(0, 0) : Id(i, 1), 1, 1, 2000));
   }
   EXPECT_EQ(rig.opened.wal->stats().spare_segments, 0u);
   EXPECT_EQ(rig.Files().size(), files);
@@ -69,7 +69,7 @@ TEST_F(CollectTest, WhatNobodyNeedsBecomesSpareAndIsUsedAgain) {
 }
 
 TEST_F(CollectTest, AnIdleRegionPinsNothing) {
-  RegionWrite idle = Entries(1, Id(0, 0), 1, 5);
+  RegionWrite idle = WriteOf(1, Id(0, 0), 1, 5);
   idle.state = "vote";
   Append(idle);
   Append({.region = RegionId(2), .peer = PeerId(1), .state = "only a state"});
@@ -85,10 +85,10 @@ TEST_F(CollectTest, AnIdleRegionPinsNothing) {
 TEST_F(CollectTest, PartsOfALogInSeveralSegmentsSurviveTheirMoves) {
   LogId last;
   for (int round = 0; round < 12; ++round) {
-    RegionWrite write = Entries(1, last, 1 + static_cast<std::uint64_t>(round), 4, 40);
+    RegionWrite write = WriteOf(1, last, 1 + static_cast<std::uint64_t>(round), 4, 40);
     // Every third round replaces the end of what was written before.
     if (round % 3 == 2) {
-      write = Entries(1, Id(last.index.value() - 1, last.term.value()),
+      write = WriteOf(1, Id(last.index.value() - 1, last.term.value()),
                       1 + static_cast<std::uint64_t>(round), 2, 40);
     }
     last = write.slice.last();
@@ -104,7 +104,7 @@ TEST_F(CollectTest, PartsOfALogInSeveralSegmentsSurviveTheirMoves) {
 }
 
 TEST_F(CollectTest, ACleanedRegionStaysCleaned) {
-  Append(Entries(1, Id(0, 0), 1, 3));
+  Append(WriteOf(1, Id(0, 0), 1, 3));
   churn.Segments(1);
   Append({.region = RegionId(1), .peer = PeerId(1), .clean = true});
   for (int i = 0; i < 4; ++i) {
@@ -117,7 +117,7 @@ TEST_F(CollectTest, ACleanedRegionStaysCleaned) {
 TEST_F(CollectTest, ABigOldLogIsNamedAndThenGoes) {
   LogId last;
   for (int i = 0; i < 60; ++i) {
-    const RegionWrite write = Entries(1, last, 1, 1, 2000);
+    const RegionWrite write = WriteOf(1, last, 1, 1, 2000);
     last = write.slice.last();
     Append(write);
   }
@@ -138,7 +138,7 @@ TEST_F(CollectTest, AHeavyRegionInFrontOfDeadSegmentsIsCopied) {
   // Four fifths of a segment stay, far too much to be cheap; but they hold back dead ones.
   LogId last;
   for (int i = 0; i < 6; ++i) {
-    const RegionWrite write = Entries(1, last, 1, 1, 1500);
+    const RegionWrite write = WriteOf(1, last, 1, 1, 1500);
     last = write.slice.last();
     Append(write);
   }
@@ -153,14 +153,14 @@ TEST_F(CollectTest, WhatIsTooMuchForOneCallIsLeftForTheNext) {
   ASSERT_TRUE(rig.Open().ok());
   LogId last;
   for (int i = 0; i < 12; ++i) {
-    const RegionWrite write = Entries(1, last, 1, 1, std::size_t{1} << 20);
+    const RegionWrite write = WriteOf(1, last, 1, 1, std::size_t{1} << 20);
     last = write.slice.last();
     Append(write);
   }
   // Old and mostly dead segments behind one that is mostly alive.
   LogId dead;
   for (int i = 0; i < 24; ++i) {
-    RegionWrite write = Entries(9, dead, 1, 1, std::size_t{3} << 20);
+    RegionWrite write = WriteOf(9, dead, 1, 1, std::size_t{3} << 20);
     dead = write.slice.last();
     write.compact = dead;
     Append(write);
@@ -178,7 +178,7 @@ TEST_F(CollectTest, WhatIsTooMuchForOneCallIsLeftForTheNext) {
 }
 
 TEST_F(CollectTest, AReaderKeepsReadingWhileItsSegmentGoes) {
-  Append(Entries(1, Id(0, 0), 1, 3));
+  Append(WriteOf(1, Id(0, 0), 1, 3));
   churn.Segments(6);
   Collect();
   churn.Segments(2);
@@ -186,7 +186,7 @@ TEST_F(CollectTest, AReaderKeepsReadingWhileItsSegmentGoes) {
 }
 
 TEST_F(CollectTest, ALogThatIsQuietGetsItsWatermarkOnce) {
-  Append(Entries(1, Id(0, 0), 1, 3));
+  Append(WriteOf(1, Id(0, 0), 1, 3));
   const std::uint64_t batches = rig.opened.wal->stats().batches;
   Collect();
   EXPECT_EQ(rig.opened.wal->stats().batches, batches + 1);
@@ -195,13 +195,13 @@ TEST_F(CollectTest, ALogThatIsQuietGetsItsWatermarkOnce) {
 TEST_F(CollectTest, AFullDiskIsForeseenAndHealsByItself) {
   LogId last;
   churn.Segments(2);
-  Append(Entries(1, last, 1, 1));
+  Append(WriteOf(1, last, 1, 1));
   rig.files.SetCapacity(rig.files.used_bytes());
   // Foreseen: growth can be refused while there is still room for what makes space.
   Status status;
   last = Id(1, 1);
   for (int i = 0; i < 100 && status.ok(); ++i) {
-    RegionWrite write = Entries(1, last, 1, 1, 1000);
+    RegionWrite write = WriteOf(1, last, 1, 1, 1000);
     status = rig.Write({write});
     if (!status.ok()) break;
     ASSERT_TRUE(rig.opened.wal->Sync().ok());
@@ -214,14 +214,14 @@ TEST_F(CollectTest, AFullDiskIsForeseenAndHealsByItself) {
   // Compactions still go in, and what they free is used.
   Append(Compact(1, last));
   Collect();
-  Append(Entries(1, last, 1, 1, 1000));
+  Append(WriteOf(1, last, 1, 1, 1000));
   EXPECT_EQ(rig.Reopened(), twin.Text());
 }
 
 TEST_F(CollectTest, WhatIsMovedIsCompressedAgain) {
   rig.options.compress_from_bytes = 1000;
   ASSERT_TRUE(rig.Open().ok());
-  Append(Entries(1, Id(0, 0), 1, 40, 400));
+  Append(WriteOf(1, Id(0, 0), 1, 40, 400));
   rig.options.compress_from_bytes = 0;  // Segments fill up.
   ASSERT_TRUE(rig.Open().ok());
   churn.Segments(2);

@@ -9,10 +9,10 @@ namespace rutile::wal {
 namespace {
 
 using sim::Loss;
-using testing::Entries;
 using testing::Id;
 using testing::LogTwin;
 using testing::Rig;
+using testing::WriteOf;
 
 // Runs operations on a log and on its twin until one fails, and remembers what may be found after
 // a power cut: the log after any batch since the last sync, the one that failed included.
@@ -78,15 +78,15 @@ void Operate(Trial& trial, int operation) {
   const testing::TwinRegion& region = trial.twin.regions().at(RegionId(1));
   const LogId last = region.last;
   switch (operation) {
-    case 0: return trial.Write({Entries(1, last, last.term.value(), 2)});
+    case 0: return trial.Write({WriteOf(1, last, last.term.value(), 2)});
     case 1: {
-      RegionWrite write = Entries(1, last, last.term.value() + 1, 3, 200);
+      RegionWrite write = WriteOf(1, last, last.term.value() + 1, 3, 200);
       write.state = "voted";
       return trial.Write({write, {.region = RegionId(2), .peer = PeerId(3), .state = "x"}});
     }
     case 2: {
       // Fills the segment, so that it or the next operation rotates.
-      return trial.Write({Entries(1, last, last.term.value(), 1, 2500)});
+      return trial.Write({WriteOf(1, last, last.term.value(), 1, 2500)});
     }
     case 3: {
       const LogId prev = region.base.index < last.index && !region.entries.empty() &&
@@ -110,8 +110,8 @@ void Operate(Trial& trial, int operation) {
 
 void Prologue(Trial& trial) {
   ASSERT_TRUE(trial.Open());
-  trial.Write({Entries(1, Id(0, 0), 1, 3)});
-  trial.Write({Entries(3, Id(0, 0), 1, 1)});
+  trial.Write({WriteOf(1, Id(0, 0), 1, 3)});
+  trial.Write({WriteOf(3, Id(0, 0), 1, 1)});
   trial.Sync();
   ASSERT_FALSE(trial.failed());
 }
@@ -131,7 +131,7 @@ bool CrashAt(const std::vector<int>& operations, std::uint64_t at, Loss loss, st
   // What was dropped must not come back behind what is written now.
   const std::map<RegionId, RegionLog> regions = trial.rig.opened.regions;
   const LogId last = regions.at(RegionId(3)).last;
-  const RegionWrite more_entries = Entries(3, last, last.term.value(), 1);
+  const RegionWrite more_entries = WriteOf(3, last, last.term.value(), 1);
   EXPECT_TRUE(trial.rig.Write({more_entries}).ok());
   EXPECT_TRUE(trial.rig.opened.wal->Sync().ok());
   const std::string now =
@@ -248,13 +248,13 @@ TEST(Crash, WhatWasDroppedNeverComesBack) {
       ASSERT_TRUE(rig.Open().ok());
       LogTwin twin;
       if (!first_in_segment) {
-        const RegionWrite write = Entries(7, Id(0, 0), 1, 1);
+        const RegionWrite write = WriteOf(7, Id(0, 0), 1, 1);
         rig.Append(write);
         twin.Apply(write);
       }
       const auto before = rig.Files();
-      ASSERT_TRUE(rig.Write({Entries(1, Id(0, 0), 1, 1, size)}).ok());
-      ASSERT_TRUE(rig.Write({Entries(2, Id(0, 0), 1, 1, 500)}).ok());
+      ASSERT_TRUE(rig.Write({WriteOf(1, Id(0, 0), 1, 1, size)}).ok());
+      ASSERT_TRUE(rig.Write({WriteOf(2, Id(0, 0), 1, 1, 500)}).ok());
       auto files = rig.Files();
       const std::string path = rig.Segments().back();
       const std::uint64_t second = kFirstBatchOffset + kPageBytes;
@@ -268,7 +268,7 @@ TEST(Crash, WhatWasDroppedNeverComesBack) {
       rig.SetFiles(files);
       ASSERT_EQ(rig.Reopened(), twin.Text());
       EXPECT_GT(rig.opened.dropped_tail_bytes, size + 500);
-      const RegionWrite instead = Entries(1, Id(0, 0), 2, 1, size);
+      const RegionWrite instead = WriteOf(1, Id(0, 0), 2, 1, size);
       rig.Append(instead);
       twin.Apply(instead);
       EXPECT_EQ(rig.Reopened(), twin.Text());
@@ -285,7 +285,7 @@ TEST(Crash, WhatRecoveryFoundIsDurable) {
     ASSERT_TRUE(rig.Open().ok());
     LogTwin twin;
     for (int i = 0; i < batches; ++i) {
-      const RegionWrite write = Entries(static_cast<std::uint64_t>(1 + i), Id(0, 0), 1, 1);
+      const RegionWrite write = WriteOf(static_cast<std::uint64_t>(1 + i), Id(0, 0), 1, 1);
       ASSERT_TRUE(rig.Write({write}).ok());
       twin.Apply(write);
     }
@@ -352,8 +352,8 @@ TEST(Crash, WhatRecoveryReportsIsOnTheDiskThoughASyncHadFailed) {
   for (std::uint64_t seed = 1; seed <= 50; ++seed) {
     Rig rig(seed);
     ASSERT_TRUE(rig.Open().ok());
-    rig.Append(Entries(1, {}, 1, 2));
-    ASSERT_TRUE(rig.Write({Entries(1, Id(2, 1), 1, 3)}).ok());
+    rig.Append(WriteOf(1, {}, 1, 2));
+    ASSERT_TRUE(rig.Write({WriteOf(1, Id(2, 1), 1, 3)}).ok());
     rig.files.FailNext(sim::SimFileSystem::Operation::kSync);
     ASSERT_FALSE(rig.opened.wal->Sync().ok());
     rig.Kill();

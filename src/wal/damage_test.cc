@@ -7,11 +7,11 @@
 namespace rutile::wal {
 namespace {
 
-using testing::Entries;
 using ::testing::HasSubstr;
 using testing::Id;
 using testing::LogTwin;
 using testing::Rig;
+using testing::WriteOf;
 using Contents = std::map<std::string, std::string>;
 
 struct Story {
@@ -30,7 +30,7 @@ Story MakeStory(bool watermark, std::uint64_t segment_bytes = 8192) {
   LogTwin& twin = story.twin;
   LogId last;
   for (int i = 0; i < 5; ++i) {
-    RegionWrite write = Entries(1, last, 1, 2, 700);
+    RegionWrite write = WriteOf(1, last, 1, 2, 700);
     last = write.slice.last();
     write.state = "state " + std::to_string(i);
     rig.Append(write);
@@ -164,7 +164,7 @@ TEST(Damage, StaleBatchesOfARecycledFileAreNotTheLog) {
     rig.SetFiles(files);
     ASSERT_EQ(rig.Reopened(), twin.Text());
     ASSERT_EQ(rig.Reopened(), twin.Text());
-    const RegionWrite write = Entries(1, last, 1, 1, i % 2 == 0 ? 700 : 20);
+    const RegionWrite write = WriteOf(1, last, 1, 1, i % 2 == 0 ? 700 : 20);
     last = write.slice.last();
     rig.Append(write);
     twin.Apply(write);
@@ -186,7 +186,7 @@ TEST(Damage, SparesAloneAreNotUsed) {
 TEST(Damage, AReadOfDamagedEntriesSaysSo) {
   Rig rig;
   ASSERT_TRUE(rig.Open().ok());
-  rig.Append(Entries(1, Id(0, 0), 1, 1, 500));
+  rig.Append(WriteOf(1, Id(0, 0), 1, 1, 500));
   rig.files.FlipBit(rig.Segments().back(), (kFirstBatchOffset + 300) * 8);
   const Status status = rig.opened.wal->Read(RegionId(1), Index(0), Index(1), 1000).status();
   EXPECT_EQ(status.code(), Code::kCorruption);
@@ -196,8 +196,8 @@ TEST(Damage, AReadOfDamagedEntriesSaysSo) {
 TEST(Damage, AFailedSyncIsFinal) {
   Rig rig;
   ASSERT_TRUE(rig.Open().ok());
-  rig.Append(Entries(1, Id(0, 0), 1, 1));
-  ASSERT_TRUE(rig.Write({Entries(1, Id(1, 1), 1, 1)}).ok());
+  rig.Append(WriteOf(1, Id(0, 0), 1, 1));
+  ASSERT_TRUE(rig.Write({WriteOf(1, Id(1, 1), 1, 1)}).ok());
   rig.files.FailNext(sim::SimFileSystem::Operation::kSync);
   const Status first = rig.opened.wal->Sync();
   EXPECT_EQ(first.code(), Code::kIoError);
@@ -206,7 +206,7 @@ TEST(Damage, AFailedSyncIsFinal) {
   EXPECT_THAT(first.ToString(), HasSubstr("must stop"));
   // A second sync would succeed, and lie.
   EXPECT_EQ(rig.opened.wal->Sync().ToString(), first.ToString());
-  EXPECT_EQ(rig.Write({Entries(1, Id(2, 1), 1, 1)}).ToString(), first.ToString());
+  EXPECT_EQ(rig.Write({WriteOf(1, Id(2, 1), 1, 1)}).ToString(), first.ToString());
   EXPECT_EQ(rig.opened.wal->Collect().ToString(), first.ToString());
   EXPECT_EQ(rig.opened.wal->Prefill().ToString(), first.ToString());
 }
@@ -215,7 +215,7 @@ TEST(Damage, AFailedWriteIsFinal) {
   Rig rig;
   ASSERT_TRUE(rig.Open().ok());
   rig.files.FailNext(sim::SimFileSystem::Operation::kWrite);
-  const Status first = rig.Write({Entries(1, Id(0, 0), 1, 1)});
+  const Status first = rig.Write({WriteOf(1, Id(0, 0), 1, 1)});
   EXPECT_EQ(first.code(), Code::kIoError);
   EXPECT_EQ(rig.opened.wal->Sync().ToString(), first.ToString());
 }

@@ -16,7 +16,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
-using testing::Entries;
 using ::testing::HasSubstr;
 using testing::Id;
 using ::testing::IsEmpty;
@@ -24,6 +23,7 @@ using ::testing::Not;
 using testing::Rig;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
+using testing::WriteOf;
 
 struct Seen {
   std::vector<std::string> lines = {};
@@ -62,7 +62,7 @@ class Findings : public ::testing::Test {
     ASSERT_TRUE(rig_.Open().ok());
     LogId last;
     for (int i = 0; i < 7; ++i) {
-      RegionWrite write = Entries(1, last, 1, 2, 700);
+      RegionWrite write = WriteOf(1, last, 1, 2, 700);
       last = write.slice.last();
       write.state = "state";
       rig_.Append(write);
@@ -238,7 +238,7 @@ TEST_F(Findings, ASegmentOfAnotherNode) {
   other.options = rig_.options;
   ASSERT_TRUE(other.Open().ok());
   for (int i = 0; i < 30; ++i) other.Append({.region = RegionId(7), .peer = PeerId(3)});
-  other.Append(Entries(7, Id(0, 0), 1, 4, 900));
+  other.Append(WriteOf(7, Id(0, 0), 1, 4, 900));
   ASSERT_EQ(other.Segments().size(), 2u);
   auto files = rig_.Files();
   files[segments_[1]] = other.Files()[other.Segments()[1]];
@@ -250,7 +250,7 @@ TEST_F(Findings, ASegmentOfAnotherNode) {
 
 TEST_F(Findings, TornTail) {
   ASSERT_TRUE(rig_.Open().ok());
-  ASSERT_TRUE(rig_.Write({Entries(1, Id(14, 1), 1, 1, 100)}).ok());
+  ASSERT_TRUE(rig_.Write({WriteOf(1, Id(14, 1), 1, 1, 100)}).ok());
   rig_.Kill();
   Flip(rig_.Segments().back(), 4096 + 80);
   const Seen seen = Look(rig_);
@@ -284,7 +284,7 @@ TEST_P(FindingsInABatch, ASegmentFullOfDamageIsGivenUp) {
   Rig rig;
   rig.options.segment_bytes = 65536;
   ASSERT_TRUE(rig.Open().ok());
-  for (std::uint64_t i = 0; i < 150; ++i) rig.Append(Entries(1, Id(i, i == 0 ? 0 : 1), 1, 1, 60));
+  for (std::uint64_t i = 0; i < 150; ++i) rig.Append(WriteOf(1, Id(i, i == 0 ? 0 : 1), 1, 1, 60));
   std::vector<std::uint64_t> offsets;
   rig.Kill();
   const LogVisitor visitor{.on_finding = StopAtDamage,
@@ -371,7 +371,7 @@ TEST(FindingsOfRandomLogs, StopTheNodeExactlyWhenItDoesNotStart) {
 
 TEST_F(Findings, SpaceIsCountedByRegionAndSegment) {
   ASSERT_TRUE(rig_.Open().ok());
-  rig_.Append(Entries(2, Id(0, 0), 1, 1, 100));
+  rig_.Append(WriteOf(2, Id(0, 0), 1, 1, 100));
   rig_.Append({.region = RegionId(1),
                .peer = PeerId(1),
                .slice = {.prev = Id(14, 1)},

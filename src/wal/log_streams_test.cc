@@ -9,9 +9,9 @@ namespace rutile::wal {
 namespace {
 
 using sim::Loss;
-using testing::Entries;
 using ::testing::HasSubstr;
 using testing::Id;
+using testing::WriteOf;
 
 constexpr std::uint64_t kRegions = 7;
 
@@ -53,10 +53,10 @@ class Node {
   void Fill() {
     for (std::uint64_t region = 1; region <= kRegions; ++region) {
       Wal& wal = opened.logs->WalOf(RegionId(region));
-      RegionWrite first = Entries(region, Id(region, 1), 2, 3, 300 * region);
+      RegionWrite first = WriteOf(region, Id(region, 1), 2, 3, 300 * region);
       first.state = "voted " + std::to_string(region);
       RUTILE_CHECK(wal.Write({first}).ok());
-      if (region % 2 == 0) RUTILE_CHECK(wal.Write({Entries(region, Id(region + 2, 2), 3, 4)}).ok());
+      if (region % 2 == 0) RUTILE_CHECK(wal.Write({WriteOf(region, Id(region + 2, 2), 3, 4)}).ok());
       RUTILE_CHECK(wal.Sync().ok());
     }
   }
@@ -164,7 +164,7 @@ TEST(LogStreams, WhatAStreamThatWasGivenUpLeftBehindIsNotRead) {
   std::map<std::string, std::string> old;
   for (const std::string& name : names) old[name] = node.files.ReadAll("wal.1/" + name).value();
   ASSERT_TRUE(node.Open(1).ok());
-  RegionWrite more = Entries(1, Id(4, 2), 5, 1);
+  RegionWrite more = WriteOf(1, Id(4, 2), 5, 1);
   more.state = "voted again";
   ASSERT_TRUE(node.opened.logs->WalOf(RegionId(1)).Write({more}).ok());
   ASSERT_TRUE(node.opened.logs->WalOf(RegionId(1)).Sync().ok());
@@ -197,7 +197,7 @@ TEST(LogStreams, EachStreamHasAWriterOfItsOwn) {
   std::vector<std::uint64_t> done;
   for (std::uint64_t region = 1; region <= 4; ++region) {
     opened.logs->WriterOf(RegionId(region))
-        .Submit(Entries(region, Id(5, 1), 1, 2), [&done, region] { done.push_back(region); });
+        .Submit(WriteOf(region, Id(5, 1), 1, 2), [&done, region] { done.push_back(region); });
   }
   EXPECT_GT(opened.logs->pending_bytes(), 0U);
   world.RunFor(Milliseconds(500));

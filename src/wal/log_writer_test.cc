@@ -14,10 +14,10 @@ namespace rutile::wal {
 namespace {
 
 using ::testing::ElementsAre;
-using testing::Entries;
 using ::testing::HasSubstr;
 using testing::Id;
 using testing::Rig;
+using testing::WriteOf;
 
 class LogWriterTest : public ::testing::Test {
  protected:
@@ -32,7 +32,7 @@ class LogWriterTest : public ::testing::Test {
         [this](const LogWriter::BatchReport& report) { reports.push_back(report); });
   }
   void Submit(std::uint64_t region, std::uint64_t after, std::size_t bytes = 10) {
-    writer->Submit(Entries(region, Id(after, after == 0 ? 0 : 1), 1, 1, bytes),
+    writer->Submit(WriteOf(region, Id(after, after == 0 ? 0 : 1), 1, 1, bytes),
                    [this, region, after] { done.push_back(region * 100 + after + 1); });
   }
   void Settle() { world().RunFor(Milliseconds(1)); }
@@ -143,7 +143,7 @@ TEST_F(LogWriterTest, AnIdleLogWakesNobody) {
 TEST_F(LogWriterTest, CollectsNowAndThen) {
   Start({.collect_every = Seconds(1)});
   for (std::uint64_t i = 0; i < 200; ++i) {
-    RegionWrite write = Entries(1, Id(i, i == 0 ? 0 : 1), 1, 1, 1000);
+    RegionWrite write = WriteOf(1, Id(i, i == 0 ? 0 : 1), 1, 1, 1000);
     write.compact = write.slice.last();
     writer->Submit(std::move(write), [] {});
     world().RunFor(Milliseconds(100));

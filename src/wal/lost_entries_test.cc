@@ -10,10 +10,10 @@
 namespace rutile::wal {
 namespace {
 
-using testing::Entries;
 using ::testing::HasSubstr;
 using testing::Id;
 using testing::Rig;
+using testing::WriteOf;
 
 // Of a batch of one region without a state, where its payload surely is.
 constexpr std::uint64_t kInPayload = 400;
@@ -25,7 +25,7 @@ class LostEntriesTest : public ::testing::Test {
     ASSERT_TRUE(rig_.Open().ok());
     LogId last;
     for (int i = 0; i < 3; ++i) {
-      const RegionWrite write = Entries(1, last, 1, 2, 700);
+      const RegionWrite write = WriteOf(1, last, 1, 2, 700);
       last = write.slice.last();
       rig_.Append(write);
     }
@@ -91,7 +91,7 @@ TEST_F(LostEntriesTest, AreFromTheFirstToTheLastThatIsLost) {
 TEST_F(LostEntriesTest, AreThoseOfTheBlockThatDoesNotVerify) {
   Rig rig;
   ASSERT_TRUE(rig.Open().ok());
-  ASSERT_TRUE(rig.Write({Entries(1, Id(0, 0), 1, 2, 700), Entries(2, Id(0, 0), 1, 2, 700)}).ok());
+  ASSERT_TRUE(rig.Write({WriteOf(1, Id(0, 0), 1, 2, 700), WriteOf(2, Id(0, 0), 1, 2, 700)}).ok());
   ASSERT_TRUE(rig.opened.wal->Sync().ok());
   ASSERT_TRUE(rig.Open().ok());
   rig.files.FlipBit(segment_, (kFirstBatchOffset + 2000) * 8);
@@ -103,7 +103,7 @@ TEST_F(LostEntriesTest, AreThoseOfTheBlockThatDoesNotVerify) {
 }
 
 TEST_F(LostEntriesTest, ThatWereCutOffByThenAreNotMissed) {
-  rig_.Append(Entries(1, Id(2, 1), 2, 2, 700));
+  rig_.Append(WriteOf(1, Id(2, 1), 2, 2, 700));
   Seal();
   Damage(1);
   ASSERT_TRUE(rig_.Open().ok());
@@ -144,7 +144,7 @@ TEST_F(LostEntriesTest, AreGoneForGoodOnceTheyWereCutOff) {
   cut.cut = true;
   cut.state = "owes 6@1";
   rig_.Append(cut);
-  rig_.Append(Entries(1, Id(2, 1), 1, 1, 10));
+  rig_.Append(WriteOf(1, Id(2, 1), 1, 1, 10));
   for (int i = 0; i < 2; ++i) {
     ASSERT_TRUE(rig_.Open().ok());
     EXPECT_FALSE(Lost());
@@ -161,7 +161,7 @@ TEST_F(LostEntriesTest, AreNeverCopiedAndKeepTheirSegment) {
   ASSERT_TRUE(rig_.Open().ok());
   // So many segments later the first would have to be emptied, and has to be kept.
   for (std::uint64_t i = 0; i < 40; ++i) {
-    RegionWrite write = Entries(2, Id(i, i == 0 ? 0 : 1), 1, 1, 3000);
+    RegionWrite write = WriteOf(2, Id(i, i == 0 ? 0 : 1), 1, 1, 3000);
     write.compact = write.slice.last();
     rig_.Append(write);
   }
@@ -185,7 +185,7 @@ TEST_F(LostEntriesTest, AreInNoCopyOfARegion) {
 TEST_F(LostEntriesTest, OfWhatWasMovedAreThoseOfTheCopy) {
   rig_.options.max_segments = 2;
   for (std::uint64_t i = 0; i < 40; ++i) {
-    RegionWrite write = Entries(2, Id(i, i == 0 ? 0 : 1), 1, 1, 3000);
+    RegionWrite write = WriteOf(2, Id(i, i == 0 ? 0 : 1), 1, 1, 3000);
     write.compact = write.slice.last();
     rig_.Append(write);
   }

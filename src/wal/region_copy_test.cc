@@ -5,12 +5,12 @@
 namespace rutile::wal {
 namespace {
 
-using testing::Entries;
 using ::testing::HasSubstr;
 using testing::Hex;
 using testing::Id;
 using testing::MakeEntry;
 using testing::Rig;
+using testing::WriteOf;
 
 RegionCopy Small() {
   return {.region = RegionId(2),
@@ -24,11 +24,11 @@ RegionCopy Small() {
 // Two regions over several segments: cut, compacted, with a vote.
 void Fill(Rig& rig) {
   ASSERT_TRUE(rig.Open().ok());
-  RegionWrite write = Entries(1, Id(0, 0), 1, 6, 1500);
+  RegionWrite write = WriteOf(1, Id(0, 0), 1, 6, 1500);
   write.state = "voted for 9";
   rig.Append(write);
-  rig.Append(Entries(2, Id(0, 0), 1, 3, 100));
-  rig.Append(Entries(1, Id(4, 1), 2, 3, 3000));
+  rig.Append(WriteOf(2, Id(0, 0), 1, 3, 100));
+  rig.Append(WriteOf(1, Id(4, 1), 2, 3, 3000));
   write = {.region = RegionId(1), .peer = PeerId(1), .slice = {.prev = Id(7, 2)}};
   write.compact = Id(2, 1);
   rig.Append(write);

@@ -6,11 +6,11 @@
 namespace rutile::wal {
 namespace {
 
-using testing::Entries;
 using ::testing::HasSubstr;
 using testing::Id;
 using testing::MakeEntry;
 using testing::Rig;
+using testing::WriteOf;
 
 std::string IdsOf(const Result<LogSlice>& slice) {
   if (!slice.ok()) return slice.status().ToString();
@@ -38,7 +38,7 @@ TEST(Wal, AnEmptyDirectoryIsAnEmptyLog) {
 TEST(Wal, EntriesAndStateComeBack) {
   Rig rig;
   ASSERT_TRUE(rig.Open().ok());
-  RegionWrite write = Entries(1, Id(0, 0), 2, 3);
+  RegionWrite write = WriteOf(1, Id(0, 0), 2, 3);
   write.slice.entries[1].type = EntryType::kConfig;
   write.state = "vote";
   rig.Append(write);
@@ -56,8 +56,8 @@ TEST(Wal, EntriesAndStateComeBack) {
 TEST(Wal, ReadGivesWhatFitsButAtLeastOne) {
   Rig rig;
   ASSERT_TRUE(rig.Open().ok());
-  rig.Append(Entries(1, Id(0, 0), 1, 3, 100));
-  rig.Append(Entries(1, Id(3, 1), 2, 3, 100));
+  rig.Append(WriteOf(1, Id(0, 0), 1, 3, 100));
+  rig.Append(WriteOf(1, Id(3, 1), 2, 3, 100));
   EXPECT_EQ(Read(rig, 0, 6), "0@0 | 1@1 2@1 3@1 4@2 5@2 6@2");
   EXPECT_EQ(Read(rig, 2, 5), "2@1 | 3@1 4@2 5@2");
   EXPECT_EQ(Read(rig, 1, 6, 1), "1@1 | 2@1");
@@ -71,8 +71,8 @@ TEST(Wal, ReadGivesWhatFitsButAtLeastOne) {
 TEST(Wal, OverwriteCutResetCompact) {
   Rig rig;
   ASSERT_TRUE(rig.Open().ok());
-  rig.Append(Entries(1, Id(0, 0), 1, 6));
-  rig.Append(Entries(1, Id(4, 1), 2, 1));
+  rig.Append(WriteOf(1, Id(0, 0), 1, 6));
+  rig.Append(WriteOf(1, Id(4, 1), 2, 1));
   EXPECT_EQ(Read(rig, 0, 9), "0@0 | 1@1 2@1 3@1 4@1 5@2");
   rig.Append({.region = RegionId(1), .peer = PeerId(1), .cut = true, .slice = {.prev = Id(3, 1)}});
   EXPECT_EQ(Read(rig, 0, 9), "0@0 | 1@1 2@1 3@1");
@@ -88,7 +88,7 @@ TEST(Wal, OverwriteCutResetCompact) {
 TEST(Wal, ResetKeepsTheStateUntilItIsReplaced) {
   Rig rig;
   ASSERT_TRUE(rig.Open().ok());
-  RegionWrite write = Entries(1, Id(0, 0), 1, 6);
+  RegionWrite write = WriteOf(1, Id(0, 0), 1, 6);
   write.state = "vote";
   rig.Append(write);
   rig.Append(
@@ -99,7 +99,7 @@ TEST(Wal, ResetKeepsTheStateUntilItIsReplaced) {
 TEST(Wal, AnotherPeerStartsFromNothing) {
   Rig rig;
   ASSERT_TRUE(rig.Open().ok());
-  RegionWrite write = Entries(1, Id(0, 0), 1, 6);
+  RegionWrite write = WriteOf(1, Id(0, 0), 1, 6);
   write.state = "vote";
   rig.Append(write);
   rig.Append({.region = RegionId(1), .peer = PeerId(2)});
@@ -112,11 +112,11 @@ TEST(Wal, AnotherPeerStartsFromNothing) {
 TEST(Wal, EntriesOfAnOlderTermMayReplaceNewerOnes) {
   Rig rig;
   ASSERT_TRUE(rig.Open().ok());
-  rig.Append(Entries(1, Id(0, 0), 1, 11));
-  rig.Append(Entries(1, Id(11, 1), 1, 1));
-  rig.Append(Entries(1, Id(11, 1), 2, 1));
-  rig.Append(Entries(1, Id(11, 1), 1, 1));
-  rig.Append(Entries(1, Id(12, 1), 3, 1));
+  rig.Append(WriteOf(1, Id(0, 0), 1, 11));
+  rig.Append(WriteOf(1, Id(11, 1), 1, 1));
+  rig.Append(WriteOf(1, Id(11, 1), 2, 1));
+  rig.Append(WriteOf(1, Id(11, 1), 1, 1));
+  rig.Append(WriteOf(1, Id(12, 1), 3, 1));
   ASSERT_TRUE(rig.Open().ok());
   EXPECT_EQ(Read(rig, 11, 13), "11@1 | 12@1 13@3");
 }
@@ -124,8 +124,8 @@ TEST(Wal, EntriesOfAnOlderTermMayReplaceNewerOnes) {
 TEST(Wal, WritesOfOneRegionInOneBatchFollowOneAnother) {
   Rig rig;
   ASSERT_TRUE(rig.Open().ok());
-  ASSERT_TRUE(rig.Write({Entries(1, Id(0, 0), 1, 3), Entries(1, Id(3, 1), 2, 3),
-                         Entries(1, Id(4, 2), 3, 1), Compact(1, Id(4, 2))})
+  ASSERT_TRUE(rig.Write({WriteOf(1, Id(0, 0), 1, 3), WriteOf(1, Id(3, 1), 2, 3),
+                         WriteOf(1, Id(4, 2), 3, 1), Compact(1, Id(4, 2))})
                   .ok());
   ASSERT_TRUE(rig.opened.wal->Sync().ok());
   EXPECT_EQ(Read(rig, 4, 9), "4@2 | 5@3");
@@ -136,21 +136,21 @@ TEST(Wal, WritesOfOneRegionInOneBatchFollowOneAnother) {
 TEST(Wal, WhatDoesNotFollowIsRefusedAndHarmsNothing) {
   Rig rig;
   ASSERT_TRUE(rig.Open().ok());
-  rig.Append(Entries(1, Id(0, 0), 1, 3));
+  rig.Append(WriteOf(1, Id(0, 0), 1, 3));
   const std::vector<std::vector<RegionWrite>> bad = {
-      {Entries(1, Id(5, 1), 1, 1)},                              // A hole.
-      {Entries(1, Id(2, 7), 8, 1)},                              // Another entry stands there.
+      {WriteOf(1, Id(5, 1), 1, 1)},                              // A hole.
+      {WriteOf(1, Id(2, 7), 8, 1)},                              // Another entry stands there.
       {Compact(1, Id(4, 1))},                                    // Beyond the end.
       {Compact(1, Id(2, 2))},                                    // Of another term.
-      {Entries(1, Id(3, 1), 2, 2), Entries(1, Id(4, 1), 3, 1)},  // Within the batch.
+      {WriteOf(1, Id(3, 1), 2, 2), WriteOf(1, Id(4, 1), 3, 1)},  // Within the batch.
   };
   for (const auto& batch : bad) {
     EXPECT_EQ(rig.Write(batch).code(), Code::kInvalidArgument);
   }
-  RegionWrite torn = Entries(1, Id(3, 1), 2, 2);
+  RegionWrite torn = WriteOf(1, Id(3, 1), 2, 2);
   torn.slice.entries[1].id.index = Index(9);
   EXPECT_EQ(rig.Write({torn}).code(), Code::kInvalidArgument);
-  rig.Append(Entries(1, Id(3, 1), 2, 1));
+  rig.Append(WriteOf(1, Id(3, 1), 2, 1));
   EXPECT_EQ(Read(rig, 0, 9), "0@0 | 1@1 2@1 3@1 4@2");
 }
 
@@ -158,18 +158,18 @@ TEST(Wal, TooLargeABatchIsRefused) {
   Rig rig;
   rig.options.max_record_bytes = 1000;
   ASSERT_TRUE(rig.Open().ok());
-  const Status status = rig.Write({Entries(1, Id(0, 0), 1, 2, 600)});
+  const Status status = rig.Write({WriteOf(1, Id(0, 0), 1, 2, 600)});
   EXPECT_EQ(status.code(), Code::kInvalidArgument);
   EXPECT_THAT(status.ToString(), HasSubstr("max_record_bytes"));
-  rig.Append(Entries(1, Id(0, 0), 1, 1, 600));
+  rig.Append(WriteOf(1, Id(0, 0), 1, 1, 600));
 }
 
 TEST(Wal, ABatchLargerThanASegmentGetsOneOfItsOwn) {
   Rig rig;
   ASSERT_TRUE(rig.Open().ok());
-  rig.Append(Entries(1, Id(0, 0), 1, 2));
-  rig.Append(Entries(1, Id(2, 1), 1, 3, 30000));
-  rig.Append(Entries(1, Id(5, 1), 1, 1));
+  rig.Append(WriteOf(1, Id(0, 0), 1, 2));
+  rig.Append(WriteOf(1, Id(2, 1), 1, 3, 30000));
+  rig.Append(WriteOf(1, Id(5, 1), 1, 1));
   ASSERT_TRUE(rig.Open().ok());
   EXPECT_EQ(Read(rig, 0, 9), "0@0 | 1@1 2@1 3@1 4@1 5@1 6@1");
 }
@@ -180,7 +180,7 @@ TEST(Wal, ManySegmentsAreReadBack) {
   ASSERT_TRUE(rig.Open().ok());
   testing::LogTwin twin;
   for (std::uint64_t i = 0; i < 60; ++i) {
-    const RegionWrite write = Entries(1 + i % 3, Id(i / 3, i >= 3 ? 1 : 0), 1, 1, 1500);
+    const RegionWrite write = WriteOf(1 + i % 3, Id(i / 3, i >= 3 ? 1 : 0), 1, 1, 1500);
     rig.Append(write);
     twin.Apply(write);
   }
@@ -193,7 +193,7 @@ TEST(Wal, OneSyncForAllThatWasWritten) {
   ASSERT_TRUE(rig.Open().ok());
   const std::uint64_t before = rig.opened.wal->stats().syncs;
   for (std::uint64_t region = 1; region <= 5; ++region) {
-    ASSERT_TRUE(rig.Write({Entries(region, Id(0, 0), 1, 1)}).ok());
+    ASSERT_TRUE(rig.Write({WriteOf(region, Id(0, 0), 1, 1)}).ok());
   }
   ASSERT_TRUE(rig.opened.wal->Sync().ok());
   ASSERT_TRUE(rig.opened.wal->Sync().ok());
@@ -209,13 +209,13 @@ TEST(Wal, OptionsThatCannotWorkAreRefused) {
 TEST(Wal, SegmentSizeMayChangeBetweenRuns) {
   Rig rig;
   ASSERT_TRUE(rig.Open().ok());
-  rig.Append(Entries(1, Id(0, 0), 1, 2, 5000));
+  rig.Append(WriteOf(1, Id(0, 0), 1, 2, 5000));
   rig.options.segment_bytes = 32768;
   ASSERT_TRUE(rig.Open().ok());
-  rig.Append(Entries(1, Id(2, 1), 1, 2, 7000));
+  rig.Append(WriteOf(1, Id(2, 1), 1, 2, 7000));
   rig.options.segment_bytes = 8192;
   ASSERT_TRUE(rig.Open().ok());
-  rig.Append(Entries(1, Id(4, 1), 1, 1));
+  rig.Append(WriteOf(1, Id(4, 1), 1, 1));
   EXPECT_EQ(Read(rig, 0, 9), "0@0 | 1@1 2@1 3@1 4@1 5@1");
 }
 
@@ -232,10 +232,10 @@ TEST(Wal, WhatIsCompressedComesBack) {
   Rig rig;
   rig.options.compress_from_bytes = 1000;
   ASSERT_TRUE(rig.Open().ok());
-  RegionWrite large = Entries(1, Id(0, 0), 1, 50, 400);
+  RegionWrite large = WriteOf(1, Id(0, 0), 1, 50, 400);
   large.slice.entries.push_back(MakeEntry(51, 2, "of another term"));
   rig.Append(large);
-  rig.Append(Entries(1, Id(51, 2), 2, 2, 400));  // Not large enough.
+  rig.Append(WriteOf(1, Id(51, 2), 2, 2, 400));  // Not large enough.
   // All of it in one segment, which it would not fit.
   EXPECT_EQ(rig.opened.wal->stats().segments, 1u);
   EXPECT_GT(rig.opened.wal->stats().payload_bytes, rig.options.segment_bytes);
@@ -265,12 +265,12 @@ TEST(Wal, ALogOfTheFirstFormatIsReadAndNotWrittenTo) {
   for (const bool untouched : {false, true}) {
     Rig rig;
     ASSERT_TRUE(rig.Open().ok());
-    if (!untouched) rig.Append(Entries(1, Id(0, 0), 1, 3));
+    if (!untouched) rig.Append(WriteOf(1, Id(0, 0), 1, 3));
     MakeOld(rig);
     const std::string old = rig.Segments().back();
     const std::string before = rig.Files().at(old);
     ASSERT_TRUE(rig.Open().ok());
-    rig.Append(Entries(1, Id(untouched ? 0 : 3, untouched ? 0 : 1), 1, 2));
+    rig.Append(WriteOf(1, Id(untouched ? 0 : 3, untouched ? 0 : 1), 1, 2));
     EXPECT_EQ(rig.Files().at(old), before);
     const std::string now = rig.Files().at(rig.Segments().back()).substr(0, kPageBytes);
     EXPECT_EQ(DecodeSegmentHeader(now).value().version, kFormatVersion);

@@ -15,7 +15,7 @@ namespace {
 
 using testing::Latch;
 
-const std::thread::id caller_of_test = std::this_thread::get_id();
+const std::thread::id starter = std::this_thread::get_id();
 
 TEST(ThreadExecutor, PostsFromManyThreadsKeepEachThreadsOrder) {
   constexpr int kThreads = 4, kTasks = 2000;
@@ -84,7 +84,7 @@ TEST(ThreadExecutor, AnIdleExecutorRunsADispatchedTaskOnTheCallersThread) {
   for (int i = 0; i < 10'000 && !lent; ++i) {
     Latch ran(1);
     executor.Dispatch([&] {
-      lent = std::this_thread::get_id() == caller_of_test;
+      lent = std::this_thread::get_id() == starter;
       ran.CountDown();
     });
     ran.Wait();

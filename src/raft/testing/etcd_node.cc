@@ -10,15 +10,15 @@
 namespace rutile::raft::testing {
 namespace {
 
-constexpr int kElectionTicks = 3;  // Of all nodes in all scripts; a heartbeat is one tick.
+constexpr int kScriptElectionTicks = 3;  // Of all nodes in all scripts; a heartbeat is one tick.
 constexpr Duration kTickTime = Milliseconds(100);
 constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max() / 2;
 
 Options MakeOptions(PeerId id, const EtcdGroup& group) {
-  Options options{.id = id, .election_ticks = kElectionTicks, .heartbeat_ticks = 1};
+  Options options{.id = id, .election_ticks = kScriptElectionTicks, .heartbeat_ticks = 1};
   options.lease = Duration::zero();
   // etcd's nodes refuse votes only when they check the quorum.
-  options.vote_refusal = group.check_quorum ? kElectionTicks * kTickTime : Duration(1);
+  options.vote_refusal = group.check_quorum ? kScriptElectionTicks * kTickTime : Duration(1);
   options.max_inflight_messages = group.inflight == 0 ? kUnlimited : group.inflight;
   options.max_inflight_bytes = kUnlimited;
   options.max_append_bytes = kUnlimited;
@@ -138,8 +138,8 @@ void EtcdNode::Absorb(Effects effects) {
 void EtcdNode::Campaign() {
   if (!pre_vote_) return Absorb(raft_->Campaign(Now()));
   // Our core asks for pre-votes when time is up.
-  now_ += kElectionTicks * kTickTime;
-  for (int tick = 0; tick < kElectionTicks && !raft_->is_leader(); ++tick) {
+  now_ += kScriptElectionTicks * kTickTime;
+  for (int tick = 0; tick < kScriptElectionTicks && !raft_->is_leader(); ++tick) {
     Effects effects = raft_->Tick(now_);
     const bool campaigns = effects.state_changed;
     Absorb(std::move(effects));
@@ -159,11 +159,15 @@ void EtcdNode::Tick(int times) {
 }
 
 void EtcdNode::ForgetLeader() {
-  if (check_quorum_ && !lease_reads_ && !raft_->is_leader()) now_ += kElectionTicks * kTickTime;
+  if (check_quorum_ && !lease_reads_ && !raft_->is_leader())
+    now_ += kScriptElectionTicks * kTickTime;
 }
 
-// With so few ticks ours draws no other timeout than kElectionTicks. What is more is withheld.
-void EtcdNode::StretchTimeout(int ticks) { withheld_ticks_ = std::max(0, ticks - kElectionTicks); }
+// With so few ticks ours draws no other timeout than kScriptElectionTicks. What is more is
+// withheld.
+void EtcdNode::StretchTimeout(int ticks) {
+  withheld_ticks_ = std::max(0, ticks - kScriptElectionTicks);
+}
 
 bool EtcdNode::Propose(const std::string& payload) {
   auto [result, effects] = raft_->Propose(Now(), {Bytes(payload)});

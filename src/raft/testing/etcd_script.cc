@@ -56,9 +56,9 @@ bool ParseCommand(std::string_view line, EtcdCommand& command) {
   return true;
 }
 
-class Reader {
+class ScriptReader {
  public:
-  explicit Reader(const std::string& text) : in_(text) {}
+  explicit ScriptReader(const std::string& text) : in_(text) {}
 
   EtcdScript Read() {
     while (script_.error.empty() && Next()) {
@@ -109,7 +109,7 @@ class Reader {
 
 }  // namespace
 
-EtcdScript ParseEtcdScript(const std::string& text) { return Reader(text).Read(); }
+EtcdScript ParseEtcdScript(const std::string& text) { return ScriptReader(text).Read(); }
 
 std::optional<std::vector<std::string>> EtcdSuite(const std::string& suite) {
   const auto folder =

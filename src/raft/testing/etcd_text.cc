@@ -120,9 +120,9 @@ EtcdMessage ReadMessage(std::string line) {
 }
 
 // Reads what one command says, line by line.
-class Reader {
+class OutputReader {
  public:
-  explicit Reader(const EtcdCommand& command) : command_(command), in_(command.output) {
+  explicit OutputReader(const EtcdCommand& command) : command_(command), in_(command.output) {
     if (!command.words.empty()) node_ = command.words.front();
   }
 
@@ -376,7 +376,7 @@ std::string Text(const EtcdMessage& m) {
 }
 
 std::vector<std::string> ExpectedLines(const EtcdCommand& command) {
-  std::vector<std::string> lines = Reader(command).Read();
+  std::vector<std::string> lines = OutputReader(command).Read();
   Normalize(lines);
   return lines;
 }

@@ -22,7 +22,7 @@ std::uint64_t Mix(std::uint64_t hash, const Entry& entry) {
 }  // namespace
 
 Options SmallOptions() {
-  return {.election_ticks = 10,
+  return {.election_ticks = kElectionTicks,
           .heartbeat_ticks = 2,
           .lease = Milliseconds(800),
           .vote_refusal = Milliseconds(900)};

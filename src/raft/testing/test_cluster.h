@@ -22,6 +22,7 @@ namespace rutile::raft::testing {
 // take 10 of them, the lease is shorter than the time for which votes are refused.
 Options SmallOptions();
 inline constexpr Duration kTick = Milliseconds(100);
+inline constexpr int kElectionTicks = 10;
 
 // Raft cores with disks, state machines and a network in memory, all in the hands of the test:
 // nothing moves unless it says so. Nodes are numbered from 1; those up to `voters` vote, `learners`

@@ -11,7 +11,7 @@ namespace {
 
 using tikvpb::BatchCommandsRequest;
 using tikvpb::BatchCommandsResponse;
-using Answer = BatchCommandsResponse::Response;
+using BatchAnswer = BatchCommandsResponse::Response;
 
 // Gathers answers while a message is on its way, so that the busier a stream is the fuller its
 // messages are. Shared with the requests under way, which may outlive the stream.
@@ -19,7 +19,7 @@ class Outbox {
  public:
   explicit Outbox(std::shared_ptr<StreamSender> sender) : sender_(std::move(sender)) {}
 
-  void Add(std::uint64_t id, std::unique_ptr<Answer> answer) {
+  void Add(std::uint64_t id, std::unique_ptr<BatchAnswer> answer) {
     MutexLock lock(mutex_);
     gathered_.mutable_responses()->AddAllocated(answer.release());
     gathered_.add_request_ids(id);
@@ -113,8 +113,8 @@ class BatchStream final : public TypedStreamHandler<BatchCommandsRequest> {
   // True, for those.
   template <class Service, class In, class Out>
   bool Call(Service& service, void (Service::*call)(const In&, Out*, UniqueFunction<void()>),
-            const In& request, Out* (Answer::*member)(), std::uint64_t id) {
-    auto answer = std::make_unique<Answer>();
+            const In& request, Out* (BatchAnswer::*member)(), std::uint64_t id) {
+    auto answer = std::make_unique<BatchAnswer>();
     Out* response = (answer.get()->*member)();
     outbox_->Begin();
     (service.*call)(request, response,
@@ -134,7 +134,7 @@ class BatchStream final : public TypedStreamHandler<BatchCommandsRequest> {
 void BatchStream::Dispatch(const Request& request, std::uint64_t id) {
   if (DispatchRaw(request, id) || DispatchTxn(request, id)) return;
   // Of a request that is not served nothing is set: the client sees that, and keeps the stream.
-  auto answer = std::make_unique<Answer>();
+  auto answer = std::make_unique<BatchAnswer>();
   if (request.cmd_case() == Request::kEmpty) {
     answer->mutable_empty()->set_test_id(request.empty().test_id());
   }
@@ -147,23 +147,27 @@ bool BatchStream::DispatchRaw(const Request& all, std::uint64_t id) {
     return Call(raw_, handle, request, member, id);
   };
   switch (all.cmd_case()) {
-    case Request::kRawGet: return call(&Service::Get, all.rawget(), &Answer::mutable_rawget);
+    case Request::kRawGet: return call(&Service::Get, all.rawget(), &BatchAnswer::mutable_rawget);
     case Request::kRawBatchGet:
-      return call(&Service::BatchGet, all.rawbatchget(), &Answer::mutable_rawbatchget);
-    case Request::kRawPut: return call(&Service::Put, all.rawput(), &Answer::mutable_rawput);
+      return call(&Service::BatchGet, all.rawbatchget(), &BatchAnswer::mutable_rawbatchget);
+    case Request::kRawPut: return call(&Service::Put, all.rawput(), &BatchAnswer::mutable_rawput);
     case Request::kRawBatchPut:
-      return call(&Service::BatchPut, all.rawbatchput(), &Answer::mutable_rawbatchput);
+      return call(&Service::BatchPut, all.rawbatchput(), &BatchAnswer::mutable_rawbatchput);
     case Request::kRawDelete:
-      return call(&Service::Delete, all.rawdelete(), &Answer::mutable_rawdelete);
+      return call(&Service::Delete, all.rawdelete(), &BatchAnswer::mutable_rawdelete);
     case Request::kRawBatchDelete:
-      return call(&Service::BatchDelete, all.rawbatchdelete(), &Answer::mutable_rawbatchdelete);
-    case Request::kRawScan: return call(&Service::Scan, all.rawscan(), &Answer::mutable_rawscan);
+      return call(&Service::BatchDelete, all.rawbatchdelete(),
+                  &BatchAnswer::mutable_rawbatchdelete);
+    case Request::kRawScan:
+      return call(&Service::Scan, all.rawscan(), &BatchAnswer::mutable_rawscan);
     case Request::kRawDeleteRange:
-      return call(&Service::DeleteRange, all.rawdeleterange(), &Answer::mutable_rawdeleterange);
+      return call(&Service::DeleteRange, all.rawdeleterange(),
+                  &BatchAnswer::mutable_rawdeleterange);
     case Request::kRawBatchScan:
-      return call(&Service::BatchScan, all.rawbatchscan(), &Answer::mutable_rawbatchscan);
+      return call(&Service::BatchScan, all.rawbatchscan(), &BatchAnswer::mutable_rawbatchscan);
     case Request::kRawCoprocessor:
-      return call(&Service::Coprocessor, all.rawcoprocessor(), &Answer::mutable_rawcoprocessor);
+      return call(&Service::Coprocessor, all.rawcoprocessor(),
+                  &BatchAnswer::mutable_rawcoprocessor);
     default: return false;
   }
 }
@@ -174,47 +178,52 @@ bool BatchStream::DispatchTxn(const Request& all, std::uint64_t id) {
     return Call(txn_, handle, request, member, id);
   };
   switch (all.cmd_case()) {
-    case Request::kGet: return call(&Service::Get, all.get(), &Answer::mutable_get);
+    case Request::kGet: return call(&Service::Get, all.get(), &BatchAnswer::mutable_get);
     case Request::kBatchGet:
-      return call(&Service::BatchGet, all.batchget(), &Answer::mutable_batchget);
-    case Request::kScan: return call(&Service::Scan, all.scan(), &Answer::mutable_scan);
+      return call(&Service::BatchGet, all.batchget(), &BatchAnswer::mutable_batchget);
+    case Request::kScan: return call(&Service::Scan, all.scan(), &BatchAnswer::mutable_scan);
     case Request::kPrewrite:
-      return call(&Service::Prewrite, all.prewrite(), &Answer::mutable_prewrite);
-    case Request::kCommit: return call(&Service::Commit, all.commit(), &Answer::mutable_commit);
-    case Request::kCleanup: return call(&Service::Cleanup, all.cleanup(), &Answer::mutable_cleanup);
+      return call(&Service::Prewrite, all.prewrite(), &BatchAnswer::mutable_prewrite);
+    case Request::kCommit:
+      return call(&Service::Commit, all.commit(), &BatchAnswer::mutable_commit);
+    case Request::kCleanup:
+      return call(&Service::Cleanup, all.cleanup(), &BatchAnswer::mutable_cleanup);
     case Request::kBatchRollback:
-      return call(&Service::BatchRollback, all.batchrollback(), &Answer::mutable_batchrollback);
+      return call(&Service::BatchRollback, all.batchrollback(),
+                  &BatchAnswer::mutable_batchrollback);
     case Request::kScanLock:
-      return call(&Service::ScanLock, all.scanlock(), &Answer::mutable_scanlock);
+      return call(&Service::ScanLock, all.scanlock(), &BatchAnswer::mutable_scanlock);
     case Request::kResolveLock:
-      return call(&Service::ResolveLock, all.resolvelock(), &Answer::mutable_resolvelock);
+      return call(&Service::ResolveLock, all.resolvelock(), &BatchAnswer::mutable_resolvelock);
     case Request::kCheckTxnStatus:
-      return call(&Service::CheckTxnStatus, all.checktxnstatus(), &Answer::mutable_checktxnstatus);
+      return call(&Service::CheckTxnStatus, all.checktxnstatus(),
+                  &BatchAnswer::mutable_checktxnstatus);
     case Request::kPessimisticLock:
       return call(&Service::PessimisticLock, all.pessimisticlock(),
-                  &Answer::mutable_pessimisticlock);
+                  &BatchAnswer::mutable_pessimisticlock);
     case Request::kPessimisticRollback:
       return call(&Service::PessimisticRollback, all.pessimisticrollback(),
-                  &Answer::mutable_pessimisticrollback);
+                  &BatchAnswer::mutable_pessimisticrollback);
     case Request::kCheckSecondaryLocks:
       return call(&Service::CheckSecondaryLocks, all.checksecondarylocks(),
-                  &Answer::mutable_checksecondarylocks);
+                  &BatchAnswer::mutable_checksecondarylocks);
     case Request::kTxnHeartBeat:
-      return call(&Service::TxnHeartBeat, all.txnheartbeat(), &Answer::mutable_txnheartbeat);
-    case Request::kFlush: return call(&Service::Flush, all.flush(), &Answer::mutable_flush);
+      return call(&Service::TxnHeartBeat, all.txnheartbeat(), &BatchAnswer::mutable_txnheartbeat);
+    case Request::kFlush: return call(&Service::Flush, all.flush(), &BatchAnswer::mutable_flush);
     case Request::kBufferBatchGet:
-      return call(&Service::BufferBatchGet, all.bufferbatchget(), &Answer::mutable_bufferbatchget);
+      return call(&Service::BufferBatchGet, all.bufferbatchget(),
+                  &BatchAnswer::mutable_bufferbatchget);
     case Request::kPrepareFlashbackToVersion:
       return call(&Service::PrepareFlashbackToVersion, all.prepareflashbacktoversion(),
-                  &Answer::mutable_prepareflashbacktoversion);
+                  &BatchAnswer::mutable_prepareflashbacktoversion);
     case Request::kFlashbackToVersion:
       return call(&Service::FlashbackToVersion, all.flashbacktoversion(),
-                  &Answer::mutable_flashbacktoversion);
+                  &BatchAnswer::mutable_flashbacktoversion);
     case Request::kBroadcastTxnStatus:
       return call(&Service::BroadcastTxnStatus, all.broadcasttxnstatus(),
-                  &Answer::mutable_broadcasttxnstatus);
+                  &BatchAnswer::mutable_broadcasttxnstatus);
     case Request::kDeleteRange:
-      return call(&Service::DeleteRange, all.deleterange(), &Answer::mutable_deleterange);
+      return call(&Service::DeleteRange, all.deleterange(), &BatchAnswer::mutable_deleterange);
     default: return false;
   }
 }

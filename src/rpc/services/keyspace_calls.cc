@@ -14,11 +14,11 @@ using placement::Keyspace;
 using placement::KeyspaceOutcome;
 using placement::Placement;
 using placement::State;
-using Kind = KeyspaceOutcome::Kind;
+using OutcomeKind = KeyspaceOutcome::Kind;
 
-constexpr char kService[] = "/keyspacepb.Keyspace/";
+constexpr char kKeyspaceService[] = "/keyspacepb.Keyspace/";
 
-void ToProto(const Keyspace& keyspace, keyspacepb::KeyspaceMeta* out) {
+void FillKeyspace(const Keyspace& keyspace, keyspacepb::KeyspaceMeta* out) {
   out->set_id(keyspace.id);
   out->set_name(keyspace.name);
   out->set_state(static_cast<keyspacepb::KeyspaceState>(keyspace.state));
@@ -36,8 +36,8 @@ void SetError(pdpb::ErrorType type, const std::string& message, Response* respon
 
 // Clients know by the type that there is none.
 template <class Response>
-void Answer(const Keyspace* found, const std::string& asked, Response* response) {
-  if (found != nullptr) return ToProto(*found, response->mutable_keyspace());
+void AnswerFound(const Keyspace* found, const std::string& asked, Response* response) {
+  if (found != nullptr) return FillKeyspace(*found, response->mutable_keyspace());
   SetError(pdpb::ENTRY_NOT_FOUND,
            "keyspace does not exist: " + asked +
                "; 'rutile keyspace list' has those that do, 'rutile keyspace create' makes one",
@@ -66,11 +66,12 @@ void UpdateState(Placement& placement, std::uint64_t now_seconds,
         if (!result.ok()) return done(result.status());
         const Result<KeyspaceOutcome> outcome = placement::DecodeKeyspaceOutcome(result.value());
         if (!outcome.ok()) return done(outcome.status());
-        if (outcome.value().kind == Kind::kRefused) {
+        if (outcome.value().kind == OutcomeKind::kRefused) {
           SetError(pdpb::UNKNOWN, Refusal(outcome.value(), wanted), response);
         } else {
-          const bool found = outcome.value().kind == Kind::kDone;
-          Answer(found ? &outcome.value().keyspace : nullptr, "id " + std::to_string(id), response);
+          const bool found = outcome.value().kind == OutcomeKind::kDone;
+          AnswerFound(found ? &outcome.value().keyspace : nullptr, "id " + std::to_string(id),
+                      response);
         }
         done();
       });
@@ -78,10 +79,10 @@ void UpdateState(Placement& placement, std::uint64_t now_seconds,
 
 void FillCreated(const KeyspaceOutcome& outcome, CreateKeyspaceResponse* response) {
   response->set_id(outcome.keyspace.id);
-  if (outcome.kind == Kind::kExists) {
+  if (outcome.kind == OutcomeKind::kExists) {
     response->set_error("keyspace already exists: " + outcome.keyspace.name + " has id " +
                         std::to_string(outcome.keyspace.id));
-  } else if (outcome.kind != Kind::kDone) {
+  } else if (outcome.kind != OutcomeKind::kDone) {
     response->set_error("there is no id left for another keyspace");
   }
 }
@@ -112,20 +113,20 @@ void RegisterReads(Placement& placement, Methods* methods) {
   using keyspacepb::LoadKeyspaceRequest;
   using keyspacepb::LoadKeyspaceResponse;
   const ClusterId cluster = placement.cluster();
-  const std::string service = kService;
+  const std::string service = kKeyspaceService;
   HandlePlacementCall<LoadKeyspaceRequest, LoadKeyspaceResponse>(
       methods, cluster, service + "LoadKeyspace",
       FromView<LoadKeyspaceRequest, LoadKeyspaceResponse>(
           placement, [](const auto& request, const State& state, auto* response) {
-            Answer(FindKeyspace(state.keyspaces, request.name()), request.name(), response);
+            AnswerFound(FindKeyspace(state.keyspaces, request.name()), request.name(), response);
             return Status();
           }));
   HandlePlacementCall<LoadKeyspaceByIDRequest, LoadKeyspaceResponse>(
       methods, cluster, service + "LoadKeyspaceByID",
       FromView<LoadKeyspaceByIDRequest, LoadKeyspaceResponse>(
           placement, [](const auto& request, const State& state, auto* response) {
-            Answer(FindKeyspace(state.keyspaces, request.id()),
-                   "id " + std::to_string(request.id()), response);
+            AnswerFound(FindKeyspace(state.keyspaces, request.id()),
+                        "id " + std::to_string(request.id()), response);
             return Status();
           }));
   HandlePlacementCall<GetAllKeyspacesRequest, GetAllKeyspacesResponse>(
@@ -134,7 +135,7 @@ void RegisterReads(Placement& placement, Methods* methods) {
           placement, [](const auto& request, const State& state, auto* response) {
             for (auto it = state.keyspaces.lower_bound(request.start_id());
                  it != state.keyspaces.end(); ++it) {
-              ToProto(it->second, response->add_keyspaces());
+              FillKeyspace(it->second, response->add_keyspaces());
               const auto found = static_cast<std::uint32_t>(response->keyspaces_size());
               if (found == request.limit()) break;
             }
@@ -148,7 +149,7 @@ void RegisterKeyspaceCalls(Placement& placement, const Clock& clock, Methods* me
   RegisterReads(placement, methods);
   HandlePlacementCall<keyspacepb::UpdateKeyspaceStateRequest,
                       keyspacepb::UpdateKeyspaceStateResponse>(
-      methods, placement.cluster(), std::string(kService) + "UpdateKeyspaceState",
+      methods, placement.cluster(), std::string(kKeyspaceService) + "UpdateKeyspaceState",
       [&placement, &clock](const auto& request, auto* response, Done done) {
         UpdateState(placement, clock.WallMillis() / 1000, request, response, std::move(done));
       });

@@ -20,16 +20,16 @@ namespace {
 using placement::Placement;
 using placement::Route;
 
-constexpr char kService[] = "/pdpb.PD/";
+constexpr char kPdService[] = "/pdpb.PD/";
 
-void ToProto(const placement::Member& member, const std::string& scheme, pdpb::Member* out) {
+void FillMember(const placement::Member& member, const std::string& scheme, pdpb::Member* out) {
   out->set_name(member.name);
   out->set_member_id(member.store.value());
   out->add_peer_urls(scheme + "://" + member.address);
   out->add_client_urls(scheme + "://" + member.address);
 }
 
-void ToProto(const placement::StoreStatus& status, std::uint64_t now_ms, metapb::Store* out) {
+void FillStore(const placement::StoreStatus& status, std::uint64_t now_ms, metapb::Store* out) {
   out->set_id(status.info.id.value());
   out->set_address(status.info.address);
   out->set_peer_address(status.info.address);
@@ -44,14 +44,14 @@ void ToProto(const placement::StoreStatus& status, std::uint64_t now_ms, metapb:
 }
 
 template <class Answer>
-void ToProto(const Route& route, Answer* out) {
-  rpc::ToProto(route.region, out->mutable_region());
-  if (route.leader) rpc::ToProto(*route.leader, out->mutable_leader());
+void FillRoute(const Route& route, Answer* out) {
+  ToProto(route.region, out->mutable_region());
+  if (route.leader) ToProto(*route.leader, out->mutable_leader());
 }
 
 // Absent when nothing is known: clients ask again.
 void AnswerRoute(const std::optional<Route>& route, pdpb::GetRegionResponse* response) {
-  if (route) ToProto(*route, response);
+  if (route) FillRoute(*route, response);
 }
 
 Status CheckRange(const std::string& start, const std::string& end) {
@@ -68,7 +68,7 @@ void ScanRegions(const Placement& placement, const pdpb::ScanRegionsRequest& req
   for (const Route& route :
        placement.ScanRoutes(request.start_key(), request.end_key(), Limit(request.limit()))) {
     pdpb::Region* region = response->add_regions();
-    ToProto(route, region);
+    FillRoute(route, region);
     *response->add_region_metas() = region->region();
     *response->add_leaders() = region->leader();
   }
@@ -111,7 +111,7 @@ void BatchScanRegions(const Placement& placement, const pdpb::BatchScanRegionsRe
       if (route.region.id.value() == last) continue;
       if (limit != 0 && static_cast<std::size_t>(response->regions_size()) == limit) break;
       last = route.region.id.value();
-      ToProto(route, response->add_regions());
+      FillRoute(route, response->add_regions());
     }
   }
   done();
@@ -121,10 +121,10 @@ void GetMembers(const Placement& placement, const std::string& scheme,
                 pdpb::GetMembersResponse* response) {
   // Clients look the leader up among the members by comparing all that is said of it.
   for (const placement::Member& member : placement.members()) {
-    ToProto(member, scheme, response->add_members());
+    FillMember(member, scheme, response->add_members());
   }
   if (const std::optional<placement::Member> leader = placement.Leader()) {
-    ToProto(*leader, scheme, response->mutable_leader());
+    FillMember(*leader, scheme, response->mutable_leader());
     *response->mutable_etcd_leader() = response->leader();
   }
 }
@@ -157,7 +157,7 @@ void PlacementService::Register(Methods* methods) {
 
 void PlacementService::RegisterMembers(Methods* methods) {
   const ClusterId cluster = placement_.cluster();
-  const std::string service = kService;
+  const std::string service = kPdService;
   HandlePlacementCall<pdpb::GetMembersRequest, pdpb::GetMembersResponse>(
       methods, cluster, service + "GetMembers", [this](const auto&, auto* response, Done done) {
         GetMembers(placement_, scheme_, response);
@@ -193,7 +193,7 @@ void PlacementService::RegisterMembers(Methods* methods) {
 
 void PlacementService::RegisterIds(Methods* methods) {
   const ClusterId cluster = placement_.cluster();
-  const std::string service = kService;
+  const std::string service = kPdService;
   methods->HandleStream<pdpb::TsoRequest>(
       service + "Tso", [this](const std::string&, std::shared_ptr<StreamSender> sender) {
         return NewTsoStream(
@@ -224,13 +224,13 @@ void PlacementService::RegisterIds(Methods* methods) {
 
 void PlacementService::RegisterStores(Methods* methods) {
   const ClusterId cluster = placement_.cluster();
-  const std::string service = kService;
+  const std::string service = kPdService;
   HandlePlacementCall<pdpb::GetStoreRequest, pdpb::GetStoreResponse>(
       methods, cluster, service + "GetStore",
       [this](const pdpb::GetStoreRequest& request, auto* response, Done done) {
         for (const placement::StoreStatus& store : placement_.Stores()) {
           if (store.info.id.value() != request.store_id()) continue;
-          ToProto(store, clock_.WallMillis(), response->mutable_store());
+          FillStore(store, clock_.WallMillis(), response->mutable_store());
           return done();
         }
         // Clients know by these words that the store is gone. A status, since some take an answer
@@ -241,7 +241,7 @@ void PlacementService::RegisterStores(Methods* methods) {
   HandlePlacementCall<pdpb::GetAllStoresRequest, pdpb::GetAllStoresResponse>(
       methods, cluster, service + "GetAllStores", [this](const auto&, auto* response, Done done) {
         for (const placement::StoreStatus& store : placement_.Stores()) {
-          ToProto(store, clock_.WallMillis(), response->add_stores());
+          FillStore(store, clock_.WallMillis(), response->add_stores());
         }
         done();
       });
@@ -249,7 +249,7 @@ void PlacementService::RegisterStores(Methods* methods) {
 
 void PlacementService::RegisterRoutes(Methods* methods) {
   const ClusterId cluster = placement_.cluster();
-  const std::string service = kService;
+  const std::string service = kPdService;
   HandlePlacementCall<pdpb::GetRegionRequest, pdpb::GetRegionResponse>(
       methods, cluster, service + "GetRegion",
       [this](const pdpb::GetRegionRequest& request, auto* response, Done done) {

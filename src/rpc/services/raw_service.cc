@@ -47,7 +47,7 @@ bool Refused(const Request& request, const Served& served, Response* response,
 
 // Turns a reply into a response: errors here, the value by `fill`.
 template <class T, class Response, class Fill>
-store::RawDone<T> Answer(Response* response, RawService::Finished done, Fill fill) {
+store::RawDone<T> AnswerRaw(Response* response, RawService::Finished done, Fill fill) {
   return [response, done = std::move(done), fill = std::move(fill)](RawReply<T> reply) mutable {
     if (auto* error = std::get_if<store::RegionError>(&reply)) {
       ToProto(*error, response->mutable_region_error());
@@ -62,7 +62,7 @@ store::RawDone<T> Answer(Response* response, RawService::Finished done, Fill fil
 
 template <class Response>
 store::RawDone<store::Done> AnswerDone(Response* response, RawService::Finished done) {
-  return Answer<store::Done>(response, std::move(done), [](store::Done, Response*) {});
+  return AnswerRaw<store::Done>(response, std::move(done), [](store::Done, Response*) {});
 }
 
 template <class Pairs>
@@ -87,7 +87,7 @@ void RawService::Get(const kvrpcpb::RawGetRequest& request, kvrpcpb::RawGetRespo
                      Finished done) {
   if (Refused(request, served_, response, done)) return;
   raw_.Get(ToHeader(request.context()), request.key(),
-           Answer<std::optional<std::string>>(
+           AnswerRaw<std::optional<std::string>>(
                response, std::move(done),
                [](std::optional<std::string> value, kvrpcpb::RawGetResponse* out) {
                  if (value) {
@@ -102,7 +102,7 @@ void RawService::BatchGet(const kvrpcpb::RawBatchGetRequest& request,
                           kvrpcpb::RawBatchGetResponse* response, Finished done) {
   if (Refused(request, served_, response, done)) return;
   raw_.BatchGet(ToHeader(request.context()), ToVector(request.keys()),
-                Answer<std::vector<store::KeyValue>>(
+                AnswerRaw<std::vector<store::KeyValue>>(
                     response, std::move(done),
                     [](std::vector<store::KeyValue> found, kvrpcpb::RawBatchGetResponse* out) {
                       FillPairs(std::move(found), out->mutable_pairs());
@@ -165,7 +165,7 @@ void RawService::Scan(const kvrpcpb::RawScanRequest& request, kvrpcpb::RawScanRe
   raw_.Scan(
       ToHeader(request.context()), {{request.start_key(), request.end_key()}},
       {.limit = request.limit(), .key_only = request.key_only(), .reverse = request.reverse()},
-      Answer<std::vector<store::KeyValue>>(
+      AnswerRaw<std::vector<store::KeyValue>>(
           response, std::move(done),
           [](std::vector<store::KeyValue> found, kvrpcpb::RawScanResponse* out) {
             FillPairs(std::move(found), out->mutable_kvs());
@@ -182,7 +182,7 @@ void RawService::BatchScan(const kvrpcpb::RawBatchScanRequest& request,
   raw_.Scan(
       ToHeader(request.context()), std::move(ranges),
       {.limit = request.each_limit(), .key_only = request.key_only(), .reverse = request.reverse()},
-      Answer<std::vector<store::KeyValue>>(
+      AnswerRaw<std::vector<store::KeyValue>>(
           response, std::move(done),
           [](std::vector<store::KeyValue> found, kvrpcpb::RawBatchScanResponse* out) {
             FillPairs(std::move(found), out->mutable_kvs());
@@ -194,11 +194,11 @@ void RawService::GetKeyTtl(const kvrpcpb::RawGetKeyTTLRequest& request,
   if (Refused(request, served_, response, done)) return;
   raw_.GetTtl(
       ToHeader(request.context()), request.key(),
-      Answer<store::RawTtl>(response, std::move(done),
-                            [](const store::RawTtl& ttl, kvrpcpb::RawGetKeyTTLResponse* out) {
-                              out->set_not_found(!ttl.found);
-                              out->set_ttl(ttl.seconds);
-                            }));
+      AnswerRaw<store::RawTtl>(response, std::move(done),
+                               [](const store::RawTtl& ttl, kvrpcpb::RawGetKeyTTLResponse* out) {
+                                 out->set_not_found(!ttl.found);
+                                 out->set_ttl(ttl.seconds);
+                               }));
 }
 
 void RawService::CompareAndSwap(const kvrpcpb::RawCASRequest& request,
@@ -212,13 +212,12 @@ void RawService::CompareAndSwap(const kvrpcpb::RawCASRequest& request,
   if (!request.previous_not_exist()) swap.expected = request.previous_value();
   raw_.CompareAndSwap(
       ToHeader(request.context()), std::move(swap),
-      Answer<store::CommandResult>(response, std::move(done),
-                                   [](store::CommandResult result, kvrpcpb::RawCASResponse* out) {
-                                     out->set_succeed(result.swapped);
-                                     out->set_previous_not_exist(!result.previous);
-                                     if (result.previous)
-                                       out->set_previous_value(std::move(*result.previous));
-                                   }));
+      AnswerRaw<store::CommandResult>(
+          response, std::move(done), [](store::CommandResult result, kvrpcpb::RawCASResponse* out) {
+            out->set_succeed(result.swapped);
+            out->set_previous_not_exist(!result.previous);
+            if (result.previous) out->set_previous_value(std::move(*result.previous));
+          }));
 }
 
 void RawService::Checksum(const kvrpcpb::RawChecksumRequest& request,
@@ -229,7 +228,7 @@ void RawService::Checksum(const kvrpcpb::RawChecksumRequest& request,
     ranges.push_back({range.start_key(), range.end_key()});
   }
   raw_.Checksum(ToHeader(request.context()), std::move(ranges),
-                Answer<store::RawChecksum>(
+                AnswerRaw<store::RawChecksum>(
                     response, std::move(done),
                     [](const store::RawChecksum& sum, kvrpcpb::RawChecksumResponse* out) {
                       out->set_checksum(sum.crc64_xor);

@@ -71,8 +71,8 @@ void UpdateServiceSafePoint(Placement& placement, std::uint64_t now_seconds,
 }
 
 // All keyspaces share one state of collection.
-void ToProto(const State& state, bool with_barriers, std::uint64_t now_seconds,
-             pdpb::GCState* out) {
+void FillGcState(const State& state, bool with_barriers, std::uint64_t now_seconds,
+                 pdpb::GCState* out) {
   out->mutable_keyspace_scope()->set_keyspace_id(kNoKeyspace);
   out->set_txn_safe_point(TxnSafePoint(state));
   out->set_gc_safe_point(state.gc_safe_point);
@@ -138,8 +138,8 @@ void RegisterGcStates(Placement& placement, const Clock& clock, Methods* methods
       FromView<pdpb::GetGCStateRequest, pdpb::GetGCStateResponse>(
           placement, [&clock](const auto& request, const State& state, auto* response) {
             RUTILE_RETURN_IF_ERROR(CheckKeyspace(state, request.keyspace_scope()));
-            ToProto(state, !request.exclude_gc_barriers(), clock.WallMillis() / 1000,
-                    response->mutable_gc_state());
+            FillGcState(state, !request.exclude_gc_barriers(), clock.WallMillis() / 1000,
+                        response->mutable_gc_state());
             if (request.include_global_gc_barriers()) response->mutable_global_gc_barriers();
             return Status();
           }));
@@ -147,8 +147,8 @@ void RegisterGcStates(Placement& placement, const Clock& clock, Methods* methods
       methods, placement.cluster(), "/pdpb.PD/GetAllKeyspacesGCStates",
       FromView<pdpb::GetAllKeyspacesGCStatesRequest, pdpb::GetAllKeyspacesGCStatesResponse>(
           placement, [&clock](const auto& request, const State& state, auto* response) {
-            ToProto(state, !request.exclude_gc_barriers(), clock.WallMillis() / 1000,
-                    response->add_gc_states());
+            FillGcState(state, !request.exclude_gc_barriers(), clock.WallMillis() / 1000,
+                        response->add_gc_states());
             return Status();
           }));
 }

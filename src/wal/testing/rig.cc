@@ -64,7 +64,7 @@ std::vector<std::string> Rig::Segments() {
   return segments;
 }
 
-RegionWrite Entries(std::uint64_t region, LogId prev, std::uint64_t term, std::uint64_t count,
+RegionWrite WriteOf(std::uint64_t region, LogId prev, std::uint64_t term, std::uint64_t count,
                     std::size_t bytes) {
   RegionWrite write{.region = RegionId(region), .peer = PeerId(1), .slice = {.prev = prev}};
   for (std::uint64_t i = 1; i <= count; ++i) {

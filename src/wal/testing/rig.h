@@ -54,7 +54,7 @@ class Rig {
 };
 
 // Entries (first, first + count) of `term` behind `prev`, each with `bytes` of payload.
-RegionWrite Entries(std::uint64_t region, LogId prev, std::uint64_t term, std::uint64_t count,
+RegionWrite WriteOf(std::uint64_t region, LogId prev, std::uint64_t term, std::uint64_t count,
                     std::size_t bytes = 10);
 LogId Id(std::uint64_t index, std::uint64_t term);
 // For golden bytes.
