@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
+#include <map>
 #include <thread>
 
 #include "engine/testing/engines.h"
@@ -151,6 +153,63 @@ TEST_P(EngineRandom, EveryReadIsThatOfThePlainMap) {
       if (HasFatalFailure()) return;
     }
     beside.CompareAll();
+  }
+}
+
+// Versions of some keys, where one is the beginning of another, as a cursor and as a plain map has
+// them, while they come and go in batches and ranges and wander to the disk.
+TEST_P(EngineRandom, AVersionCursorShowsWhatThePlainMapHas) {
+  SeededRandom random(FromEnvironment("RUTILE_SEED", 1));
+  EngineUnderTest engine(GetParam());
+  std::map<std::string, std::string> all;
+  const auto draw = [&random] {
+    return std::string(random.Below(4), static_cast<char>('a' + random.Below(2))) +
+           std::to_string(10'000'000 + random.Below(12));
+  };
+  const auto write = [&](int number) {
+    WriteBatch batch;
+    const std::string key = draw();
+    switch (random.Below(8)) {
+      case 0: batch.Delete(Family::kWrite, key); break;
+      case 1: batch.DeleteRange(Family::kWrite, key, std::max(key, draw())); break;
+      default: batch.Put(Family::kWrite, key, std::to_string(number)); break;
+    }
+    const WriteBatch::Change& change = batch.changes().front();
+    engine.Write(batch);
+    switch (change.kind) {
+      case WriteBatch::Kind::kPut: all[key] = change.value; break;
+      case WriteBatch::Kind::kDelete: all.erase(key); break;
+      case WriteBatch::Kind::kDeleteRange:
+        all.erase(all.lower_bound(key), all.lower_bound(change.value));
+        break;
+    }
+  };
+  const std::uint64_t rounds = 600 * FromEnvironment("RUTILE_TEST_SCALE", 1);
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    for (int i = 0; i < 4; ++i) write(static_cast<int>(round));
+    if (random.OneIn(20)) {
+      ASSERT_TRUE(engine->Flush().ok());
+    }
+    if (random.OneIn(100)) {
+      ASSERT_TRUE(engine->Compact(Family::kWrite, {}).ok());
+    }
+    const auto snapshot = engine->GetSnapshot();
+    const auto cursor = snapshot->NewVersionCursor();
+    for (int i = 0; i < 3; ++i) {
+      const std::string from = draw();
+      const std::string key = from.substr(0, from.size() - kVersionBytes);
+      auto expected = all.lower_bound(from);
+      cursor->Seek(from);
+      for (; expected != all.end() && expected->first.size() == from.size() &&
+             expected->first.starts_with(key);
+           ++expected, cursor->Next()) {
+        ASSERT_TRUE(cursor->Valid()) << "round " << round << ", " << expected->first;
+        ASSERT_EQ(cursor->key(), expected->first) << "round " << round;
+        ASSERT_EQ(cursor->value(), expected->second) << "round " << round;
+      }
+      ASSERT_FALSE(cursor->Valid()) << "round " << round << ", " << cursor->key();
+      ASSERT_TRUE(cursor->status().ok());
+    }
   }
 }
 

@@ -70,7 +70,36 @@ INSTANTIATE_TEST_SUITE_P(Engines, EngineContract,
                                            EngineKind::kRocksWithTinyBuffers),
                          [](const auto& kind) { return ToString(kind.param); });
 
+// With the bytes that tell versions apart.
+std::string Version(const std::string& key, int version) {
+  return key + std::to_string(10'000'000 + version);
+}
+
 std::string Numbered(int number) { return "key" + std::to_string(10000 + number); }
+
+TEST_P(EngineContract, AVersionCursorStandsOnVersionsOfOneKey) {
+  for (const char* key : {"a", "ab", "b"}) {
+    for (const int version : {1, 3, 5}) Put(Family::kWrite, Version(key, version), key);
+  }
+  Put(Family::kWrite, "short", "of which nobody is a version");
+  ASSERT_TRUE(engine_->Flush().ok());
+  Put(Family::kWrite, Version("a", 4), "later");
+  DeleteRange(Family::kWrite, Version("ab", 3), Version("ab", 4));
+  const auto snapshot = engine_->GetSnapshot();
+  const auto cursor = snapshot->NewVersionCursor();
+  const auto walk = [&](const std::string& from) {
+    Keys keys;
+    for (cursor->Seek(from); cursor->Valid(); cursor->Next()) keys.emplace_back(cursor->key());
+    EXPECT_TRUE(cursor->status().ok());
+    return keys;
+  };
+  EXPECT_EQ(walk(Version("a", 2)), (Keys{Version("a", 3), Version("a", 4), Version("a", 5)}));
+  EXPECT_EQ(walk(Version("a", 6)), Keys());
+  EXPECT_EQ(walk(Version("ab", 0)), (Keys{Version("ab", 1), Version("ab", 5)}));
+  EXPECT_EQ(walk(Version("aa", 0)), Keys());
+  EXPECT_EQ(walk(Version("", 0)), Keys());
+  EXPECT_EQ(walk(Version("b", 5)), Keys{Version("b", 5)});
+}
 
 TEST_P(EngineContract, NewOneIsEmptyAndDurable) {
   EXPECT_EQ(Dump(*engine_), Model());

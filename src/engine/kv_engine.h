@@ -25,6 +25,9 @@ inline constexpr std::array kAllFamilies = {Family::kDefault, Family::kLock, Fam
                                             Family::kMeta};
 std::string_view ToString(Family family);
 
+// The end of a key in kWrite that tells the versions of one key apart; of a timestamp.
+inline constexpr std::size_t kVersionBytes = 8;
+
 // Changes that become visible, and durable, together. In order: a later one wins.
 class WriteBatch {
  public:
@@ -51,22 +54,27 @@ class WriteBatch {
   std::size_t size_bytes_ = 0;
 };
 
-// Walks over one family of one snapshot. Key and value views are valid until the next move.
+// Walks forward over keys of one snapshot. Key and value views are valid until the next move.
 // Not thread-safe; must not outlive its snapshot.
-class Iterator {
+class Cursor {
  public:
-  virtual ~Iterator() = default;
+  virtual ~Cursor() = default;
   virtual bool Valid() const = 0;
   // To the first key >= `key`.
   virtual void Seek(std::string_view key) = 0;
-  // To the last key < `key`; with an empty `key` to the last of all.
-  virtual void SeekBefore(std::string_view key) = 0;
   virtual void Next() = 0;
-  virtual void Prev() = 0;
   virtual std::string_view key() const = 0;
   virtual std::string_view value() const = 0;
   // Why Valid() is false: OK at the end, an error when reading failed.
   virtual Status status() const = 0;
+};
+
+// Walks over one family of one snapshot, either way.
+class Iterator : public Cursor {
+ public:
+  // To the last key < `key`; with an empty `key` to the last of all.
+  virtual void SeekBefore(std::string_view key) = 0;
+  virtual void Prev() = 0;
 };
 
 // What an iterator may see: [lower, upper); an empty upper is no bound.
@@ -82,6 +90,11 @@ class Snapshot {
   // Nothing when the key is absent.
   virtual Result<std::optional<std::string>> Get(Family family, std::string_view key) const = 0;
   virtual std::unique_ptr<Iterator> NewIterator(Family family, Bounds bounds) const = 0;
+  // Over the versions in kWrite of one key at a time: after Seek() it is valid on keys that differ
+  // from what was sought in the last kVersionBytes only, and at its end at the first other one.
+  // What is sought has no fewer bytes. An iterator would look for what is nearest in all that the
+  // engine consists of; this passes by what has nothing of the key.
+  virtual std::unique_ptr<Cursor> NewVersionCursor() const = 0;
 };
 
 class RecordFilter;

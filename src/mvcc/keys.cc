@@ -3,11 +3,12 @@
 #include "codec/integers.h"
 #include "codec/keys.h"
 #include "codec/memcomparable.h"
+#include "engine/kv_engine.h"
 
 namespace rutile::mvcc {
 namespace {
 
-constexpr std::size_t kTimestampBytes = 8;
+constexpr std::size_t kTimestampBytes = engine::kVersionBytes;
 
 }  // namespace
 

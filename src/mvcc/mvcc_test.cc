@@ -326,7 +326,11 @@ class CountingSnapshot final : public engine::Snapshot {
   }
   std::unique_ptr<engine::Iterator> NewIterator(Family family,
                                                 engine::Bounds bounds) const override {
-    return std::make_unique<Counting>(snapshot_.NewIterator(family, std::move(bounds)), &moves_);
+    return std::make_unique<CountingIterator>(snapshot_.NewIterator(family, std::move(bounds)),
+                                              &moves_);
+  }
+  std::unique_ptr<engine::Cursor> NewVersionCursor() const override {
+    return std::make_unique<Counting<engine::Cursor>>(snapshot_.NewVersionCursor(), &moves_);
   }
   int moves() const { return moves_.made; }
 
@@ -335,39 +339,45 @@ class CountingSnapshot final : public engine::Snapshot {
     int fail_after = 0;
     int made = 0;
   };
-  class Counting final : public engine::Iterator {
+  template <class Base>
+  class Counting : public Base {
    public:
-    Counting(std::unique_ptr<engine::Iterator> iterator, Moves* moves)
-        : iterator_(std::move(iterator)), moves_(moves) {}
-    bool Valid() const override { return !has_failed_ && iterator_->Valid(); }
+    Counting(std::unique_ptr<Base> walk, Moves* moves) : walk_(std::move(walk)), moves_(moves) {}
+    bool Valid() const override { return !has_failed_ && walk_->Valid(); }
     void Seek(std::string_view key) override {
-      if (Move()) iterator_->Seek(key);
-    }
-    void SeekBefore(std::string_view key) override {
-      if (Move()) iterator_->SeekBefore(key);
+      if (Move()) walk_->Seek(key);
     }
     void Next() override {
-      if (Move()) iterator_->Next();
+      if (Move()) walk_->Next();
     }
-    void Prev() override {
-      if (Move()) iterator_->Prev();
-    }
-    std::string_view key() const override { return iterator_->key(); }
-    std::string_view value() const override { return iterator_->value(); }
+    std::string_view key() const override { return walk_->key(); }
+    std::string_view value() const override { return walk_->value(); }
     Status status() const override {
-      return has_failed_ ? Status(Code::kUnavailable, "the disk is gone") : iterator_->status();
+      return has_failed_ ? Status(Code::kUnavailable, "the disk is gone") : walk_->status();
     }
 
-   private:
+   protected:
     bool Move() {
       has_failed_ = moves_->made == moves_->fail_after;
       if (!has_failed_) ++moves_->made;
       return !has_failed_;
     }
+    Base& walk() { return *walk_; }
 
-    const std::unique_ptr<engine::Iterator> iterator_;
+   private:
+    const std::unique_ptr<Base> walk_;
     Moves* const moves_;
     bool has_failed_ = false;
+  };
+  class CountingIterator final : public Counting<engine::Iterator> {
+   public:
+    using Counting::Counting;
+    void SeekBefore(std::string_view key) override {
+      if (Move()) walk().SeekBefore(key);
+    }
+    void Prev() override {
+      if (Move()) walk().Prev();
+    }
   };
 
   const engine::Snapshot& snapshot_;

@@ -56,7 +56,7 @@ Result<std::optional<Lock>> Reader::LoadLock(std::string_view key) {
 }
 
 Result<std::optional<Version>> Reader::NewestRecord(std::string_view key, Timestamp at) {
-  if (!writes_) writes_ = snapshot_.NewIterator(Family::kWrite, {});
+  if (!writes_) writes_ = snapshot_.NewVersionCursor();
   const std::string lock_key = LockKey(key);
   writes_->Seek(VersionOfLockKey(lock_key, at));
   if (!writes_->Valid()) {

@@ -106,7 +106,7 @@ class Reader {
   const Timestamp safe_point_;
   const LockMap in_memory_;
   bool has_met_stored_lock_ = false;
-  std::unique_ptr<engine::Iterator> writes_;  // Made when first needed.
+  std::unique_ptr<engine::Cursor> writes_;  // Made when first needed.
 };
 
 }  // namespace rutile::mvcc

@@ -63,6 +63,38 @@ class MemoryIterator final : public Iterator {
   const SortedMap::Record* record_ = nullptr;  // In map_.
 };
 
+class MemoryVersionCursor final : public Cursor {
+ public:
+  explicit MemoryVersionCursor(SortedMap writes) : writes_(std::move(writes), {}) {}
+
+  void Seek(std::string_view key) override {
+    RUTILE_CHECK(key.size() >= kVersionBytes);
+    versions_of_ = key.substr(0, key.size() - kVersionBytes);
+    writes_.Seek(key);
+  }
+  bool Valid() const override {
+    return writes_.Valid() && writes_.key().size() == versions_of_.size() + kVersionBytes &&
+           writes_.key().starts_with(versions_of_);
+  }
+  void Next() override {
+    RUTILE_CHECK(Valid());
+    writes_.Next();
+  }
+  std::string_view key() const override {
+    RUTILE_CHECK(Valid());
+    return writes_.key();
+  }
+  std::string_view value() const override {
+    RUTILE_CHECK(Valid());
+    return writes_.value();
+  }
+  Status status() const override { return {}; }
+
+ private:
+  MemoryIterator writes_;
+  std::string versions_of_;
+};
+
 std::optional<std::string> ValueOf(const SortedMap& map, std::string_view key) {
   const SortedMap::Record* record = map.Find(key);
   return record == nullptr ? std::nullopt : std::optional(record->value);
@@ -111,6 +143,10 @@ class MemorySnapshot final : public Snapshot {
 
   std::unique_ptr<Iterator> NewIterator(Family family, Bounds bounds) const override {
     return std::make_unique<MemoryIterator>(contents_.of(family), std::move(bounds));
+  }
+
+  std::unique_ptr<Cursor> NewVersionCursor() const override {
+    return std::make_unique<MemoryVersionCursor>(contents_.of(Family::kWrite));
   }
 
  private:

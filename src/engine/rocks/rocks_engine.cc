@@ -73,6 +73,10 @@ class RocksSnapshot final : public Snapshot {
     return NewRocksIterator(Of(family), snapshot_, std::move(bounds));
   }
 
+  std::unique_ptr<Cursor> NewVersionCursor() const override {
+    return NewRocksVersionCursor(Of(Family::kWrite), snapshot_);
+  }
+
  private:
   RocksFamily Of(Family family) const {
     return {
@@ -294,6 +298,7 @@ Result<std::unique_ptr<KvEngine>> OpenRocksEngine(const RocksOptions& options) {
   const auto filter = std::make_shared<RocksFilterSlot>();
   for (const Family family : kAllFamilies) {
     rocksdb::ColumnFamilyOptions of_family(settings);
+    ConfigureFamily(family, &of_family);
     of_family.compaction_filter_factory = NewRocksFilterFactory(family, filter);
     families.emplace_back(std::string(ToString(family)), of_family);
   }

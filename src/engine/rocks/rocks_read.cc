@@ -10,48 +10,15 @@
 namespace rutile::engine {
 namespace {
 
-class RocksIterator final : public Iterator {
+// What RocksDB's iterators have in common, however they are made: a Cursor or an Iterator.
+template <class Base>
+class RocksCursor : public Base {
  public:
-  RocksIterator(const RocksFamily& family, const rocksdb::Snapshot* snapshot, Bounds bounds)
-      : bounds_(std::move(bounds)),
-        lower_(bounds_.lower),
-        upper_(bounds_.upper),
-        reversed_(!bounds_.upper.empty() && bounds_.upper <= bounds_.lower),
-        directory_(family.directory) {
-    rocksdb::ReadOptions options;
-    options.snapshot = snapshot;
-    options.total_order_seek = true;
-    if (!bounds_.lower.empty()) options.iterate_lower_bound = &lower_;
-    if (!bounds_.upper.empty()) options.iterate_upper_bound = &upper_;
-    iterator_.reset(family.db.NewIterator(options, family.handle));
-  }
-  RocksIterator(const RocksIterator&) = delete;
-  RocksIterator& operator=(const RocksIterator&) = delete;
-
   bool Valid() const override { return iterator_->Valid(); }
-
-  void Seek(std::string_view key) override {
-    if (!reversed_) iterator_->Seek(key < bounds_.lower ? lower_ : rocksdb::Slice(key));
-  }
-
-  void SeekBefore(std::string_view key) override {
-    if (reversed_) return;
-    if (key.empty() || (!bounds_.upper.empty() && bounds_.upper <= key)) {
-      iterator_->SeekToLast();
-      return;
-    }
-    iterator_->SeekForPrev(key);
-    if (iterator_->Valid() && iterator_->key() == rocksdb::Slice(key)) iterator_->Prev();
-  }
 
   void Next() override {
     RUTILE_CHECK(Valid());
     iterator_->Next();
-  }
-
-  void Prev() override {
-    RUTILE_CHECK(Valid());
-    iterator_->Prev();
   }
 
   std::string_view key() const override {
@@ -66,13 +33,84 @@ class RocksIterator final : public Iterator {
 
   Status status() const override { return FromRocks(iterator_->status(), directory_); }
 
+ protected:
+  RocksCursor(const RocksFamily& family, const rocksdb::ReadOptions& options)
+      : directory_(family.directory), iterator_(family.db.NewIterator(options, family.handle)) {}
+
+  rocksdb::Iterator& iterator() { return *iterator_; }
+
  private:
-  const Bounds bounds_;
-  const rocksdb::Slice lower_;  // Into bounds_; RocksDB keeps pointers to both.
-  const rocksdb::Slice upper_;
-  const bool reversed_;  // Nothing can lie between the bounds.
   const std::string& directory_;
-  std::unique_ptr<rocksdb::Iterator> iterator_;
+  const std::unique_ptr<rocksdb::Iterator> iterator_;
+};
+
+// RocksDB keeps pointers to the bounds.
+struct RocksBounds {
+  explicit RocksBounds(Bounds from)
+      : bounds(std::move(from)), lower(bounds.lower), upper(bounds.upper) {}
+  RocksBounds(const RocksBounds&) = delete;
+  RocksBounds& operator=(const RocksBounds&) = delete;
+
+  rocksdb::ReadOptions Options(const rocksdb::Snapshot* snapshot) const {
+    rocksdb::ReadOptions options;
+    options.snapshot = snapshot;
+    options.total_order_seek = true;
+    if (!bounds.lower.empty()) options.iterate_lower_bound = &lower;
+    if (!bounds.upper.empty()) options.iterate_upper_bound = &upper;
+    return options;
+  }
+
+  const Bounds bounds;
+  const rocksdb::Slice lower;
+  const rocksdb::Slice upper;
+};
+
+class RocksIterator final : private RocksBounds, public RocksCursor<Iterator> {
+ public:
+  RocksIterator(const RocksFamily& family, const rocksdb::Snapshot* snapshot, Bounds within)
+      : RocksBounds(std::move(within)),
+        RocksCursor(family, Options(snapshot)),
+        reversed_(!bounds.upper.empty() && bounds.upper <= bounds.lower) {}
+
+  void Seek(std::string_view key) override {
+    if (!reversed_) iterator().Seek(key < bounds.lower ? lower : rocksdb::Slice(key));
+  }
+
+  void SeekBefore(std::string_view key) override {
+    if (reversed_) return;
+    if (key.empty() || (!bounds.upper.empty() && bounds.upper <= key)) {
+      iterator().SeekToLast();
+      return;
+    }
+    iterator().SeekForPrev(key);
+    if (Valid() && iterator().key() == rocksdb::Slice(key)) iterator().Prev();
+  }
+
+  void Prev() override {
+    RUTILE_CHECK(Valid());
+    iterator().Prev();
+  }
+
+ private:
+  const bool reversed_;  // Nothing can lie between the bounds.
+};
+
+rocksdb::ReadOptions OptionsForVersions(const rocksdb::Snapshot* snapshot) {
+  rocksdb::ReadOptions options;
+  options.snapshot = snapshot;
+  options.prefix_same_as_start = true;
+  return options;
+}
+
+class RocksVersionCursor final : public RocksCursor<Cursor> {
+ public:
+  RocksVersionCursor(const RocksFamily& writes, const rocksdb::Snapshot* snapshot)
+      : RocksCursor(writes, OptionsForVersions(snapshot)) {}
+
+  void Seek(std::string_view key) override {
+    RUTILE_CHECK(key.size() >= kVersionBytes);
+    iterator().Seek(key);
+  }
 };
 
 }  // namespace
@@ -93,6 +131,11 @@ Result<std::optional<std::string>> GetFromRocks(const RocksFamily& family,
 std::unique_ptr<Iterator> NewRocksIterator(const RocksFamily& family,
                                            const rocksdb::Snapshot* snapshot, Bounds bounds) {
   return std::make_unique<RocksIterator>(family, snapshot, std::move(bounds));
+}
+
+std::unique_ptr<Cursor> NewRocksVersionCursor(const RocksFamily& writes,
+                                              const rocksdb::Snapshot* snapshot) {
+  return std::make_unique<RocksVersionCursor>(writes, snapshot);
 }
 
 Result<std::optional<std::string>> LastKeyInRocks(const RocksFamily& family) {

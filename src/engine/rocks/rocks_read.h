@@ -23,12 +23,15 @@ struct RocksFamily {
   const std::string& directory;  // For messages.
 };
 
-// Both read `snapshot`, or, when it is null, this moment.
+// These read `snapshot`, or, when it is null, this moment.
 Result<std::optional<std::string>> GetFromRocks(const RocksFamily& family,
                                                 const rocksdb::Snapshot* snapshot,
                                                 std::string_view key);
 std::unique_ptr<Iterator> NewRocksIterator(const RocksFamily& family,
                                            const rocksdb::Snapshot* snapshot, Bounds bounds);
+// Snapshot::NewVersionCursor(); `writes` is kWrite, which ConfigureFamily() prepares for it.
+std::unique_ptr<Cursor> NewRocksVersionCursor(const RocksFamily& writes,
+                                              const rocksdb::Snapshot* snapshot);
 
 // The greatest key of the family; nothing when it is empty.
 Result<std::optional<std::string>> LastKeyInRocks(const RocksFamily& family);
