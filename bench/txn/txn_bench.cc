@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/random.h"
@@ -29,6 +30,7 @@ struct Settings {
   std::string directory = {};  // For RocksDB alone.
   double seconds = 2;
   int rounds = 3;
+  std::vector<std::string> only = {};  // Parts of it; none: all.
 };
 
 constexpr std::uint64_t kKeys = 100'000;
@@ -78,14 +80,21 @@ class Bench {
     if (const Status status = session_.Connect(); !status.ok()) {
       TxnSession::Fail("connect", status.ToString());
     }
-    Waiters();  // First, while the servers hold next to nothing that they might give back.
+    const auto has = [this](std::string_view part) {
+      const std::vector<std::string>& only = settings_.only;
+      return only.empty() || std::find(only.begin(), only.end(), part) != only.end();
+    };
+    // First, while the servers hold next to nothing that they might give back.
+    if (has("waiters")) Waiters();
     for (int round = 0; round < settings_.rounds; ++round) {
-      Commits(round);
-      Reads(round);
-      Scans(round);
+      if (has("commits")) Commits(round);
+      if (has("reads")) Reads(round);
+      if (has("scans")) Scans(round);
     }
     // Versions that are written over: bench/transactions has them collected.
-    for (int i = 0; i <= kOverwrites; ++i) Preload('x', kOverwritten, kValueBytes);
+    for (int i = 0; i <= kOverwrites && has("garbage"); ++i) {
+      Preload('x', kOverwritten, kValueBytes);
+    }
   }
 
  private:
@@ -447,6 +456,9 @@ int main(int argc, char** argv) {
   app.add_option("--pid", settings.pids, "Of each server");
   app.add_option("--seconds", settings.seconds, "Of each measurement")->capture_default_str();
   app.add_option("--rounds", settings.rounds)->capture_default_str();
+  app.add_option("--only", settings.only, "Parts of it")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"waiters", "commits", "reads", "scans", "garbage"}));
   CLI11_PARSE(app, argc, argv);
   rutile::bench::Bench(settings).Run();
   return 0;
