@@ -34,8 +34,8 @@ using SteadyClock = std::chrono::steady_clock;
 
 struct Flags {
   std::string directory = {};
-  std::uint64_t keys = 2'000'000;
-  std::uint64_t lookups = 100'000;
+  std::uint64_t keys = 1'000'000;
+  std::uint64_t lookups = 20'000;
   int rounds = 5;
 };
 
