@@ -13,7 +13,6 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -21,6 +20,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "bench/engine_fill.h"
 #include "bench/median.h"
 #include "codec/keys.h"
 #include "engine/rocks/rocks_engine.h"
@@ -42,30 +42,20 @@ struct Flags {
   int rounds = 3;
 };
 
-void Must(const Status& status) {
-  if (status.ok()) return;
-  fmt::print(stderr, "error: {}\n", status.ToString());
-  std::exit(1);
-}
-
 void Fill(engine::KvEngine& engine, const Flags& flags) {
   const std::string value(64, 'v');
-  engine::WriteBatch batch;
+  EngineFill fill(engine);
   // As updates come: all keys, and then again.
   for (std::uint64_t version = 1; version <= flags.versions; ++version) {
     for (std::uint64_t key = 0; key < flags.keys; ++key) {
       const mvcc::Write write{.start = mvcc::Timestamp(10 * version),
                               .short_value = value + std::to_string(key * version)};
-      batch.Put(Family::kWrite,
-                mvcc::VersionKey(fmt::format("key-{:012}", key), mvcc::Timestamp(10 * version + 5)),
-                mvcc::EncodeWrite(write));
-      if (batch.size_bytes() < (std::size_t{1} << 20)) continue;
-      Must(engine.Write(batch));
-      batch.Clear();
+      fill.Put(Family::kWrite,
+               mvcc::VersionKey(fmt::format("key-{:012}", key), mvcc::Timestamp(10 * version + 5)),
+               mvcc::EncodeWrite(write));
     }
   }
-  Must(engine.Write(batch));
-  Must(engine.Flush());
+  fill.Finish();
 }
 
 // How many records a second.

@@ -98,8 +98,8 @@ class Bench {
       if (has("scans")) Scans(round);
     }
     // Versions that are written over: bench/transactions has them collected.
-    for (int i = 0; i <= kOverwrites && has("garbage"); ++i) {
-      Preload('x', kOverwritten, kValueBytes);
+    if (has("garbage")) {
+      for (int i = 0; i <= kOverwrites; ++i) Preload('x', kOverwritten, kValueBytes);
     }
   }
 

@@ -13,7 +13,6 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -21,6 +20,7 @@
 
 #include "base/check.h"
 #include "base/random.h"
+#include "bench/engine_fill.h"
 #include "bench/median.h"
 #include "engine/rocks/rocks_engine.h"
 #include "mvcc/keys.h"
@@ -42,12 +42,6 @@ struct Flags {
 constexpr mvcc::Timestamp kCommit(1000);
 constexpr mvcc::Timestamp kNow(2000);
 
-void Must(const Status& status) {
-  if (status.ok()) return;
-  fmt::print(stderr, "error: {}\n", status.ToString());
-  std::exit(1);
-}
-
 // Every second number is a key that is there.
 std::string Key(std::uint64_t number) {
   // Multiplied by an odd constant: each number once, in an order of chance.
@@ -57,15 +51,11 @@ std::string Key(std::uint64_t number) {
 void Fill(engine::KvEngine& engine, std::uint64_t keys) {
   const mvcc::Write write{.start = mvcc::Timestamp(900), .short_value = std::string(100, 'v')};
   const std::string record = mvcc::EncodeWrite(write);
-  engine::WriteBatch batch;
+  EngineFill fill(engine);
   for (std::uint64_t i = 0; i < keys; ++i) {
-    batch.Put(Family::kWrite, mvcc::VersionOfLockKey(Key(2 * i), kCommit), record);
-    if (batch.size_bytes() < (std::size_t{1} << 20)) continue;
-    Must(engine.Write(batch));
-    batch.Clear();
+    fill.Put(Family::kWrite, mvcc::VersionOfLockKey(Key(2 * i), kCommit), record);
   }
-  Must(engine.Write(batch));
-  Must(engine.Flush());
+  fill.Finish();
 }
 
 enum class By : std::uint8_t { kIterator, kCursor };

@@ -159,8 +159,9 @@ void EtcdNode::Tick(int times) {
 }
 
 void EtcdNode::ForgetLeader() {
-  if (check_quorum_ && !lease_reads_ && !raft_->is_leader())
+  if (check_quorum_ && !lease_reads_ && !raft_->is_leader()) {
     now_ += kScriptElectionTicks * kTickTime;
+  }
 }
 
 // With so few ticks ours draws no other timeout than kScriptElectionTicks. What is more is
