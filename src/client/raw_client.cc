@@ -10,7 +10,7 @@
 namespace rutile::client {
 namespace {
 
-Status ErrorOf(const std::string& text) { return Status(Code::kInvalidArgument, text); }
+Status Invalid(const std::string& text) { return Status(Code::kInvalidArgument, text); }
 
 }  // namespace
 
@@ -63,7 +63,7 @@ void RawClient::Get(std::string key, Done<std::optional<std::string>> done) {
       [done = std::move(done)](Result<kvrpcpb::RawGetResponse> reply, const Route&) {
         if (!reply.ok()) return done(reply.status());
         kvrpcpb::RawGetResponse& response = reply.value();
-        if (!response.error().empty()) return done(ErrorOf(response.error()));
+        if (!response.error().empty()) return done(Invalid(response.error()));
         if (response.not_found()) return done(std::optional<std::string>());
         done(std::optional(std::move(*response.mutable_value())));
       });
@@ -83,7 +83,7 @@ void RawClient::Put(std::string key, std::string value, std::uint64_t ttl_second
       std::move(request),
       [done = std::move(done)](const Result<kvrpcpb::RawPutResponse>& reply, const Route&) {
         if (!reply.ok()) return done(reply.status());
-        done(reply.value().error().empty() ? Status() : ErrorOf(reply.value().error()));
+        done(reply.value().error().empty() ? Status() : Invalid(reply.value().error()));
       });
 }
 
@@ -119,7 +119,7 @@ void RawClient::Core::PutNext(const std::shared_ptr<std::vector<Pair>>& rest, St
       [this, rest, sent, done = std::move(done)](const Result<kvrpcpb::RawBatchPutResponse>& reply,
                                                  const Route&) {
         if (!reply.ok()) return done(reply.status());
-        if (!reply.value().error().empty()) return done(ErrorOf(reply.value().error()));
+        if (!reply.value().error().empty()) return done(Invalid(reply.value().error()));
         rest->resize(rest->size() - *sent);
         PutNext(rest, done);
       });
@@ -136,7 +136,7 @@ void RawClient::Delete(std::string key, StatusDone done) {
       std::move(request),
       [done = std::move(done)](const Result<kvrpcpb::RawDeleteResponse>& reply, const Route&) {
         if (!reply.ok()) return done(reply.status());
-        done(reply.value().error().empty() ? Status() : ErrorOf(reply.value().error()));
+        done(reply.value().error().empty() ? Status() : Invalid(reply.value().error()));
       });
 }
 
@@ -161,7 +161,7 @@ void RawClient::Core::DeleteRangeNext(const std::string& from, const std::string
       [this, end, done = std::move(done)](const Result<kvrpcpb::RawDeleteRangeResponse>& reply,
                                           const Route& route) {
         if (!reply.ok()) return done(reply.status());
-        if (!reply.value().error().empty()) return done(ErrorOf(reply.value().error()));
+        if (!reply.value().error().empty()) return done(Invalid(reply.value().error()));
         const Result<std::string> next = NextOf(route, end, /*reverse=*/false);
         if (!next.ok()) return done(next.status());
         if (next.value().empty()) return done(Status());
@@ -174,7 +174,7 @@ void RawClient::Scan(const std::string& start, const std::string& end, ScanOptio
   const std::string& low = options.reverse ? end : start;
   const std::string& high = options.reverse ? start : end;
   if (!high.empty() && low >= high) {
-    return done(ErrorOf(options.reverse
+    return done(Invalid(options.reverse
                             ? "the range is empty: a reverse scan goes from a higher start down"
                             : "the range is empty: its start is not below its end"));
   }
@@ -204,7 +204,7 @@ void RawClient::Core::ScanNext(const std::shared_ptr<ScanState>& state) {
       [this, state](Result<kvrpcpb::RawScanResponse> reply, const Route& route) {
         if (!reply.ok()) return state->done(reply.status());
         for (auto& pair : *reply.value().mutable_kvs()) {
-          if (pair.has_error()) return state->done(ErrorOf(pair.error().abort()));
+          if (pair.has_error()) return state->done(Invalid(pair.error().abort()));
           if (!form_.IsOurs(pair.key())) {
             return state->done(
                 Status(Code::kInternal, "a scan returned a key of another keyspace"));
@@ -243,7 +243,7 @@ void RawClient::CompareAndSwap(std::string key, std::optional<std::string> expec
       [done = std::move(done)](Result<kvrpcpb::RawCASResponse> reply, const Route&) {
         if (!reply.ok()) return done(reply.status());
         kvrpcpb::RawCASResponse& response = reply.value();
-        if (!response.error().empty()) return done(ErrorOf(response.error()));
+        if (!response.error().empty()) return done(Invalid(response.error()));
         Swapped swapped{.swapped = response.succeed()};
         if (!response.previous_not_exist()) {
           swapped.previous = std::move(*response.mutable_previous_value());
