@@ -41,11 +41,11 @@ struct SimulationOptions {
   // third no call must take longer than is normal.
   std::vector<std::size_t> dead = {};
   Duration service_limit = Seconds(120);
-  Duration agreement_limit = Seconds(600);  // A window of one message and slow disks take long.
+  // Thirty thousand entries that a new replica lacks take a quarter of an hour where each goes in a
+  // message of its own, nothing is under way but one, and disks are slow.
+  Duration agreement_limit = Seconds(1800);
   Duration settle_limit = Seconds(60);
-  // Until members have changed, and the leader. Ten thousand entries that a new replica lacks take
-  // ten minutes where each goes in a message of its own and nothing is under way but one.
-  Duration moves_limit = Seconds(1200);
+  Duration moves_limit = Seconds(1200);  // Until members have changed, and the leader.
   // Gets every event of every core; see TraceEvent.
   std::function<void(const TraceEvent&)> trace = {};
   // Each makes an observer of the run; for those that every run of this process is to have.
