@@ -25,6 +25,7 @@ std::string EncodeMemcomparable(std::string_view bytes) {
 
 std::optional<std::string> TakeMemcomparable(std::string_view* input) {
   std::string out;
+  out.reserve(input->size() / (kGroupBytes + 1) * kGroupBytes);
   for (std::string_view rest = *input; rest.size() > kGroupBytes;) {
     const std::string_view group = rest.substr(0, kGroupBytes);
     const std::size_t filling =

@@ -34,27 +34,28 @@ Scanner::Scanner(const engine::Snapshot& snapshot, Options options, Direction di
 
 Result<std::optional<Scanner::Item>> Scanner::Next() {
   while (true) {
-    RUTILE_ASSIGN_OR_RETURN(const std::string lock_key, NextLockKey());
+    RUTILE_RETURN_IF_ERROR(TakeLockKey());
+    const std::string_view lock_key = lock_key_;
     if (lock_key.empty()) return std::optional<Item>();
     RUTILE_ASSIGN_OR_RETURN(std::optional<Lock> lock, TakeLock(lock_key));
     if (lock && Blocks(*lock, options_.view)) {
       SkipVersions(lock_key);
       if (options_.view.committed.contains(lock->start)) {
-        RUTILE_ASSIGN_OR_RETURN(std::optional<Item> pair, ReadLock(lock_key, *lock));
+        RUTILE_ASSIGN_OR_RETURN(std::optional<Item> pair, ReadLock(lock_key, *std::move(lock)));
         if (!pair) continue;
         return pair;
       }
       RUTILE_ASSIGN_OR_RETURN(std::string key, UserKeyOf(lock_key));
       return std::optional<Item>(KeyIsLocked{.key = std::move(key), .lock = *std::move(lock)});
     }
-    RUTILE_ASSIGN_OR_RETURN(const std::optional<Version> version, FindVersion(lock_key));
+    RUTILE_ASSIGN_OR_RETURN(std::optional<Version> version, FindVersion(lock_key));
     SkipVersions(lock_key);
     if (!version || version->write.kind == Write::Kind::kDelete || !IsSampled()) continue;
     Pair pair = {.commit = version->commit};
     RUTILE_ASSIGN_OR_RETURN(pair.key, UserKeyOf(lock_key));
     if (!options_.key_only) {
-      RUTILE_ASSIGN_OR_RETURN(pair.value,
-                              ValueOf(lock_key, version->write.short_value, version->write.start));
+      RUTILE_ASSIGN_OR_RETURN(pair.value, ValueOf(lock_key, std::move(version->write.short_value),
+                                                  version->write.start));
     }
     return std::optional<Item>(std::move(pair));
   }
@@ -67,7 +68,7 @@ std::optional<Timestamp> Scanner::RecordOf(std::string_view lock_key) const {
   return parts->timestamp;
 }
 
-Result<std::string> Scanner::NextLockKey() const {
+Status Scanner::TakeLockKey() {
   if (!locks_->Valid()) RUTILE_RETURN_IF_ERROR(locks_->status());
   if (!writes_->Valid()) RUTILE_RETURN_IF_ERROR(writes_->status());
   std::string_view next;
@@ -81,7 +82,8 @@ Result<std::string> Scanner::NextLockKey() const {
     const bool is_first = direction_ == Direction::kForward ? lock_key < next : lock_key > next;
     if (is_first || !writes_->Valid()) next = lock_key;
   }
-  return std::string(next);
+  lock_key_ = next;
+  return {};
 }
 
 Result<std::optional<Lock>> Scanner::TakeLock(std::string_view lock_key) {
@@ -91,21 +93,19 @@ Result<std::optional<Lock>> Scanner::TakeLock(std::string_view lock_key) {
   return std::optional(std::move(lock));
 }
 
-Result<std::optional<Scanner::Item>> Scanner::ReadLock(std::string_view lock_key,
-                                                       const Lock& lock) {
+Result<std::optional<Scanner::Item>> Scanner::ReadLock(std::string_view lock_key, Lock lock) {
   if (lock.kind != Lock::Kind::kPut || !IsSampled()) return std::optional<Item>();
   Pair pair;
   RUTILE_ASSIGN_OR_RETURN(pair.key, UserKeyOf(lock_key));
   if (!options_.key_only) {
-    RUTILE_ASSIGN_OR_RETURN(pair.value, ValueOf(lock_key, lock.short_value, lock.start));
+    RUTILE_ASSIGN_OR_RETURN(pair.value, ValueOf(lock_key, std::move(lock.short_value), lock.start));
   }
   return std::optional<Item>(std::move(pair));
 }
 
 Result<std::string> Scanner::ValueOf(std::string_view lock_key,
-                                     const std::optional<std::string>& short_value,
-                                     Timestamp start) {
-  if (short_value) return *short_value;
+                                     std::optional<std::string> short_value, Timestamp start) {
+  if (short_value) return *std::move(short_value);
   return values_.Load(lock_key, start);
 }
 
@@ -122,9 +122,7 @@ ForwardScanner::ForwardScanner(const engine::Snapshot& snapshot, Options options
     : Scanner(snapshot, std::move(options), Direction::kForward) {}
 
 Result<std::optional<Version>> ForwardScanner::FindVersion(std::string_view lock_key) {
-  const std::optional<Timestamp> newest = RecordOf(lock_key);
-  if (!newest) return std::optional<Version>();
-  if (*newest > view().at) Advance(VersionOfLockKey(lock_key, view().at));
+  AdvanceIntoView(lock_key);
   while (const std::optional<Timestamp> commit = RecordOf(lock_key)) {
     RUTILE_ASSIGN_OR_RETURN(Write write, DecodeWrite(writes().value()));
     if (write.kind == Write::Kind::kPut || write.kind == Write::Kind::kDelete) {
@@ -136,15 +134,17 @@ Result<std::optional<Version>> ForwardScanner::FindVersion(std::string_view lock
 }
 
 void ForwardScanner::SkipVersions(std::string_view lock_key) {
-  if (RecordOf(lock_key)) Advance(EndOfVersions(lock_key));
+  for (int steps = 0; RecordOf(lock_key); ++steps) {
+    if (steps == kStepsBeforeSeek) return writes().Seek(EndOfVersions(lock_key));
+    writes().Next();
+  }
 }
 
-void ForwardScanner::Advance(const std::string& target) {
-  for (int steps = 0; writes().Valid() && writes().key() < target; ++steps) {
-    if (steps == kStepsBeforeSeek) {
-      writes().Seek(target);
-      return;
-    }
+void ForwardScanner::AdvanceIntoView(std::string_view lock_key) {
+  for (int steps = 0;; ++steps) {
+    const std::optional<Timestamp> commit = RecordOf(lock_key);
+    if (!commit || *commit <= view().at) return;
+    if (steps == kStepsBeforeSeek) return writes().Seek(VersionOfLockKey(lock_key, view().at));
     writes().Next();
   }
 }

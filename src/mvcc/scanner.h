@@ -58,23 +58,23 @@ class Scanner {
   std::optional<Timestamp> RecordOf(std::string_view lock_key) const;
 
  private:
-  // The newest put or deletion of the key in view. The iterator stands on the record of the key
-  // that comes first in the scan's direction, or on none of it.
+  // The newest put or deletion of the key in view. The writes' iterator stands on the record of the
+  // key that comes first in the scan's direction, or on none of it.
   virtual Result<std::optional<Version>> FindVersion(std::string_view lock_key) = 0;
   // Moves the writes' iterator from a record of the key, if it stands on one, to the next key's
   // first.
   virtual void SkipVersions(std::string_view lock_key) = 0;
 
-  // The lock key of the next user key that has any record; empty at the end.
-  Result<std::string> NextLockKey() const;
+  // Takes the next user key that has any record into lock_key_; empty at the end.
+  Status TakeLockKey();
   // If the key has a lock, moves past it and returns it.
   Result<std::optional<Lock>> TakeLock(std::string_view lock_key);
   // The pair that a lock leads to, of a transaction that the reader knows to be committed; nothing
   // if it leaves none, or one that is not shown.
-  Result<std::optional<Item>> ReadLock(std::string_view lock_key, const Lock& lock);
+  Result<std::optional<Item>> ReadLock(std::string_view lock_key, Lock lock);
   // Of a put, whose record may have it.
-  Result<std::string> ValueOf(std::string_view lock_key,
-                              const std::optional<std::string>& short_value, Timestamp start);
+  Result<std::string> ValueOf(std::string_view lock_key, std::optional<std::string> short_value,
+                              Timestamp start);
   // Whether the next pair is one of those to be shown.
   bool IsSampled();
 
@@ -83,6 +83,7 @@ class Scanner {
   ValueCursor values_;  // Long ones.
   const std::unique_ptr<engine::Iterator> locks_;
   const std::unique_ptr<engine::Iterator> writes_;
+  std::string lock_key_ = {};  // Of the key that is being read.
   std::uint32_t skipped_ = 0;  // Pairs since the last one shown.
   bool has_shown_ = false;
 };
@@ -95,9 +96,9 @@ class ForwardScanner final : public Scanner {
  private:
   Result<std::optional<Version>> FindVersion(std::string_view lock_key) override;
   void SkipVersions(std::string_view lock_key) override;
-  // Moves the writes' iterator to the first record at or after `target`, which lies ahead: by
-  // steps when it is near.
-  void Advance(const std::string& target);
+  // Moves the writes' iterator to the first record of the key that is in view, or behind its last
+  // one.
+  void AdvanceIntoView(std::string_view lock_key);
 };
 
 }  // namespace rutile::mvcc

@@ -33,13 +33,14 @@ class ValueCursor {
   Result<std::string> Load(std::string_view lock_key, Timestamp start);
 
  private:
-  // Moves the iterator to `target`, or to where it would be.
-  void MoveTo(const std::string& target);
+  // Moves the iterator to target_, or to where it would be.
+  void MoveToTarget();
 
   const engine::Snapshot& snapshot_;
   engine::Bounds bounds_;
   const Direction direction_;
   bool has_loaded_ = false;
+  std::string target_ = {};
   std::unique_ptr<engine::Iterator> values_;  // From the second value on.
 };
 
