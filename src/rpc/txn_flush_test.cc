@@ -92,6 +92,21 @@ TEST_F(TxnFlushTest, ItCommitsItsPrimaryKeyAndTheOthersByTheirRange) {
   EXPECT_EQ(Get(Key("b7"), Now()).value(), "7");
 }
 
+TEST_F(TxnFlushTest, ItsHeartbeatSaysBelowWhatItWillNotCommit) {
+  const std::string a = Key("a");
+  Flush({{a, "1"}}, 1);
+  const std::uint64_t before = Now(), bound = Now();
+  kvrpcpb::TxnHeartBeatRequest heartbeat;
+  heartbeat.set_primary_lock(a);
+  heartbeat.set_start_version(start_);
+  heartbeat.set_advise_lock_ttl(1);
+  heartbeat.set_min_commit_ts(bound);
+  EXPECT_FALSE(Call(&TxnService::TxnHeartBeat, heartbeat).has_error());
+  EXPECT_EQ(Commit({a}, start_, before).error().commit_ts_expired().min_commit_ts(), bound);
+  EXPECT_TRUE(Get(a, before).not_found()) << "nobody below has to wait";
+  EXPECT_FALSE(Commit({a}, start_, bound).has_error());
+}
+
 TEST_F(TxnFlushTest, WhatStandsInTheWayIsTold) {
   const std::string a = Key("a"), b = Key("b");
   const std::uint64_t other = Now(), commit = Now();

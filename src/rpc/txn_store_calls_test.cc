@@ -78,8 +78,33 @@ TEST_F(TxnStoreCallsTest, ADestroyedRangeIsGoneWhoeverHasLocksThere) {
   EXPECT_EQ(Get(c, Now()).value(), "of " + c);
 }
 
-// They change nothing of what is answered: a lock is judged by its primary key.
-TEST_F(TxnStoreCallsTest, NewsOfTransactionsAreTakenAndNotNeeded) {
+TEST_F(TxnStoreCallsTest, NewsOfTransactionsAreKeptUntilTheyHaveEnded) {
+  const txn::StatusCache& statuses = node_->node().txn().statuses();
+  const mvcc::Timestamp start(Now()), other(Now()), told(Now()), commit(Now());
+  kvrpcpb::BroadcastTxnStatusRequest news;
+  const auto add = [&news](mvcc::Timestamp of) {
+    kvrpcpb::TxnStatus* const status = news.add_txn_status();
+    status->set_start_ts(of.value());
+    return status;
+  };
+  add(start)->set_min_commit_ts(told.value());
+  add(other)->set_rolled_back(true);
+  add(mvcc::Timestamp())->set_is_completed(true);
+  EXPECT_EQ(Call(&TxnService::BroadcastTxnStatus, news).ByteSizeLong(), 0u);
+  EXPECT_EQ(statuses.MinCommit(start), told);
+  EXPECT_EQ(statuses.MinCommit(other), mvcc::Timestamp()) << "its primary key decides";
+
+  news.clear_txn_status();
+  add(start)->set_commit_ts(commit.value());
+  Call(&TxnService::BroadcastTxnStatus, news);
+  EXPECT_EQ(statuses.MinCommit(start), commit);
+  add(start)->set_is_completed(true);
+  Call(&TxnService::BroadcastTxnStatus, news);
+  EXPECT_EQ(statuses.MinCommit(start), mvcc::Timestamp());
+}
+
+// A lock is judged by its primary key.
+TEST_F(TxnStoreCallsTest, NewsOfATransactionLetNobodyPastItsLocks) {
   const std::string key = Key("k");
   const std::uint64_t start = Now();
   Lock({key}, start);
@@ -87,7 +112,7 @@ TEST_F(TxnStoreCallsTest, NewsOfTransactionsAreTakenAndNotNeeded) {
   kvrpcpb::TxnStatus* status = news.add_txn_status();
   status->set_start_ts(start);
   status->set_commit_ts(Now());
-  EXPECT_EQ(Call(&TxnService::BroadcastTxnStatus, news).ByteSizeLong(), 0u);
+  Call(&TxnService::BroadcastTxnStatus, news);
   EXPECT_EQ(Get(key, Now()).error().locked().lock_version(), start);
 }
 

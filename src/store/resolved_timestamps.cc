@@ -18,7 +18,7 @@ using Locks = txn::ConcurrencyManager::Locks;
 
 // Below the first timestamp at which the lock's transaction may be committed, as far as readers
 // can tell.
-Timestamp BoundOf(const Lock& lock) {
+Timestamp BoundOf(const Lock& lock, const txn::StatusCache& statuses) {
   switch (lock.kind) {
     case Lock::Kind::kPut:
     case Lock::Kind::kDelete: break;
@@ -27,20 +27,25 @@ Timestamp BoundOf(const Lock& lock) {
     case Lock::Kind::kPessimistic:
     case Lock::Kind::kLock: return mvcc::kMaxTimestamp;
   }
-  return lock.min_commit > lock.start ? Timestamp(lock.min_commit.value() - 1) : lock.start;
+  Timestamp min_commit = lock.min_commit;
+  if (lock.generation != 0) min_commit = std::max(min_commit, statuses.MinCommit(lock.start));
+  return min_commit > lock.start ? Timestamp(min_commit.value() - 1) : lock.start;
 }
 
-Result<Timestamp> Bound(const ReadView& data, Timestamp at, Locks locks) {
+Result<Timestamp> Bound(const ReadView& data, Timestamp at, Locks locks,
+                        const txn::StatusCache& statuses) {
   if (!data.answer.empty()) {
     RUTILE_ASSIGN_OR_RETURN(Locks at_leader, DecodeLocks(data.answer));
     locks.merge(at_leader);
   }
   for (const auto& [key, lock] : locks) {
-    if (!KeyOutside(data.region, key)) at = std::min(at, BoundOf(lock));
+    if (!KeyOutside(data.region, key)) at = std::min(at, BoundOf(lock, statuses));
   }
   RUTILE_ASSIGN_OR_RETURN(const std::vector<mvcc::KeyIsLocked> stored,
                           mvcc::ScanLocks(data.snapshot, {.latest = at}, BoundsOf(data.region)));
-  for (const mvcc::KeyIsLocked& locked : stored) at = std::min(at, BoundOf(locked.lock));
+  for (const mvcc::KeyIsLocked& locked : stored) {
+    at = std::min(at, BoundOf(locked.lock, statuses));
+  }
   return at;
 }
 
@@ -72,7 +77,7 @@ void ResolvedTimestamps::Ask(const RequestHeader& header, Timestamp at) {
           const ReadView* data, const RegionError*) mutable {
         std::optional<Resolved> found;
         if (data != nullptr) {
-          const Result<Timestamp> bound = Bound(*data, at, std::move(locks));
+          const Result<Timestamp> bound = Bound(*data, at, std::move(locks), state->statuses);
           if (bound.ok()) {
             found = Resolved{.version = data->region.epoch.version, .at = bound.value()};
           }

@@ -10,6 +10,7 @@
 #include "store/max_timestamp_sync.h"
 #include "store/store.h"
 #include "txn/concurrency_manager.h"
+#include "txn/status_cache.h"
 
 namespace rutile::store {
 
@@ -20,7 +21,8 @@ namespace rutile::store {
 // read of the whole region: what it lets commit from then on without a timestamp of the oracle's
 // comes above, and what commits by one takes it later, when it has been prewritten. What was
 // prewritten before is among the locks, in the leader's memory or in the engine at the moment of
-// the read; the least timestamp at which one of these may yet be committed is the bound.
+// the read; the least timestamp at which one of these may yet be committed is the bound. Of a
+// pipelined transaction, whose locks stay for long, its client tells.
 //
 // Thread-safe.
 class ResolvedTimestamps {
@@ -33,6 +35,8 @@ class ResolvedTimestamps {
   // epoch knows it. If not, sees to it that it soon may.
   bool Covers(const RequestHeader& header, mvcc::Timestamp at);
 
+  txn::StatusCache& statuses() { return state_->statuses; }
+
  private:
   struct Resolved {
     std::uint64_t version = 0;  // Of the region's borders.
@@ -42,6 +46,7 @@ class ResolvedTimestamps {
   struct State {
     Mutex mutex;
     std::map<RegionId, Resolved> regions GUARDED_BY(mutex);
+    txn::StatusCache statuses = txn::StatusCache();
   };
   void Ask(const RequestHeader& header, mvcc::Timestamp at);
   static void OnAnswer(State& state, RegionId region, const std::optional<Resolved>& found);

@@ -100,6 +100,38 @@ TEST_F(StaleReads, DoNotWaitForWhatIsCommittedLater) {
   EXPECT_EQ(std::nullopt, ReadAtOnce(Key("a"), request.min_commit));
 }
 
+// A pipelined transaction works for long, and tells how far it is.
+TEST_F(StaleReads, DoNotWaitForPipelinedTransactionsThatTellHowFarTheyAre) {
+  Write({Key("a")}, "1");
+  Write({Key("b")}, "1");
+  txn::PrewriteRequest flush = Puts({Key("a")}, "2", Now());
+  flush.generation = 1;
+  Must(Await(&TxnKv::Prewrite, flush));
+  const Timestamp between = Now(), told = Now(), after = Now();
+  Resolve();
+  EXPECT_EQ(std::nullopt, ReadAtOnce(Key("b"), between));
+  kv_[there()]->statuses().Tell(flush.start, told);
+  Resolve();
+  EXPECT_EQ("1", ReadAtOnce(Key("b"), between));
+  EXPECT_EQ("locked", ReadAtOnce(Key("a"), between)) << "its primary lock is to be asked";
+  EXPECT_EQ(std::nullopt, ReadAtOnce(Key("b"), told));
+  kv_[there()]->statuses().Tell(flush.start, after);
+  Resolve();
+  EXPECT_EQ("1", ReadAtOnce(Key("b"), told));
+  EXPECT_EQ(std::nullopt, ReadAtOnce(Key("b"), after));
+}
+
+// Only they have their primary lock say so as well.
+TEST_F(StaleReads, WaitForOtherTransactionsWhateverIsTold) {
+  Write({Key("b")}, "1");
+  const txn::PrewriteRequest request = Puts({Key("a")}, "2", Now());
+  Must(Await(&TxnKv::Prewrite, request));
+  const Timestamp between = Now();
+  kv_[there()]->statuses().Tell(request.start, Now());
+  Resolve();
+  EXPECT_EQ(std::nullopt, ReadAtOnce(Key("b"), between));
+}
+
 // What the leader has in memory is under way, whether or not a follower has it already.
 TEST_F(StaleReads, WaitForWhatTheLeaderHasInMemory) {
   const txn::PrewriteRequest request = OnePhase({Key("a")}, "1");

@@ -154,6 +154,8 @@ class TxnKv {
                            TxnDone<txn::SecondaryLocksOutcome> done);
   void Heartbeat(const RequestHeader& header, txn::HeartbeatRequest request,
                  TxnDone<txn::HeartbeatOutcome> done);
+  // Of pipelined transactions: so that they keep no timestamp from being resolved for long.
+  txn::StatusCache& statuses() { return resolved_.statuses(); }
   // All records of a key, for whoever looks for what went wrong: no read in the sense of others, it
   // does not wait for locks and has no timestamp. On the leader, as all reads. At most
   // `inspect` of the limits.

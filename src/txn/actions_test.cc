@@ -116,9 +116,10 @@ class Script {
     }
     if (directive.command == "status") return FinishStatus(CheckStatus(reader, ToStatus()));
     if (directive.command == "heartbeat") {
-      const Result<HeartbeatOutcome> result = Heartbeat(
-          reader,
-          {.primary = directive.words.at(0), .start = Time("start"), .ttl_ms = Number("ttl")});
+      const Result<HeartbeatOutcome> result = Heartbeat(reader, {.primary = directive.words.at(0),
+                                                                 .start = Time("start"),
+                                                                 .ttl_ms = Number("ttl"),
+                                                                 .min_commit = Time("min-commit")});
       if (!result.ok()) return result.status().ToString();
       const std::string finished = Finish(result.value().outcome);
       return result.value().outcome.errors.empty()

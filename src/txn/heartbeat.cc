@@ -17,8 +17,12 @@ Result<HeartbeatOutcome> Heartbeat(mvcc::Reader& reader, const HeartbeatRequest&
         TransactionNotFound{.primary = request.primary, .start = request.start});
     return result;
   }
-  if (lock->ttl_ms < request.ttl_ms) {
-    lock->ttl_ms = request.ttl_ms;
+  const bool prolongs = lock->ttl_ms < request.ttl_ms;
+  // Another's commit may be chosen by what its locks had said when they were written.
+  const bool defers = lock->generation != 0 && lock->min_commit < request.min_commit;
+  if (prolongs) lock->ttl_ms = request.ttl_ms;
+  if (defers) lock->min_commit = request.min_commit;
+  if (prolongs || defers) {
     result.outcome.changes.Put(engine::Family::kLock, mvcc::LockKey(request.primary),
                                mvcc::EncodeLock(*lock));
   }

@@ -13,6 +13,8 @@ struct HeartbeatRequest {
   std::string primary = {};
   Timestamp start = {};
   std::uint64_t ttl_ms = 0;
+  // Of a pipelined transaction: it will not be committed below, and others are told so.
+  Timestamp min_commit = {};
 };
 
 struct HeartbeatOutcome {
@@ -21,7 +23,8 @@ struct HeartbeatOutcome {
 };
 
 // The client of a long transaction lives: its primary lock's time to live becomes at least
-// `ttl_ms`, and is what is answered. Fails when the lock is gone. Terms as for Prewrite().
+// `ttl_ms`, and is what is answered; its least commit timestamp likewise at least `min_commit`.
+// Fails when the lock is gone. Terms as for Prewrite().
 Result<HeartbeatOutcome> Heartbeat(mvcc::Reader& reader, const HeartbeatRequest& request);
 
 }  // namespace rutile::txn

@@ -262,9 +262,19 @@ void TxnService::BufferBatchGet(const kvrpcpb::BufferBatchGetRequest& request,
                                   }));
 }
 
-void TxnService::BroadcastTxnStatus(const kvrpcpb::BroadcastTxnStatusRequest& /*request*/,
+// That a transaction is rolled back is not believed: it is when its primary key says so.
+void TxnService::BroadcastTxnStatus(const kvrpcpb::BroadcastTxnStatusRequest& request,
                                     kvrpcpb::BroadcastTxnStatusResponse* /*response*/,
                                     Finished done) {
+  for (const kvrpcpb::TxnStatus& status : request.txn_status()) {
+    const Timestamp start(status.start_ts());
+    const Timestamp bound(std::max(status.min_commit_ts(), status.commit_ts()));
+    if (status.is_completed()) {
+      txn_.statuses().Forget(start);
+    } else if (bound > start) {
+      txn_.statuses().Tell(start, bound);
+    }
+  }
   done();
 }
 
@@ -474,7 +484,8 @@ void TxnService::TxnHeartBeat(const kvrpcpb::TxnHeartBeatRequest& request,
   txn_.Heartbeat(ToHeader(request.context()),
                  {.primary = request.primary_lock(),
                   .start = Timestamp(request.start_version()),
-                  .ttl_ms = request.advise_lock_ttl()},
+                  .ttl_ms = request.advise_lock_ttl(),
+                  .min_commit = Timestamp(request.min_commit_ts())},
                  Answer<txn::HeartbeatOutcome>(
                      response, std::move(done),
                      [](const txn::HeartbeatOutcome& result, kvrpcpb::TxnHeartBeatResponse* out) {

@@ -70,10 +70,9 @@ func (c *Cluster) ClientAt(t testing.TB, endpoints []string,
 			rawkv.WithAPIVersion(c.API), rawkv.WithKeyspace(defaultKeyspace)}, opts...)
 	}
 	opts = append(opts, rawkv.WithSecurity(config.GetGlobalConfig().Security))
-	client, err := rawkv.NewClientWithOpts(t.Context(), endpoints, opts...)
-	if err != nil {
-		t.Fatalf("a client cannot start: %v", err)
-	}
+	client := start(t, func() (*rawkv.Client, error) {
+		return rawkv.NewClientWithOpts(t.Context(), endpoints, opts...)
+	})
 	t.Cleanup(func() { client.Close() })
 	return client
 }
@@ -85,11 +84,22 @@ func (c *Cluster) TxnClient(t testing.TB, opts ...txnkv.ClientOpt) *txnkv.Client
 		opts = append([]txnkv.ClientOpt{
 			txnkv.WithAPIVersion(c.API), txnkv.WithKeyspace(defaultKeyspace)}, opts...)
 	}
-	client, err := txnkv.NewClient(c.Endpoints(), opts...)
-	if err != nil {
-		t.Fatalf("a client cannot start: %v", err)
-	}
+	client := start(t, func() (*txnkv.Client, error) {
+		return txnkv.NewClient(c.Endpoints(), opts...)
+	})
 	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// start opens a client. It asks for its first timestamp meanwhile, which it does only once: the
+// stream of timestamps is given up where placement's leader changes just then, as after a node was
+// killed.
+func start[Client any](t testing.TB, open func() (Client, error)) (client Client) {
+	t.Helper()
+	Eventually(t, 5*time.Second, func() (err error) {
+		client, err = open()
+		return err
+	})
 	return client
 }
 

@@ -2,12 +2,18 @@ package txn
 
 import (
 	"fmt"
+	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/pingcap/kvproto/pkg/kvrpcpb"
 	tikverr "github.com/tikv/client-go/v2/error"
 	"github.com/tikv/client-go/v2/tikv"
+	"github.com/tikv/client-go/v2/tikvrpc"
 	"github.com/tikv/client-go/v2/txnkv"
+	"github.com/tikv/client-go/v2/txnkv/transaction"
 )
 
 // beginPipelined begins a transaction that sends what it writes before it commits.
@@ -111,4 +117,32 @@ func TestPipelinedTransactionConflicts(t *testing.T) {
 		t.Fatalf("rollback: %v", err)
 	}
 	expectNow(t, client, contents{"first": "", "k": "theirs"})
+}
+
+// Its heartbeats say below which timestamp it will not be committed.
+func TestPipelinedTransactionTellsHowFarItIs(t *testing.T) {
+	client := servers.TxnClient(t)
+	ttl := atomic.SwapUint64(&transaction.ManagedLockTTL, 2000) // The client sends two in that time.
+	defer atomic.StoreUint64(&transaction.ManagedLockTTL, ttl)
+	txn := beginPipelined(t, client)
+	set(t, txn, "k", "v")
+	flush(t, txn)
+	flushed := now(t, client)
+	start, end := bounds(t)
+	told := func() uint64 {
+		answer := call[*kvrpcpb.ScanLockResponse](t, client, start, tikvrpc.CmdScanLock,
+			&kvrpcpb.ScanLockRequest{StartKey: start, EndKey: end, MaxVersion: math.MaxUint64})
+		if answer.Error != nil || len(answer.Locks) != 1 {
+			t.Fatalf("scan lock: %v", answer)
+		}
+		return answer.Locks[0].MinCommitTs
+	}
+	for deadline := time.Now().Add(20 * time.Second); told() <= flushed; {
+		if time.Now().After(deadline) {
+			t.Fatalf("the lock says %d still", told())
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	commit(t, txn)
+	expectNow(t, client, contents{"k": "v"})
 }
