@@ -11,11 +11,13 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -58,6 +60,17 @@ void Fill(engine::KvEngine& engine, const Flags& flags) {
   fill.Finish();
 }
 
+// A walk of the engine's own that has begun knows of no filter.
+void AwaitRest(const engine::KvEngine& engine) {
+  const auto is_at_work = [&engine] {
+    const auto numbers = engine.Statistics();
+    return std::any_of(numbers.begin(), numbers.end(), [](const auto& number) {
+      return number.first == "running_compactions" && number.second > 0;
+    });
+  };
+  while (is_at_work()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
 // How many records a second.
 double Compact(const std::string& directory, const Flags& flags, bool leaves_out) {
   std::filesystem::remove_all(directory);
@@ -65,6 +78,7 @@ double Compact(const std::string& directory, const Flags& flags, bool leaves_out
   Must(opened.status());
   engine::KvEngine& engine = *opened.value();
   Fill(engine, flags);
+  AwaitRest(engine);
   store::Region region{.id = store::kFirstUserRegion};
   region.peers.push_back({.id = PeerId(1), .store = StoreId(1)});
   const auto filter = std::make_shared<store::GarbageFilter>(engine);

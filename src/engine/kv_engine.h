@@ -124,8 +124,8 @@ class KvEngine {
   // Asks `filter` from now on about records that are rewritten; null: nobody. Walks that have begun
   // go on, at most until the engine is closed.
   virtual void SetFilter(std::shared_ptr<RecordFilter> filter) = 0;
-  // Rewrites what is durable of a family between the keys, all of which the filter is asked about.
-  // Engines do so by themselves, now and then and bit by bit. Blocking and expensive.
+  // Rewrites what is durable between the keys. The filter is asked about all but what a walk of the
+  // engine's own may be at since before SetFilter(); they come bit by bit. Blocking and expensive.
   virtual Status Compact(Family family, const Bounds& bounds) = 0;
 
   // Bytes on disk or in memory between the keys, roughly.
