@@ -3,8 +3,10 @@
 #include <toml++/toml.h>
 
 #include <CLI/CLI.hpp>
-#include <fstream>
 #include <optional>
+#include <string>
+
+#include "cmd/read_file.h"
 
 namespace rutile::cmd {
 namespace {
@@ -16,25 +18,10 @@ std::optional<std::string> AsText(const toml::node& node) {
   return std::nullopt;
 }
 
-// A directory opens like a file, and only reading it fails.
-Result<std::string> ReadWhole(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string contents;
-  char part[4096];
-  while (in) {
-    in.read(part, sizeof(part));
-    contents.append(part, static_cast<std::size_t>(in.gcount()));
-  }
-  if (!in.eof()) {
-    return Status(Code::kInvalidArgument, "--config " + path + ": the file cannot be read");
-  }
-  return contents;
-}
-
 }  // namespace
 
 Status ApplyConfigFile(const std::string& path, CLI::App& command) {
-  const Result<std::string> contents = ReadWhole(path);
+  const Result<std::string> contents = ReadFile(path);
   if (!contents.ok()) return contents.status();
   std::string mistakes;
   const auto mistake = [&](const toml::source_region& where, const std::string& what) {

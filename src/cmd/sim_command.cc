@@ -2,13 +2,13 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "cmd/commands.h"
+#include "cmd/read_file.h"
 #include "cmd/sim_run.h"
 #include "cmd/sim_scenarios.h"
 #include "env/posix/posix_clock.h"
@@ -46,12 +46,6 @@ struct SimFlags {
 
 Status Invalid(const std::string& what) { return Status(Code::kInvalidArgument, what); }
 
-Result<std::string> ReadText(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return Invalid(path + ": cannot be read");
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
 // "A..B" or "N"; a number alone is how many.
 Status ParseSeeds(const std::string& text, ManySeeds* many) {
   const auto dots = text.find("..");
@@ -69,7 +63,7 @@ Status ParseSeeds(const std::string& text, ManySeeds* many) {
 
 // One seed a line; what follows a '#' is for people.
 Result<std::vector<std::uint64_t>> ReadSeeds(const std::string& path) {
-  RUTILE_ASSIGN_OR_RETURN(const std::string text, ReadText(path));
+  RUTILE_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   std::vector<std::uint64_t> seeds;
   std::size_t number = 0;
   for (std::size_t begin = 0; begin < text.size();) {
@@ -146,7 +140,7 @@ Result<int> RunSeed(const SimFlags& flags, const SimSettings& settings) {
 }
 
 Result<int> RunScript(const SimFlags& flags, const SimSettings& settings) {
-  RUTILE_ASSIGN_OR_RETURN(const std::string text, ReadText(flags.script));
+  RUTILE_ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.script));
   RUTILE_ASSIGN_OR_RETURN(sim::RunFile run, sim::ParseRunFile(text, flags.script));
   run.settings.insert(run.settings.end(), settings.begin(), settings.end());
   RUTILE_ASSIGN_OR_RETURN(auto options, sim::DrawOptionsWith(run.seed, run.settings));
@@ -178,7 +172,7 @@ Result<int> RunSeeds(const SimFlags& flags, const SimSettings& settings) {
 
 // Says whether a trace is a run of Raft, and if not, from which line on.
 Result<int> CheckTraceFile(const std::string& path) {
-  RUTILE_ASSIGN_OR_RETURN(const std::string text, ReadText(path));
+  RUTILE_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   RUTILE_ASSIGN_OR_RETURN(const std::uint64_t events, sim::CheckTrace(text, path));
   std::printf("%s: %llu events, a run of Raft\n", path.c_str(),
               static_cast<unsigned long long>(events));

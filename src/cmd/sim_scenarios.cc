@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <functional>
-#include <iterator>
 
 #include "base/status.h"
 #include "cmd/commands.h"
+#include "cmd/read_file.h"
 #include "cmd/sim_run.h"
 #include "sim/page.h"
 #include "sim/scenario_run.h"
@@ -36,14 +35,6 @@ Result<std::vector<fs::path>> FilesAt(const std::string& path) {
   }
   std::sort(files.begin(), files.end());
   return files;
-}
-
-Result<std::string> ReadFile(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  if (!in.good() && !in.eof())
-    return Status(Code::kInvalidArgument, path.string() + ": unreadable");
-  return text;
 }
 
 // Gives the text of each file to `use`, whose result is the exit code of the file; the worst

@@ -1,10 +1,8 @@
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
-#include <memory>
 #include <string>
 
 #include "cmd/commands.h"
+#include "cmd/read_file.h"
 #include "cmd/wal_flags.h"
 #include "wal/log_streams.h"
 #include "wal/region_copy.h"
@@ -20,23 +18,6 @@ constexpr const char* kWarning =
     "replica (region and peer) has ever written. Copy the data directory first; when the region "
     "has a majority elsewhere, rebuild the replica from its peers instead (rutile region "
     "rebuild-peer).\n";
-
-Result<std::string> ReadFile(const std::string& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                             std::fclose);
-  const auto failed = [&] {
-    return Status(Code::kInvalidArgument,
-                  "--in " + path + ": it cannot be read: " + std::strerror(errno));
-  };
-  if (!file) return failed();
-  std::string bytes;
-  std::string chunk(std::size_t{1} << 20, '\0');
-  while (const std::size_t n = std::fread(chunk.data(), 1, chunk.size(), file.get())) {
-    bytes.append(chunk, 0, n);
-  }
-  if (std::ferror(file.get()) != 0) return failed();
-  return bytes;
-}
 
 // Of the one stream that has the region. Damage in another one matters too: it may have had it
 // once.
