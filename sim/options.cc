@@ -197,6 +197,10 @@ SimulationOptions DrawOptions(std::uint64_t seed, std::function<void(const std::
   SeededRandom streams(seed ^ 0x57EA35u);  // Likewise.
   options.cluster.log_streams = OneOf<std::size_t>(streams, {1, 1, 2, 3});
   options.cluster.log_streams_change = streams.OneIn(2);
+  // A follower that is ten thousand entries behind may be half of what is left of a quorum.
+  const store::ReplicaOptions& replica = options.cluster.replica;
+  const bool one_by_one = replica.max_append_bytes * replica.max_inflight_messages <= 1024;
+  if (one_by_one) options.service_limit = Seconds(600);
   return options;
 }
 
