@@ -20,10 +20,11 @@ class MemoryQuota {
 
   // Takes all of `bytes` or nothing. An empty quota grants one request of any size, or what is
   // larger than the limit could never be served.
-  bool TryAcquire(std::size_t bytes) {
+  bool TryAcquire(std::size_t bytes) { return TryAcquire(bytes, limit_bytes()); }
+  // For one to whom another limit applies.
+  bool TryAcquire(std::size_t bytes, std::size_t limit) {
     std::size_t used = used_bytes_.load(std::memory_order_relaxed);
     do {
-      const std::size_t limit = limit_bytes();
       if (used != 0 && (used >= limit || bytes > limit - used)) return false;
     } while (!used_bytes_.compare_exchange_weak(used, used + bytes, std::memory_order_relaxed));
     return true;
@@ -53,7 +54,10 @@ class QuotaCharge {
   QuotaCharge() = default;
   // Nothing when the quota is full.
   static std::optional<QuotaCharge> Try(MemoryQuota& quota, std::size_t bytes) {
-    if (!quota.TryAcquire(bytes)) return std::nullopt;
+    return Try(quota, bytes, quota.limit_bytes());
+  }
+  static std::optional<QuotaCharge> Try(MemoryQuota& quota, std::size_t bytes, std::size_t limit) {
+    if (!quota.TryAcquire(bytes, limit)) return std::nullopt;
     return QuotaCharge(&quota, bytes);
   }
   // Even beyond the limit.

@@ -1,4 +1,5 @@
-// What a request's context asks of a read: whose locks it may pass, and how.
+// What a request's context asks for: of a read, whose locks it may pass, and how; and how urgent it
+// is.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,6 +7,7 @@
 #include <functional>
 #include <vector>
 
+#include "rpc/services/convert.h"
 #include "rpc/txn_testing.h"
 
 namespace rutile::rpc {
@@ -138,6 +140,15 @@ TEST_F(TxnContextTest, WhenTheTimeIsUpTheStoreIsBusy) {
   const auto answer = Call(&TxnService::PessimisticLock, lock);
   EXPECT_EQ(answer.region_error().server_is_busy().reason(), "deadline is exceeded");
   EXPECT_EQ(answer.region_error().server_is_busy().backoff_ms(), 0u);
+}
+
+TEST(Context, HasAPriority) {
+  kvrpcpb::Context context;
+  EXPECT_EQ(ToHeader(context).priority, store::Priority::kNormal);
+  context.set_priority(kvrpcpb::Low);
+  EXPECT_EQ(ToHeader(context).priority, store::Priority::kLow);
+  context.set_priority(kvrpcpb::High);
+  EXPECT_EQ(ToHeader(context).priority, store::Priority::kHigh);
 }
 
 }  // namespace

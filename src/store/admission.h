@@ -6,6 +6,7 @@
 
 #include "base/quota.h"
 #include "store/log_memory.h"
+#include "store/priority.h"
 
 namespace rutile::store {
 
@@ -37,10 +38,11 @@ class Admission {
         reads_(limits.reads),
         log_memory_(log_memory) {}
 
-  // Nothing when a bound is reached; `reason` then says which, for a person. Where nothing waits, a
-  // write of any size is admitted.
-  std::optional<Admitted> AdmitWrite(std::size_t bytes, std::string* reason);
-  std::optional<Admitted> AdmitRead(std::string* reason);
+  // Nothing when a bound is reached, as it is for the priority; `reason` then says which, for a
+  // person. Where nothing waits, a write of any size is admitted. The log's memory, of which most
+  // is in use as a rule, is the same for all.
+  std::optional<Admitted> AdmitWrite(std::size_t bytes, Priority priority, std::string* reason);
+  std::optional<Admitted> AdmitRead(Priority priority, std::string* reason);
 
   std::size_t writes() const { return writes_.used_bytes(); }
   std::size_t write_bytes() const { return write_bytes_.used_bytes(); }

@@ -22,7 +22,7 @@ TEST(Admission, EachBoundRefusesAndNamesItselfAndAllIsGivenBack) {
   {
     std::vector<Admitted> held;
     const auto admit = [&](Admission& admission, std::size_t bytes) {
-      std::optional<Admitted> admitted = admission.AdmitWrite(bytes, &reason);
+      std::optional<Admitted> admitted = admission.AdmitWrite(bytes, Priority::kNormal, &reason);
       if (admitted) held.push_back(std::move(*admitted));
       return admitted.has_value();
     };
@@ -41,23 +41,67 @@ TEST(Admission, EachBoundRefusesAndNamesItselfAndAllIsGivenBack) {
     EXPECT_EQ(two.writes(), 1u);
     EXPECT_EQ(node.used_bytes(), 101u + 4 * kOverhead);
 
-    std::optional<Admitted> first = one.AdmitRead(&reason);
-    std::optional<Admitted> second = one.AdmitRead(&reason);
+    std::optional<Admitted> first = one.AdmitRead(Priority::kNormal, &reason);
+    std::optional<Admitted> second = one.AdmitRead(Priority::kNormal, &reason);
     EXPECT_TRUE(first && second);
-    EXPECT_FALSE(one.AdmitRead(&reason).has_value());
+    EXPECT_FALSE(one.AdmitRead(Priority::kNormal, &reason).has_value());
     EXPECT_THAT(reason, HasSubstr("too many reads"));
     first.reset();
-    EXPECT_TRUE(one.AdmitRead(&reason).has_value());
+    EXPECT_TRUE(one.AdmitRead(Priority::kNormal, &reason).has_value());
   }
   EXPECT_EQ(one.writes() + one.write_bytes() + one.reads() + two.writes(), 0u);
   EXPECT_EQ(node.used_bytes(), 0u);
+}
+
+TEST(Admission, ALowPriorityIsRefusedFirstAndAHighOneLast) {
+  LogMemory node(1 << 20);
+  Admission admission({.writes = 8, .write_bytes = 1000, .reads = 8}, &node);
+  std::string reason;
+  std::vector<Admitted> held;
+  const auto admit = [&](Priority priority, std::size_t bytes) {
+    std::optional<Admitted> admitted = admission.AdmitWrite(bytes, priority, &reason);
+    if (admitted) held.push_back(std::move(*admitted));
+    return admitted.has_value();
+  };
+  const auto admit_read = [&](Priority priority) {
+    std::optional<Admitted> admitted = admission.AdmitRead(priority, &reason);
+    if (admitted) held.push_back(std::move(*admitted));
+    return admitted.has_value();
+  };
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_TRUE(admit(Priority::kLow, 1));
+    EXPECT_TRUE(admit_read(Priority::kLow));
+  }
+  EXPECT_FALSE(admit(Priority::kLow, 1));
+  EXPECT_EQ(reason, "too many writes wait in the region for one of low priority (the limit is 4)");
+  EXPECT_FALSE(admit_read(Priority::kLow));
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_TRUE(admit(Priority::kNormal, 1));
+    EXPECT_TRUE(admit_read(Priority::kNormal));
+  }
+  EXPECT_FALSE(admit(Priority::kNormal, 1));
+  EXPECT_EQ(reason, "too many writes wait in the region (the limit is 8)");
+  EXPECT_FALSE(admit_read(Priority::kNormal));
+  EXPECT_TRUE(admit(Priority::kHigh, 1));
+  EXPECT_FALSE(admit(Priority::kHigh, 1));
+  EXPECT_TRUE(admit_read(Priority::kHigh));
+  EXPECT_FALSE(admit_read(Priority::kHigh));
+
+  held.clear();
+  EXPECT_TRUE(admit(Priority::kLow, 500));
+  EXPECT_FALSE(admit(Priority::kLow, 1));
+  EXPECT_THAT(reason, HasSubstr("bytes wait in the region for one of low priority"));
+  EXPECT_TRUE(admit(Priority::kNormal, 500));
+  EXPECT_FALSE(admit(Priority::kNormal, 1));
+  EXPECT_TRUE(admit(Priority::kHigh, 125));
+  EXPECT_FALSE(admit(Priority::kHigh, 1));
 }
 
 TEST(Admission, WhereNothingWaitsAWriteOfAnySizeIsAdmitted) {
   LogMemory node(10);
   Admission admission({.writes = 1, .write_bytes = 10, .reads = 1}, &node);
   std::string reason;
-  EXPECT_TRUE(admission.AdmitWrite(1000, &reason).has_value());
+  EXPECT_TRUE(admission.AdmitWrite(1000, Priority::kNormal, &reason).has_value());
 }
 
 }  // namespace

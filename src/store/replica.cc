@@ -207,7 +207,8 @@ void Replica::WatchLog() {
 
 void Replica::Write(WriteRequest request) {
   std::string reason;
-  std::optional<Admitted> admitted = admission_.AdmitWrite(request.payload.size(), &reason);
+  std::optional<Admitted> admitted =
+      admission_.AdmitWrite(request.payload.size(), request.priority, &reason);
   if (RUTILE_BUGGIFY("buggify store: a write is refused")) admitted.reset();
   if (!admitted) {
     return request.done(
@@ -219,7 +220,7 @@ void Replica::Write(WriteRequest request) {
 
 void Replica::Read(ReadRequest request) {
   std::string reason;
-  std::optional<Admitted> admitted = admission_.AdmitRead(&reason);
+  std::optional<Admitted> admitted = admission_.AdmitRead(request.priority, &reason);
   if (RUTILE_BUGGIFY("buggify store: a read is refused")) admitted.reset();
   if (!admitted) {
     return request.Refuse(

@@ -8,6 +8,7 @@
 #include "base/task.h"
 #include "store/admission.h"
 #include "store/member_change.h"
+#include "store/priority.h"
 #include "store/region.h"
 #include "store/region_error.h"
 #include "store/state_machine.h"
@@ -21,6 +22,7 @@ struct WriteRequest {
   std::optional<RegionEpoch> epoch = {};
   PeerId peer = {};
   Term term = {};
+  Priority priority = Priority::kNormal;
   WriteDone done = {};
   Admitted admitted = {};  // By the replica.
 };
@@ -37,7 +39,8 @@ struct ReadRequest {
   std::optional<RegionEpoch> epoch = {};
   PeerId peer = {};
   bool from_follower = false;  // A follower may ask the leader on the reader's behalf.
-  std::string question = {};   // For the ReadAdmission of the leader's store; or empty.
+  Priority priority = Priority::kNormal;
+  std::string question = {};  // For the ReadAdmission of the leader's store; or empty.
   Done done = {};
   std::string answer = {};  // Once the replica has it.
   Admitted admitted = {};   // By the replica.

@@ -150,6 +150,7 @@ void Store::WritePayload(const RequestHeader& header, std::string payload, Write
                   .epoch = header.epoch,
                   .peer = header.peer,
                   .term = header.term,
+                  .priority = header.priority,
                   .done = std::move(done)});
 }
 
@@ -212,6 +213,7 @@ void Store::ServeRead(Replica& replica, const RequestHeader& header, Reader read
   ReadRequest request{.epoch = header.epoch,
                       .peer = header.peer,
                       .from_follower = header.from_follower,
+                      .priority = header.priority,
                       .question = question};
   // The replica holds the request, so the request must not hold the replica.
   request.done = [this, weak = replica.weak_from_this(), header, reader = std::move(reader),

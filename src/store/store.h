@@ -28,6 +28,7 @@
 #include "store/node_beat.h"
 #include "store/options.h"
 #include "store/peer_message.h"
+#include "store/priority.h"
 #include "store/read_admission.h"
 #include "store/region.h"
 #include "store/region_error.h"
@@ -53,6 +54,7 @@ struct RequestHeader {
   bool stale = false;
   // The client has asked for it before, and may not know what became of that.
   bool is_retry = false;
+  Priority priority = Priority::kNormal;
   // Transactional calls: for how long from its arrival the request may wait; zero: for as long as
   // it takes.
   Duration time_limit = {};

@@ -316,6 +316,29 @@ TEST_F(TxnKvTest, AStoreWithTooManyCommandsIsBusy) {
   EXPECT_THAT(served, ElementsAre(false, true, true));
 }
 
+TEST_F(TxnKvTest, OfALowPriorityFewerCommandsAreTakenInAndOfAHighOneMore) {
+  limits_.scheduler.max_commands = 8;
+  Serve(leader_);
+  // All of the same key, so that they wait for each other.
+  const auto taken_in = [&](Priority priority, const std::string& key) {
+    RequestHeader header = Header();
+    header.priority = priority;
+    int served = 0, answered = 0;
+    for (int i = 0; i < 12; ++i) {
+      kv().Prewrite(header, Puts({Key(key)}, "x", Now()),
+                    [&](const TxnReply<txn::PrewriteOutcome>& reply) {
+                      served += std::holds_alternative<txn::PrewriteOutcome>(reply) ? 1 : 0;
+                      ++answered;
+                    });
+    }
+    EXPECT_TRUE(world_.RunUntil([&] { return answered == 12; }, Seconds(10)));
+    return served;
+  };
+  EXPECT_EQ(taken_in(Priority::kLow, "a"), 4);
+  EXPECT_EQ(taken_in(Priority::kNormal, "b"), 8);
+  EXPECT_EQ(taken_in(Priority::kHigh, "c"), 9);
+}
+
 // What a leader has looked at is of no use to one of a later term, even on the same store: somebody
 // else has led in between, and has not heard of this one's latches.
 TEST_F(TxnKvTest, WhatWasSeenInAnEarlierTermIsNotProposed) {

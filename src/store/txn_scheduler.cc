@@ -57,7 +57,7 @@ void TxnScheduler::Run(const RequestHeader& header, std::vector<std::string> key
   if (!admitted) {
     return command.done(
         RegionError(ServerIsBusy{.reason = "too many commands of transactions are under way: " +
-                                           std::to_string(options_.max_commands),
+                                           std::to_string(RoomFor(header)),
                                  .backoff = kBusyBackoff}));
   }
   RUTILE_SOMETIMES(!admitted->has_keys, "store: a transaction's command waits for another");
@@ -69,7 +69,7 @@ void TxnScheduler::Run(const RequestHeader& header, std::vector<std::string> key
 
 std::optional<TxnScheduler::Admitted> TxnScheduler::Admit(Command& command) {
   MutexLock lock(mutex_);
-  if (commands_.size() >= options_.max_commands) return std::nullopt;
+  if (commands_.size() >= RoomFor(command.header)) return std::nullopt;
   const txn::CommandId id(++last_id_);
   const bool has_keys = latches_.Acquire(id, command.keys);
   commands_.emplace(id, std::move(command));

@@ -40,7 +40,8 @@ namespace rutile::store {
 class TxnScheduler {
  public:
   struct Options {
-    std::size_t max_commands = 10'000;  // Under way and waiting; then the store is busy.
+    // Under way and waiting; then the store is busy. As it is for the priority: see LimitFor().
+    std::size_t max_commands = 10'000;
     txn::MemoryLocks::Options memory_locks = {};
   };
   struct Plan {
@@ -103,6 +104,10 @@ class TxnScheduler {
     txn::CommandId id = {};
     bool has_keys = false;  // Else it will be begun when it has.
   };
+  // For how many commands there is room when one of this header comes.
+  std::size_t RoomFor(const RequestHeader& header) const {
+    return LimitFor(header.priority, options_.max_commands);
+  }
   // Takes the command in, if there is room.
   std::optional<Admitted> Admit(Command& command);
   Command& Find(txn::CommandId id);

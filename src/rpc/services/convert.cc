@@ -77,6 +77,14 @@ Duration ToTimeLimit(std::uint64_t millis) {
   return millis > kDay ? Duration() : Milliseconds(static_cast<std::int64_t>(millis));
 }
 
+store::Priority PriorityOf(kvrpcpb::CommandPri priority) {
+  switch (priority) {
+    case kvrpcpb::Low: return store::Priority::kLow;
+    case kvrpcpb::High: return store::Priority::kHigh;
+    default: return store::Priority::kNormal;
+  }
+}
+
 metapb::PeerRole RoleOf(store::PeerRole role) {
   switch (role) {
     case store::PeerRole::kVoter: return metapb::Voter;
@@ -120,6 +128,7 @@ store::RequestHeader ToHeader(const kvrpcpb::Context& context) {
                               .from_follower = context.replica_read() || context.stale_read(),
                               .stale = context.stale_read(),
                               .is_retry = context.is_retry_request(),
+                              .priority = PriorityOf(context.priority()),
                               .time_limit = ToTimeLimit(context.max_execution_duration_ms())};
   if (context.has_region_epoch()) {
     header.epoch = store::RegionEpoch{.conf_version = context.region_epoch().conf_ver(),
