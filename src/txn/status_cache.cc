@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "base/probe.h"
-
 namespace rutile::txn {
 
 using mvcc::Timestamp;
@@ -14,7 +12,6 @@ void StatusCache::Tell(Timestamp start, Timestamp min_commit) {
   status.min_commit = std::max(status.min_commit, min_commit);
   status.told = ++count_;
   if (statuses_.size() <= most_) return;
-  RUTILE_SOMETIMES(true, "txn: the status of a transaction is forgotten for want of room");
   statuses_.erase(
       std::min_element(statuses_.begin(), statuses_.end(),
                        [](const auto& a, const auto& b) { return a.second.told < b.second.told; }));
