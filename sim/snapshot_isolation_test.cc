@@ -168,6 +168,18 @@ TEST_F(SnapshotIsolationTest, WhatAFailedOneWasToldOfALockMayBeOverBefore) {
   EXPECT_THAT(Find(), ElementsAre(HasSubstr("locks '3' under a at 45 instead of '2'")));
 }
 
+// So may be the reason why it failed.
+TEST_F(SnapshotIsolationTest, WhatALockToldIsAReasonToFail) {
+  Commit(51, 55, {{"a", {.kind = WriteKind::kDelete}}});
+  history_.push_back({.start = 53,
+                      .fate = Fate::kFailed,
+                      .locks = {{"a", {.seen = "2", .at = 57}}},
+                      .existing = "a"});
+  EXPECT_THAT(Find(), IsEmpty());
+  Of(53).locks["a"].seen.reset();
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("53 (failed) fails because a exists")));
+}
+
 // Whose stores chose the timestamp, and whose client died before it had committed the keys.
 TEST_F(SnapshotIsolationTest, AnyKeyTellsOfACommitWithoutASecondPhase) {
   std::swap(Key("b").versions.back(), Key("c").versions.emplace_back());
