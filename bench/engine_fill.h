@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -17,6 +18,14 @@ inline void Must(const Status& status) {
   if (status.ok()) return;
   std::fprintf(stderr, "error: %s\n", status.ToString().c_str());
   std::exit(1);
+}
+
+// A key for each number, in an order of chance: by an odd constant, so that none comes twice.
+inline std::string ScatteredKey(std::uint64_t number) {
+  char key[24];
+  std::snprintf(key, sizeof(key), "key-%016llx",
+                static_cast<unsigned long long>(number * 0x9E3779B97F4A7C15u));
+  return key;
 }
 
 // Writes records in batches of a mebibyte.

@@ -33,6 +33,7 @@
 #include "base/random.h"
 #include "bench/load/histogram.h"
 #include "bench/log/targets.h"
+#include "bench/random_bytes.h"
 #include "env/posix/posix_clock.h"
 #include "env/posix/thread_executor.h"
 #include "wal/wal.h"

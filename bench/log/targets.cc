@@ -6,6 +6,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "base/random.h"
+#include "bench/random_bytes.h"
+
 namespace rutile::bench {
 namespace {
 
@@ -17,18 +20,6 @@ void Fail(const std::string& what) { throw std::runtime_error(what); }
 
 void Check(const Status& status) {
   if (!status.ok()) Fail(status.ToString());
-}
-
-Bytes RandomBytes(Random& random, std::size_t size) {
-  std::string bytes;
-  bytes.reserve(size);
-  while (bytes.size() < size) {
-    const std::uint64_t number = random.Next();
-    for (int shift = 0; shift < 64 && bytes.size() < size; shift += 8) {
-      bytes.push_back(static_cast<char>(number >> shift));
-    }
-  }
-  return Bytes(std::move(bytes));
 }
 
 LogId IdAt(std::uint64_t index) {

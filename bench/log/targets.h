@@ -8,7 +8,6 @@
 
 #include "base/bytes.h"
 #include "base/ids.h"
-#include "base/random.h"
 #include "base/status.h"
 #include "env/posix/posix_files.h"
 #include "wal/wal.h"
@@ -21,9 +20,6 @@ constexpr std::uint64_t kKeptBytes = std::uint64_t{16} << 20;
 // A benchmark ends at the first thing that fails: throws, for main() to print.
 [[noreturn]] void Fail(const std::string& what);
 void Check(const Status& status);
-
-// Nothing that can be compressed.
-Bytes RandomBytes(Random& random, std::size_t size);
 
 // The id of an entry of a log that has only ever seen term 1.
 LogId IdAt(std::uint64_t index);

@@ -26,9 +26,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/random.h"
 #include "bench/load/histogram.h"
 #include "bench/log/targets.h"
 #include "bench/median.h"
+#include "bench/random_bytes.h"
 #include "bench/regions/store_group.h"
 
 namespace rutile::bench {

@@ -25,6 +25,7 @@
 #include "base/random.h"
 #include "bench/engine_fill.h"
 #include "bench/median.h"
+#include "bench/random_bytes.h"
 #include "engine/rocks/rocks_engine.h"
 #include "mvcc/keys.h"
 #include "mvcc/records.h"
@@ -45,24 +46,13 @@ struct Flags {
 
 constexpr mvcc::Timestamp kStart(900), kCommit(1000), kNow(2000);
 
-std::string Key(std::uint64_t number) {
-  // Multiplied by an odd constant: each number once, in an order of chance.
-  return fmt::format("key-{:016x}", number * 0x9E3779B97F4A7C15u);
-}
-
-std::string Value(Random& random, std::size_t bytes) {
-  std::string value(bytes, '\0');
-  for (char& byte : value) byte = static_cast<char>(random.Below(256));
-  return value;
-}
-
 void FillRecords(engine::KvEngine& engine, std::uint64_t keys, std::size_t value_bytes) {
   SeededRandom random(1);
   EngineFill fill(engine);
   for (std::uint64_t i = 0; i < keys; ++i) {
-    const std::string lock_key = mvcc::LockKey(Key(i));
+    const std::string lock_key = mvcc::LockKey(ScatteredKey(i));
     mvcc::Write write{.start = kStart};
-    std::string value = Value(random, value_bytes);
+    std::string value(RandomBytes(random, value_bytes).view());
     if (value.size() <= mvcc::kShortValueMaxBytes) {
       write.short_value = std::move(value);
     } else {
@@ -77,7 +67,8 @@ void FillBare(engine::KvEngine& engine, std::uint64_t keys, std::size_t value_by
   SeededRandom random(1);
   EngineFill fill(engine);
   for (std::uint64_t i = 0; i < keys; ++i) {
-    fill.Put(Family::kDefault, Key(i), Value(random, value_bytes));
+    fill.Put(Family::kDefault, ScatteredKey(i),
+             std::string(RandomBytes(random, value_bytes).view()));
   }
   fill.Finish();
 }
@@ -125,8 +116,9 @@ double Measure(const Flags& flags, std::size_t value_bytes, What what) {
   const auto begin = SteadyClock::now();
   const Read read = what();
   const std::chrono::duration<double> took = SteadyClock::now() - begin;
-  RUTILE_CHECK(read.keys == flags.keys && read.bytes == flags.keys * (Key(0).size() + value_bytes),
-               "not all that was written was read");
+  RUTILE_CHECK(
+      read.keys == flags.keys && read.bytes == flags.keys * (ScatteredKey(0).size() + value_bytes),
+      "not all that was written was read");
   return static_cast<double>(read.keys) / took.count();
 }
 

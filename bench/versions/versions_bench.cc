@@ -43,10 +43,7 @@ constexpr mvcc::Timestamp kCommit(1000);
 constexpr mvcc::Timestamp kNow(2000);
 
 // Every second number is a key that is there.
-std::string Key(std::uint64_t number) {
-  // Multiplied by an odd constant: each number once, in an order of chance.
-  return mvcc::LockKey(fmt::format("key-{:016x}", number * 0x9E3779B97F4A7C15u));
-}
+std::string Key(std::uint64_t number) { return mvcc::LockKey(ScatteredKey(number)); }
 
 void Fill(engine::KvEngine& engine, std::uint64_t keys) {
   const mvcc::Write write{.start = mvcc::Timestamp(900), .short_value = std::string(100, 'v')};
