@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cinttypes>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -23,8 +24,7 @@ inline void Must(const Status& status) {
 // A key for each number, in an order of chance: by an odd constant, so that none comes twice.
 inline std::string ScatteredKey(std::uint64_t number) {
   char key[24];
-  std::snprintf(key, sizeof(key), "key-%016llx",
-                static_cast<unsigned long long>(number * 0x9E3779B97F4A7C15u));
+  std::snprintf(key, sizeof(key), "key-%016" PRIx64, number * 0x9E3779B97F4A7C15u);
   return key;
 }
 
